@@ -1,0 +1,15 @@
+"""Errors of the models room. Each message is one line: what, where, what to do."""
+
+from __future__ import annotations
+
+
+class ModelError(Exception):
+    """Weights, data sets or settings that cannot be used as they are."""
+
+
+class WeightsError(ModelError):
+    """An archive that is missing, damaged, or not in the manifest."""
+
+
+class DataError(ModelError):
+    """A data set, table or annotation that cannot be read."""
