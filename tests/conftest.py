@@ -1,0 +1,37 @@
+"""What all tests share: where the real recordings are, and no thread left behind."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of the real recordings; skips, and says so, where it is absent."""
+    folder = Path(os.environ.get("SFCSCOPE_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real recordings at {folder}; set SFCSCOPE_DATA")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def no_thread_left_behind() -> Iterator[None]:
+    """Fail a test that leaves one of our threads running."""
+    before = set(threading.enumerate())
+    yield
+    deadline_s = 2.0
+    for thread in set(threading.enumerate()) - before:
+        if thread.daemon and not thread.name.startswith("sfcscope"):
+            continue  # a library's own pool
+        thread.join(deadline_s)
+        if thread.is_alive():
+            pytest.fail(f"thread {thread.name!r} is still running")
