@@ -1,0 +1,222 @@
+"""What a rig consists of, and how a recording is analysed: strict, versioned, TOML in and out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from calibration.toml_file import TomlError, read_toml, write_toml
+
+EMULATOR = "emulator"  # instead of a port: start the instrument's emulator
+NOMINAL = "nominal"  # instead of a file: the shipped calibration of the simulated rig
+
+Range = tuple[float, float]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class ConfigError(Exception):
+    """A setting that cannot be used. One line: file, key, value, what is allowed."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SceneCameraConfig(_Strict):
+    """The simulated camera: renders the specimen at the true stage position."""
+
+    kind: Literal["scene"] = "scene"
+    profile: Literal["exam", "train"] = "exam"
+    seed: int = Field(default=1, ge=0)
+    modality: Literal["brightfield", "phase"] = "brightfield"
+    sperm_in_view: int | None = Field(default=None, ge=0, le=200)
+    width_px: int = Field(default=640, ge=64, le=4096)
+    height_px: int = Field(default=480, ge=64, le=4096)
+    frame_rate_hz: float = Field(default=30.0, gt=0, le=240)
+    exposure_s: float = Field(default=0.008, gt=0, le=1)
+    jitter_s: float = Field(default=0.0, ge=0, le=0.1)
+    drop_rate: float = Field(default=0.0, ge=0, lt=1)
+    pipette_tip_um: tuple[float, float, float] | None = (70.0, -40.0, 0.0)
+
+
+class VideoCameraConfig(_Strict):
+    """A recording instead of a camera: no stage can follow what is in it."""
+
+    kind: Literal["video"]
+    path: Path
+    real_time: bool = True
+    loop: bool = False
+    um_per_px: Positive | None = None
+
+
+class BaslerCameraConfig(_Strict):
+    """A Basler camera by its serial number; empty takes the only one there is."""
+
+    kind: Literal["basler"]
+    serial: str = ""
+    width_px: int | None = Field(default=None, ge=64)
+    height_px: int | None = Field(default=None, ge=64)
+    binning: Literal[1, 2, 4] = 1
+    frame_rate_hz: float = Field(default=30.0, gt=0, le=500)
+    exposure_s: float = Field(default=0.008, gt=0, le=1)
+    gain_db: float = Field(default=0.0, ge=0, le=48)
+
+
+CameraConfig = Annotated[
+    SceneCameraConfig | VideoCameraConfig | BaslerCameraConfig, Field(discriminator="kind")
+]
+
+
+class _PortConfig(_Strict):
+    url: str = Field(default=EMULATOR, min_length=1, description="COM3, /dev/ttyUSB0, socket://..")
+    variant: str | None = Field(default=None, description="of the emulator")
+    fault: str | None = Field(default=None, description="that the emulator plays")
+
+    @model_validator(mode="after")
+    def _emulator_only(self) -> Self:
+        if self.url != EMULATOR and (self.variant is not None or self.fault is not None):
+            raise ValueError(f'variant and fault are for url = "{EMULATOR}" only')
+        return self
+
+    @property
+    def emulated(self) -> bool:
+        """Whether the other end of the port is an emulator."""
+        return self.url == EMULATOR
+
+
+def _ascending(limits: Range) -> Range:
+    if not limits[0] < limits[1]:
+        raise ValueError("the lower limit comes first and is smaller than the upper one")
+    return limits
+
+
+class ProScanConfig(_PortConfig):
+    """A Prior ProScan stage. Limits in the stage frame, micrometres."""
+
+    kind: Literal["proscan"] = "proscan"
+    baud: Literal[9600, 19200, 38400, 115200] = 38400
+    x_limits_um: Range = (-20_000.0, 20_000.0)
+    y_limits_um: Range = (-20_000.0, 20_000.0)
+    top_speed_um_s: float = Field(default=5000.0, gt=0, le=50_000)
+    acceleration_um_s2: float = Field(default=100_000.0, gt=0, le=1_000_000)
+
+    _order = field_validator("x_limits_um", "y_limits_um")(_ascending)
+
+
+class Mp285Config(_PortConfig):
+    """A Sutter MP-285 manipulator. Limits in the pipette frame, micrometres."""
+
+    kind: Literal["mp285"] = "mp285"
+    baud: Literal[1200, 2400, 4800, 9600, 19200] = 9600
+    x_limits_um: Range = (-12_500.0, 12_500.0)
+    y_limits_um: Range = (-12_500.0, 12_500.0)
+    z_limits_um: Range = (-12_500.0, 12_500.0)
+    speed_um_s: float = Field(default=200.0, gt=0, le=2900)
+
+    _order = field_validator("x_limits_um", "y_limits_um", "z_limits_um")(_ascending)
+
+
+class NetworkConfig(_Strict):
+    """Which detector finds the sperm, and where it computes."""
+
+    detector: Literal["sfcnet", "threshold"] = "sfcnet"
+    variant: Literal["lite", "paper"] = "lite"
+    device: str = Field(default="cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
+    weights: Path | None = Field(default=None, description="archive; absent takes the shipped one")
+    threads: int = Field(default=2, ge=1, le=64)
+
+
+class ServoConfig(_Strict):
+    """How the stage follows. The defaults are explained in app/core/README.md."""
+
+    gain_1_s: float = Field(default=10.0, gt=0, le=25)
+    top_speed_um_s: float = Field(default=1000.0, gt=0, le=5000)
+    slew_um_s2: float = Field(default=5000.0, gt=0, le=100_000)
+    deadband_um: float = Field(default=0.3, ge=0, le=5)
+    jump_um: float = Field(default=15.0, gt=0, le=100)
+    missed_frames: int = Field(default=2, ge=0, le=4)
+    resume_s: float = Field(default=0.5, ge=0, le=2)
+    approach_um: float = Field(default=60.0, gt=0, le=1000)
+    idle_s: float = Field(default=60.0, gt=0, le=3600)
+
+
+class RigConfig(_Strict):
+    """One microscope: its instruments and the numbers that belong to them."""
+
+    version: Literal[1] = 1
+    name: str = Field(default="simulated rig", min_length=1)
+    objective: str = Field(default="20x", pattern=r"^\d+x$")
+    calibration: str = Field(default=NOMINAL, min_length=1, description="file, or 'nominal'")
+    camera: CameraConfig = SceneCameraConfig()
+    stage: ProScanConfig | None = None
+    pipette: Mp285Config | None = None
+    network: NetworkConfig = NetworkConfig()
+    servo: ServoConfig = ServoConfig()
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        scene = isinstance(self.camera, SceneCameraConfig)
+        if self.calibration == NOMINAL and isinstance(self.camera, BaslerCameraConfig):
+            raise ValueError(
+                f'calibration = "{NOMINAL}" describes the simulated rig; name the file that the '
+                "calibration of this rig wrote"
+            )
+        for port in (self.stage, self.pipette):
+            if port is not None and port.emulated and not scene:
+                raise ValueError(
+                    f'{port.kind}: url = "{EMULATOR}" goes with camera.kind = "scene" only: '
+                    "it would move nothing that this camera sees; name the port"
+                )
+        return self
+
+
+class AnalysisConfig(_Strict):
+    """How a recording is analysed (verbs ``analyze`` and ``track``)."""
+
+    version: Literal[1] = 1
+    um_per_px: Positive | None = None
+    fps: Positive | None = None
+    network: NetworkConfig = NetworkConfig()
+    overlay: bool = False
+    labelme: bool = False
+    workers: int = Field(default=1, ge=1, le=64)
+
+
+def simulated_rig() -> RigConfig:
+    """Return the rig that needs no instrument: scene camera, emulated stage and manipulator."""
+    return RigConfig(stage=ProScanConfig(), pipette=Mp285Config())
+
+
+def load_rig(path: Path | str) -> RigConfig:
+    """Read a rig file. Relative paths in it are relative to the file.
+
+    Raises
+    ------
+    ConfigError
+        In one line: file, line, key, value, what is allowed.
+    """
+    path = Path(path)
+    try:
+        rig = read_toml(path, RigConfig)
+    except TomlError as error:
+        raise ConfigError(str(error)) from error
+    return _resolved(rig, path.parent)
+
+
+def save_rig(rig: RigConfig, path: Path) -> None:
+    """Write ``rig`` so that ``load_rig`` reads it back equal."""
+    write_toml(path, rig, "A rig of sfcscope. Unknown keys are errors.")
+
+
+def _resolved(rig: RigConfig, folder: Path) -> RigConfig:
+    changes: dict[str, object] = {}
+    if rig.calibration != NOMINAL:
+        changes["calibration"] = str(folder / rig.calibration)
+    if isinstance(rig.camera, VideoCameraConfig):
+        changes["camera"] = rig.camera.model_copy(update={"path": folder / rig.camera.path})
+    if rig.network.weights is not None:
+        weights = folder / rig.network.weights
+        changes["network"] = rig.network.model_copy(update={"weights": weights})
+    return rig.model_copy(update=changes)
