@@ -1,1 +1,1 @@
-"""models.tracking."""
+"""Joint probabilistic data association: detections of successive frames become tracks."""

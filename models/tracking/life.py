@@ -1,0 +1,199 @@
+"""Birth, existence and end of tracks.
+
+Existence is estimated jointly with association (JIPDA: Musicki and Evans, 2004) on a Markov
+chain of two living states: a sperm is detectable, or hidden (out of focus, overlapped), or it is
+no more. Misses come in rows; the hidden state lets an established track survive them, while a
+young one, whose existence rests on few detections, ends.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.tracking.settings import TrackerSettings
+from models.types import Float64, Int64
+
+Bool = NDArray[np.bool_]
+
+
+@dataclass(slots=True)
+class Population:
+    """Live tracks, one row each; owned and changed by the tracker alone.
+
+    Attributes
+    ----------
+    track_id : (N,) int64
+    mean : (N, 4) float64
+        x, y (um), vx, vy (um/s), stage frame.
+    covariance : (N, 4, 4) float64
+    detectable, hidden : (N,) float64
+        Probabilities; their sum is the existence probability.
+    confirmed, coasting : (N,) bool
+        ``coasting``: not seen in the newest frame.
+    hits : (N,) int64
+        One bit per frame, newest in bit 0: seen or not.
+    steps : (N,) int64
+        Frames since birth, that of the birth included.
+    seen_s : (N,) float64
+        When it was last seen.
+    size_px : (N, 2) float64
+    votes : (N, 3) float64
+        Decaying count of each SpermClass.
+    close_s : (N,) float64
+        For how long an older track has been at the same place.
+    """
+
+    track_id: Int64
+    mean: Float64
+    covariance: Float64
+    detectable: Float64
+    hidden: Float64
+    confirmed: Bool
+    coasting: Bool
+    hits: Int64
+    steps: Int64
+    seen_s: Float64
+    size_px: Float64
+    votes: Float64
+    close_s: Float64
+
+    def __len__(self) -> int:
+        return len(self.track_id)
+
+    @property
+    def existence(self) -> Float64:
+        """Existence probability (N,)."""
+        return self.detectable + self.hidden
+
+    def keep(self, rows: Bool) -> None:
+        """Drop all other rows."""
+        if not rows.all():
+            for column in fields(self):
+                setattr(self, column.name, getattr(self, column.name)[rows])
+
+    def append(self, other: Population) -> None:
+        """Add rows at the end."""
+        for column in fields(self):
+            name = column.name
+            setattr(self, name, np.concatenate([getattr(self, name), getattr(other, name)]))
+
+    @staticmethod
+    def born(
+        track_id: Int64,
+        mean: Float64,
+        covariance: Float64,
+        time_s: float,
+        size_px: Float64,
+        label: NDArray[np.int8],
+        settings: TrackerSettings,
+    ) -> Population:
+        """Make tentative tracks of sperm seen for the first time at ``time_s``."""
+        n = len(track_id)
+        votes = np.zeros((n, 3))
+        votes[np.arange(n), label] = 1.0
+        return Population(
+            track_id=track_id, mean=mean, covariance=covariance,
+            detectable=np.full(n, settings.birth_existence), hidden=np.zeros(n),
+            confirmed=np.zeros(n, np.bool_), coasting=np.zeros(n, np.bool_),
+            hits=np.ones(n, np.int64), steps=np.ones(n, np.int64),
+            seen_s=np.full(n, time_s), size_px=size_px, votes=votes, close_s=np.zeros(n),
+        )  # fmt: skip
+
+    @staticmethod
+    def empty(settings: TrackerSettings) -> Population:
+        """No track at all."""
+        return Population.born(
+            np.zeros(0, np.int64), np.zeros((0, 4)), np.zeros((0, 4, 4)), 0.0,
+            np.zeros((0, 2)), np.zeros(0, np.int8), settings,
+        )  # fmt: skip
+
+
+def predict_existence(tracks: Population, step_s: float, settings: TrackerSettings) -> None:
+    """Let ``step_s`` pass: sperm hide, come back, or vanish."""
+    survive = np.exp(-step_s / settings.lifetime_s)
+    hide = 1.0 - np.exp(-step_s / settings.hidden_after_s)
+    show = 1.0 - np.exp(-step_s / settings.hidden_for_s)
+    detectable = tracks.detectable * (1.0 - hide) + tracks.hidden * show
+    hidden = tracks.detectable * hide + tracks.hidden * (1.0 - show)
+    tracks.detectable, tracks.hidden = survive * detectable, survive * hidden
+
+
+def update_existence(
+    tracks: Population, missed: Float64, detection_probability: Float64, gate_probability: float
+) -> Float64:
+    """Weigh existence by what was seen; returns the (N,) chance that the sperm was detected.
+
+    ``missed`` is the marginal probability that no measurement belongs to the track; the chance
+    returned is conditional on existence.
+    """
+    escaped = 1.0 - detection_probability * gate_probability
+    unseen = 1.0 - detection_probability * gate_probability * tracks.detectable
+    found = 1.0 - missed
+    tracks.detectable = missed * escaped * tracks.detectable / unseen + found
+    tracks.hidden = missed * tracks.hidden / unseen
+    seen: Float64 = found / np.maximum(tracks.existence, 1e-12)
+    return np.minimum(seen, 1.0)
+
+
+def confirm(tracks: Population, settings: TrackerSettings) -> None:
+    """Confirm tentative tracks that exist beyond doubt and were seen often enough."""
+    window = (1 << settings.confirm_steps) - 1
+    hits = np.bitwise_count(tracks.hits & window)
+    tracks.confirmed |= (tracks.existence > settings.confirm_existence) & (
+        hits >= settings.confirm_hits
+    )
+
+
+def surviving(
+    tracks: Population,
+    time_s: float,
+    step_s: float,
+    gate_area_um2: Float64,
+    depth_um: Float64,
+    settings: TrackerSettings,
+) -> Bool:
+    """Rows that live on.
+
+    Parameters
+    ----------
+    gate_area_um2 : (N,)
+        Area of the gate that the next measurement would be searched in.
+    depth_um : (N,)
+        Distance from the border of the view, negative outside.
+    """
+    window = (1 << settings.confirm_steps) - 1
+    hits = np.bitwise_count(tracks.hits & window)
+    unseen_s = time_s - tracks.seen_s
+    longest_s = max(settings.coast_s, settings.coast_steps * step_s)
+    floor = np.where(tracks.confirmed, settings.delete_confirmed, settings.delete_tentative)
+    hopeless = (
+        ~tracks.confirmed
+        & (tracks.steps >= settings.confirm_steps)
+        & (hits < settings.confirm_hits)
+    )
+    alive: Bool = (
+        (tracks.existence >= floor)
+        & (unseen_s <= longest_s + 1e-9)
+        & (gate_area_um2 <= settings.gate_side_um**2)
+        & (depth_um >= -settings.outside_um)
+        & (tracks.close_s < settings.merge_s)
+        & ~hopeless
+    )
+    return alive
+
+
+def measure_closeness(tracks: Population, step_s: float, settings: TrackerSettings) -> None:
+    """Clock how long each track has shared its place with an older one."""
+    if len(tracks) < 2:
+        tracks.close_s[:] = 0.0
+        return
+    position = tracks.mean[:, :2]
+    apart = position[:, None, :] - position[None, :, :]
+    near = (apart * apart).sum(axis=2) < settings.merge_um**2
+    older = tracks.track_id[None, :] < tracks.track_id[:, None]
+    confirmed = tracks.confirmed[None, :]
+    shared = (near & (older | (confirmed & ~confirmed.T)) & ~(~confirmed & confirmed.T)).any(axis=1)
+    tracks.close_s = np.where(shared, tracks.close_s + step_s, 0.0)

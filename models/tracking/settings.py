@@ -1,0 +1,146 @@
+"""Everything that can be set about a tracker, with its unit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import log, sqrt
+
+
+@dataclass(frozen=True, slots=True)
+class TrackerSettings:
+    """Settings of the tracker. The defaults suit human sperm at 15 to 60 frames a second.
+
+    Attributes
+    ----------
+    acceleration_um_s2 : float
+        Random acceleration of the mean path, root mean square, if it is held for
+        ``acceleration_hold_s``. Linear swimmers turn with 50 to 100, hyperactive ones 300 to 500.
+    acceleration_hold_s : float
+        Only the product a^2 hold enters, so the model is the same at every frame rate.
+    localisation_um : float
+        Standard deviation of a detected head centre, per axis.
+    yaw_um : float
+        Lateral amplitude of the head's yawing about the mean path. It is counted as measurement
+        noise (A^2 / 2 per axis): the filter is to follow the mean path, not the beat.
+    birth_speed_um_s : float
+        Standard deviation per axis of the speed of a sperm that has been seen once.
+    coast_decay_s : float
+        Time constant with which a track that is not seen loses its speed.
+    detection_probability : float
+        That a visible sperm, alone and away from the border, is detected in one frame.
+    gate_probability : float
+        That the detection of a sperm lies inside its gate.
+    clutter_per_um2 : float
+        False detections per square micrometre and frame, at the start.
+    clutter_adapt_s : float
+        Time constant with which that density follows what no track explains.
+    clutter_range : float
+        The density stays within this factor of the start, either way.
+    resolution_um : float
+        Two heads this close are often found as one; both may then be missed at little cost.
+    head_um : float
+        Length of a head; detection fades out over the half of it at the border of the picture.
+    hidden_after_s, hidden_for_s : float
+        Mean time after which a sperm becomes undetectable (defocus, overlap), and for how long.
+    lifetime_s : float
+        Mean time after which a sperm vanishes otherwise than across the border.
+    birth_existence : float
+        Existence probability of a sperm that has been seen once.
+    birth_score : float
+        A detection below this score starts no track.
+    birth_clearance_um : float
+        A detection this close to a track that was seen in the same frame starts no track.
+    confirm_existence : float
+        A tentative track is confirmed above this, with ``confirm_hits`` of the last
+        ``confirm_steps`` frames seen.
+    confirm_hits, confirm_steps : int
+    delete_tentative, delete_confirmed : float
+        Existence probability below which a track ends.
+    coast_s : float
+        Longest time unseen.
+    coast_steps : int
+        At low frame rates: at least this many frames unseen.
+    gate_side_um : float
+        A gate with a larger area than this square ends the track.
+    outside_um : float
+        A track this far outside the field of view ends.
+    merge_um, merge_s : float
+        Two tracks closer than this for this time are one sperm: the younger ends.
+    associated : float
+        Association probability above which a detection is the track's own.
+    label_s : float
+        Time constant of the vote on normal or abnormal.
+    max_live_bits : int
+        Overload guard: widest exact association, in measurements contested at once.
+    narrow_gate_probability : float
+        Gate of a cluster that is wider than that.
+    """
+
+    acceleration_um_s2: float = 200.0
+    acceleration_hold_s: float = 1.0 / 30.0
+    localisation_um: float = 0.4
+    yaw_um: float = 1.5
+    birth_speed_um_s: float = 60.0
+    coast_decay_s: float = 0.5
+    detection_probability: float = 0.92
+    gate_probability: float = 0.997
+    clutter_per_um2: float = 8e-5
+    clutter_adapt_s: float = 5.0
+    clutter_range: float = 10.0
+    resolution_um: float = 4.0
+    head_um: float = 5.0
+    hidden_after_s: float = 4.0
+    hidden_for_s: float = 0.15
+    lifetime_s: float = 10.0
+    birth_existence: float = 0.2
+    birth_score: float = 0.0
+    birth_clearance_um: float = 2.5
+    confirm_existence: float = 0.95
+    confirm_hits: int = 3
+    confirm_steps: int = 5
+    delete_tentative: float = 0.05
+    delete_confirmed: float = 0.01
+    coast_s: float = 0.5
+    coast_steps: int = 2
+    gate_side_um: float = 60.0
+    outside_um: float = 10.0
+    merge_um: float = 1.5
+    merge_s: float = 0.3
+    associated: float = 0.5
+    label_s: float = 1.0
+    max_live_bits: int = 13
+    narrow_gate_probability: float = 0.95
+
+    def __post_init__(self) -> None:
+        for name in (
+            "detection_probability", "gate_probability", "narrow_gate_probability",
+            "birth_existence", "confirm_existence", "associated",
+        ):  # fmt: skip
+            if not 0.0 < getattr(self, name) < 1.0:
+                raise ValueError(f"TrackerSettings.{name}: {getattr(self, name)}, not in (0, 1)")
+        for name in (
+            "acceleration_um_s2", "acceleration_hold_s", "localisation_um", "birth_speed_um_s",
+            "coast_decay_s", "clutter_per_um2", "clutter_adapt_s", "resolution_um", "head_um",
+            "hidden_after_s", "hidden_for_s", "lifetime_s", "coast_s", "gate_side_um", "label_s",
+        ):  # fmt: skip
+            if not getattr(self, name) > 0.0:
+                raise ValueError(f"TrackerSettings.{name}: {getattr(self, name)}, not above 0")
+        if not 1 <= self.confirm_hits <= self.confirm_steps <= 32:
+            raise ValueError("TrackerSettings: 1 <= confirm_hits <= confirm_steps <= 32 is needed")
+        if not 1 <= self.max_live_bits <= 20:
+            raise ValueError(f"TrackerSettings.max_live_bits: {self.max_live_bits}, not 1 to 20")
+
+    @property
+    def measurement_sigma_um(self) -> float:
+        """Standard deviation of a measurement about the mean path, per axis."""
+        return sqrt(self.localisation_um**2 + self.yaw_um**2 / 2.0)
+
+    @property
+    def gate(self) -> float:
+        """Squared Mahalanobis distance at the gate: chi-square of 2 degrees, in closed form."""
+        return -2.0 * log(1.0 - self.gate_probability)
+
+    @property
+    def narrow_gate(self) -> float:
+        """The same, for a cluster that is too wide."""
+        return -2.0 * log(1.0 - self.narrow_gate_probability)

@@ -1,0 +1,312 @@
+"""The tracker: detections of one frame in, tracks as of that frame out."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import numpy as np
+
+from models.tracking.association import Association, associate
+from models.tracking.gating import Candidates, gate
+from models.tracking.life import (
+    Population,
+    confirm,
+    measure_closeness,
+    predict_existence,
+    surviving,
+    update_existence,
+)
+from models.tracking.motion import ConstantVelocity
+from models.tracking.settings import TrackerSettings
+from models.tracking.view import View
+from models.types import Float32, Float64, Int8, Int64, Tracks, TrackState
+
+_ALL_HITS = (1 << 32) - 1
+# Share of a new box in a track's smoothed size.
+_SIZE_GAIN = 0.2
+
+
+def warm_up() -> None:
+    """Compile (or load) the kernels, so that the first frame is as fast as the others."""
+    tracker = Tracker()
+    view = View.rectangle(0.0, 0.0, 100.0, 100.0)
+    place = np.array([[40.0, 50.0], [44.0, 50.0], [60.0, 50.0]])
+    for k in range(3):
+        tracker.step(k / 30.0, place, np.ones((3, 4)), np.ones(3), np.zeros(3, np.int8), view)
+
+
+class Tracker:
+    """Joint integrated probabilistic data association in the stage frame.
+
+    One thread calls ``step`` once a frame. The time between frames may vary.
+
+    Attributes
+    ----------
+    overloads : int
+        Clusters so far that were too wide for exact association.
+    """
+
+    def __init__(self, settings: TrackerSettings | None = None) -> None:
+        self._settings = settings or TrackerSettings()
+        self._motion = ConstantVelocity(self._settings)
+        self._tracks = Population.empty(self._settings)
+        self._clutter_per_um2 = self._settings.clutter_per_um2
+        self._time_s: float | None = None
+        self._next_id = 1
+        self.overloads = 0
+
+    @property
+    def settings(self) -> TrackerSettings:
+        """As given."""
+        return self._settings
+
+    @property
+    def clutter_per_um2(self) -> float:
+        """False detections per square micrometre and frame, as estimated so far."""
+        return self._clutter_per_um2
+
+    def step(
+        self,
+        time_s: float,
+        position_um: Float64,
+        box_px: Float32 | Float64,
+        score: Float32 | Float64,
+        label: Int8,
+        view: View,
+    ) -> Tracks:
+        """Follow the sperm into the frame of ``time_s``.
+
+        Parameters
+        ----------
+        time_s : float
+            Mid exposure; later than that of the step before.
+        position_um : (N, 2)
+            Detected head centres, stage frame.
+        box_px : (N, 4)
+            Their boxes (centre, width, height), image frame; only the sizes are used.
+        score : (N,)
+        label : (N,)
+            SpermClass.
+        view : View
+            Field of view of this frame, stage frame.
+
+        Raises
+        ------
+        ValueError
+            Time does not increase, columns differ in length, or a number is not finite.
+        """
+        measured = np.ascontiguousarray(position_um, dtype=np.float64).reshape(-1, 2)
+        self._check(time_s, measured, box_px, score, label)
+        step_s = 0.0 if self._time_s is None else time_s - self._time_s
+        self._time_s = time_s
+        tracks = self._tracks
+        if step_s > 0.0 and len(tracks):
+            tracks.mean, tracks.covariance = self._motion.predict(
+                tracks.mean, tracks.covariance, step_s, tracks.coasting
+            )
+            predict_existence(tracks, step_s, self._settings)
+        explained = np.zeros(len(measured))
+        own = np.zeros(0, np.int64)
+        if len(tracks):
+            own, explained = self._update(time_s, measured, view)
+            self._remember(own, box_px, label, step_s)
+            own = self._end(time_s, step_s, view, own)
+        own = self._begin(time_s, measured, box_px, score, label, explained, own)
+        self._adapt(step_s, explained, view)
+        return self._report(time_s, measured, score, own)
+
+    def _check(
+        self,
+        time_s: float,
+        measured: Float64,
+        box_px: Float32 | Float64,
+        score: Float32 | Float64,
+        label: Int8,
+    ) -> None:
+        n = len(measured)
+        if len(box_px) != n or len(score) != n or len(label) != n:
+            raise ValueError(
+                f"Tracker.step: columns differ in length: {n} positions, {len(box_px)} boxes, "
+                f"{len(score)} scores, {len(label)} labels"
+            )
+        if not np.isfinite(time_s) or (self._time_s is not None and time_s <= self._time_s):
+            raise ValueError(f"Tracker.step: time {time_s} s after {self._time_s} s")
+        if not np.isfinite(measured).all():
+            raise ValueError("Tracker.step: a position is not finite")
+
+    def _update(self, time_s: float, measured: Float64, view: View) -> tuple[Int64, Float64]:
+        """Correct all tracks; return their own detections (-1: none) and what is explained."""
+        tracks, settings = self._tracks, self._settings
+        detectable = self._detection_probability(view)
+        covariance = self._motion.innovation_covariance(tracks.covariance)
+        pairs = gate(tracks.mean[:, :2], covariance, measured, settings.gate)
+        association = self._associate(pairs, detectable, len(measured))
+        self.overloads += association.overloads
+        seen = update_existence(tracks, association.missed, detectable, settings.gate_probability)
+        share = np.minimum(association.paired / tracks.existence[pairs.track], 1.0)
+        innovation, spread = _combine(pairs, share, len(tracks))
+        tracks.mean, tracks.covariance = self._motion.update(
+            tracks.mean, tracks.covariance, seen, innovation, spread
+        )
+        found = seen >= settings.associated
+        tracks.coasting = ~found
+        tracks.seen_s = np.where(found, time_s, tracks.seen_s)
+        tracks.hits = (tracks.hits << 1 | found) & _ALL_HITS
+        tracks.steps += 1
+        explained: Float64 = np.zeros(len(measured))
+        np.add.at(explained, pairs.measurement, association.paired)
+        return _claims(pairs, share, len(tracks), len(measured), settings.associated), explained
+
+    def _detection_probability(self, view: View) -> Float64:
+        """Of each track (N,): less at the border, and where two heads may be seen as one."""
+        settings = self._settings
+        position = self._tracks.mean[:, :2]
+        visible = np.clip(view.depth_um(position) / (settings.head_um / 2.0), 0.0, 1.0)
+        apart2 = ((position[:, None, :] - position[None, :, :]) ** 2).sum(axis=2)
+        # Only established neighbours count: a second track on one head must not excuse itself.
+        apart2[:, ~self._tracks.confirmed] = np.inf
+        np.fill_diagonal(apart2, np.inf)
+        resolved = -np.expm1(-apart2.min(axis=1) / settings.resolution_um**2)
+        detectable: Float64 = settings.detection_probability * visible * resolved
+        return detectable
+
+    def _associate(self, pairs: Candidates, detectable: Float64, measurements: int) -> Association:
+        settings = self._settings
+        chance = detectable * self._tracks.detectable
+        return associate(
+            pairs.start,
+            pairs.measurement,
+            chance[pairs.track] * pairs.density / self._clutter_per_um2,
+            pairs.distance2,
+            1.0 - settings.gate_probability * chance,
+            measurements,
+            max_live_bits=settings.max_live_bits,
+            narrow_gate=settings.narrow_gate,
+        )
+
+    def _remember(self, own: Int64, box_px: Float32 | Float64, label: Int8, step_s: float) -> None:
+        """Smooth each track's size, and count its votes."""
+        tracks = self._tracks
+        rows = np.flatnonzero(own >= 0)
+        size = np.asarray(box_px, dtype=np.float64).reshape(-1, 4)[own[rows], 2:]
+        tracks.size_px[rows] += _SIZE_GAIN * (size - tracks.size_px[rows])
+        tracks.votes *= np.exp(-step_s / self._settings.label_s)
+        tracks.votes[rows, np.asarray(label)[own[rows]]] += 1.0
+
+    def _end(self, time_s: float, step_s: float, view: View, own: Int64) -> Int64:
+        """Confirm and delete; return ``own`` of those that live on."""
+        tracks, settings = self._tracks, self._settings
+        confirm(tracks, settings)
+        measure_closeness(tracks, step_s, settings)
+        s = self._motion.innovation_covariance(tracks.covariance)
+        root = np.sqrt(s[:, 0, 0] * s[:, 1, 1] - s[:, 0, 1] * s[:, 1, 0])
+        rows = surviving(
+            tracks, time_s, step_s, np.pi * settings.gate * root,
+            view.depth_um(tracks.mean[:, :2]), settings,
+        )  # fmt: skip
+        tracks.keep(rows)
+        return own[rows]
+
+    def _begin(
+        self,
+        time_s: float,
+        measured: Float64,
+        box_px: Float32 | Float64,
+        score: Float32 | Float64,
+        label: Int8,
+        explained: Float64,
+        own: Int64,
+    ) -> Int64:
+        """Start tracks on unexplained detections; return ``own`` with theirs."""
+        tracks, settings = self._tracks, self._settings
+        fresh = (explained < 0.5) & np.greater_equal(score, settings.birth_score)
+        there = tracks.mean[~tracks.coasting, :2]
+        if fresh.any() and len(there):
+            apart2 = ((measured[:, None, :] - there[None, :, :]) ** 2).sum(axis=2)
+            fresh &= apart2.min(axis=1) > settings.birth_clearance_um**2
+        rows = np.flatnonzero(fresh)
+        if len(rows) == 0:
+            return own
+        mean, covariance = self._motion.birth(measured[rows])
+        track_id = np.arange(self._next_id, self._next_id + len(rows), dtype=np.int64)
+        self._next_id += len(rows)
+        size = np.asarray(box_px, dtype=np.float64).reshape(-1, 4)[rows, 2:]
+        tracks.append(
+            Population.born(
+                track_id, mean, covariance, time_s, size, np.asarray(label)[rows], settings
+            )
+        )
+        return np.concatenate([own, rows])
+
+    def _adapt(self, step_s: float, explained: Float64, view: View) -> None:
+        """Let the clutter density follow the detections that no track explains."""
+        settings = self._settings
+        gain = -np.expm1(-step_s / settings.clutter_adapt_s)
+        seen = (1.0 - explained).sum() / view.area_um2
+        self._clutter_per_um2 += float(gain * (seen - self._clutter_per_um2))
+        start, factor = settings.clutter_per_um2, settings.clutter_range
+        self._clutter_per_um2 = min(max(self._clutter_per_um2, start / factor), start * factor)
+
+    def _report(
+        self, time_s: float, measured: Float64, score: Float32 | Float64, own: Int64
+    ) -> Tracks:
+        tracks = self._tracks
+        seen = own >= 0
+        raw = np.full((len(tracks), 2), np.nan)
+        raw[seen] = measured[own[seen]]
+        own_score = np.full(len(tracks), np.nan)
+        own_score[seen] = np.asarray(score)[own[seen]]
+        state = np.where(
+            tracks.confirmed,
+            np.where(seen, TrackState.CONFIRMED, TrackState.COASTING),
+            TrackState.TENTATIVE,
+        )
+        report = Tracks(
+            time_s=time_s,
+            track_id=tracks.track_id.copy(),
+            position_um=tracks.mean[:, :2].copy(),
+            velocity_um_s=tracks.mean[:, 2:].copy(),
+            covariance=tracks.covariance.copy(),
+            raw_um=raw,
+            size_px=tracks.size_px.copy(),
+            score=own_score,
+            p_exist=tracks.existence,
+            state=state.astype(np.int8),
+            label=tracks.votes.argmax(axis=1).astype(np.int8),
+            detection=own,
+        )
+        for column in fields(report):
+            value = getattr(report, column.name)
+            if isinstance(value, np.ndarray):
+                value.flags.writeable = False
+        return report
+
+
+def _combine(pairs: Candidates, share: Float64, tracks: int) -> tuple[Float64, Float64]:
+    """Weighted innovation (N, 2) of each track, and its spread (N, 2, 2)."""
+    weighted = pairs.innovation_um * share[:, None]
+    innovation = np.zeros((tracks, 2))
+    spread = np.empty((tracks, 2, 2))
+    for a in range(2):
+        innovation[:, a] = np.bincount(pairs.track, weights=weighted[:, a], minlength=tracks)
+    for a, b in ((0, 0), (0, 1), (1, 1)):
+        product = weighted[:, a] * pairs.innovation_um[:, b]
+        spread[:, a, b] = np.bincount(pairs.track, weights=product, minlength=tracks)
+        spread[:, a, b] -= innovation[:, a] * innovation[:, b]
+    spread[:, 1, 0] = spread[:, 0, 1]
+    return innovation, spread
+
+
+def _claims(
+    pairs: Candidates, share: Float64, tracks: int, measurements: int, least: float
+) -> Int64:
+    """Choose each track's own detection (N,), -1 where none is; no detection twice."""
+    own = np.full(tracks, -1, np.int64)
+    taken = np.zeros(measurements, np.bool_)
+    sure = np.flatnonzero(share >= least)
+    for e in sure[np.argsort(-share[sure], kind="stable")]:
+        i, j = pairs.track[e], pairs.measurement[e]
+        if own[i] < 0 and not taken[j]:
+            own[i] = j
+            taken[j] = True
+    return own
