@@ -1,4 +1,4 @@
-"""What a camera, a stage and a manipulator can do. Small on purpose: a device is the sum of these."""
+"""What a camera, a stage and a manipulator can do. Small on purpose: a device is their sum."""
 
 from __future__ import annotations
 

@@ -1,0 +1,69 @@
+"""What a driver must be able to do so that the guardian can keep it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from drivers.pose import Pose
+
+
+class GuardedDevice(Protocol):
+    """A controller on an open Wire, called by one thread only: the guardian's.
+
+    Soft limits, dead man's switch and the order of commands are the guardian's business; framing,
+    deadlines, retries and the meaning of replies are the driver's. Built as
+    ``Driver(wire, **options)`` with options that fit into JSON. No method waits longer than its
+    exchange: a move is started, then followed with ``service``.
+
+    While the wire's ``urgent`` event is set, reads raise Preempted: let it pass through; the
+    guardian then calls ``stop``, which has to cope with a reply that may still arrive.
+    """
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """Names of the axes that targets and limits are about: ('x', 'y') or ('x', 'y', 'z')."""
+        ...
+
+    @property
+    def moving(self) -> bool | None:
+        """As last known, without I/O. True from the start of a move until it is known to have
+        ended; None after anything that leaves it in doubt.
+        """  # noqa: D205
+        ...
+
+    def connect(self) -> str:
+        """Make sure that the right instrument answers, and prepare it. Moves nothing.
+
+        Returns a line that names it. Raises WrongDevice saying what was read, ReplyTimeout when
+        nothing was, all within 3 s.
+        """
+        ...
+
+    def read_pose(self) -> Pose:
+        """Ask where it is. Raises DeviceError; a doubtful reply is asked for again once."""
+        ...
+
+    def move_to(self, target_um: Sequence[float], speed_um_s: float) -> None:
+        """Start one absolute move, one value per axis, and return once it is accepted."""
+        ...
+
+    def set_velocity(self, velocity_um_s: Sequence[float]) -> None:
+        """Run at this velocity from now on. Raises DeviceError where there is no such command."""
+        ...
+
+    def service(self) -> None:
+        """Do what is due between commands: follow a move to its end. Called every few ms."""
+        ...
+
+    def stop(self) -> None:
+        """Stop all motion: the bytes first, then the confirmation.
+
+        Works in any state, right after ``Wire.open`` and without ``connect`` too (a rescue has no
+        time for more). Raises DeviceError when the controller does not confirm.
+        """
+        ...
+
+    def disconnect(self) -> None:
+        """Give the instrument back to its operator (joystick on). Moves nothing."""
+        ...
