@@ -1,0 +1,225 @@
+"""Profiles: what a specimen may look like and how it may move.
+
+``exam`` is frozen: it is matched to real bright-field and phase-contrast films and is what
+detectors are examined on. ``train`` draws every optical property anew for each specimen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from models.errors import ModelError
+
+Range = tuple[float, float]
+
+MODALITIES = ("brightfield", "phase")
+OBJECTIVES = {20: (0.495, 0.45), 40: (0.2475, 0.65), 100: (0.099, 1.25)}
+"""Magnification to (pixel size um, numerical aperture), for a camera of 9.9 um pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class WetLimits:
+    """Limits of the unstained wet profile: a sperm within them has a normal head and tail.
+
+    WHO laboratory manual (stained heads 3.7-4.7 x 2.5-3.2 um), widened for unstained wet sperm,
+    which are larger by about half a micrometre; tails under 30 um are short.
+    """
+
+    head_length_um: Range = (4.0, 5.5)
+    head_width_um: Range = (2.5, 3.5)
+    head_ellipticity: Range = (1.3, 2.0)
+    tail_length_um: Range = (35.0, 60.0)
+    midpiece_bend_deg: Range = (0.0, 45.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Ranges from which one specimen is drawn. A pair (low, high) is drawn uniformly.
+
+    Attributes
+    ----------
+    um_per_px, numerical_aperture : pixel size on the object side; objective.
+    density_per_field : sperm in a field of ``field_px`` (width, height) pixels of 0.495 um.
+    density_range : sperm in 640x480 pixels whatever their size, even in its logarithm, in
+        training samples; None: ``density_per_field``.
+    abnormal_fraction : share of sperm with a head or tail outside the wet limits.
+    specks, round_cells, bubbles, strands : clutter, number per field of view as above.
+    drift_um_s : flow of the medium, highest speed.
+    depth_sd_um : spread of the depth of sperm about the focal plane.
+    blur_px : blur of the camera and film in focus, standard deviation.
+    head_contrast : peak contrast of a head in focus (fraction of the background).
+    head_spread : its lognormal spread from head to head.
+    rim_contrast, rim_at_um, rim_width_um : the ring of opposite sign about a head.
+    tail_contrast, tail_spread : contrast of the tail's centre line and its spread.
+    tail_width_um : apparent full width of the principal piece before blur.
+    speck_contrast : median contrast of specks; spread is lognormal.
+    background : grey level; tilt, vignette : relative change over the field.
+    noise_sd, static_sd : grey levels, new in each frame, and fixed.
+    noise_x, noise_y : autocorrelation of the noise at lags 0, 1, 2, 3, 4 px.
+    field_gap_s : time between even and odd rows; 0 is progressive.
+    flicker : relative standard deviation of the lamp.
+    jpeg_quality : compression of each frame; (0, 0) is none.
+    pipette_probability : a training crop shows a micropipette.
+    """
+
+    name: str
+    modality: str = "brightfield"
+    um_per_px: Range = (0.495, 0.495)
+    numerical_aperture: float = 0.45
+    density_per_field: float = 25.0
+    density_range: Range | None = None
+    abnormal_fraction: float = 0.58
+    specks: Range = (95.0, 105.0)
+    round_cells: Range = (0.0, 3.0)
+    bubbles: Range = (0.0, 1.0)
+    strands: Range = (0.0, 2.0)
+    drift_um_s: Range = (0.0, 2.0)
+    depth_sd_um: Range = (3.0, 3.0)
+    blur_px: Range = (1.15, 1.15)
+    head_contrast: Range = (0.66, 0.66)
+    head_spread: float = 0.16
+    rim_contrast: Range = (0.10, 0.10)
+    rim_at_um: Range = (2.2, 2.2)
+    rim_width_um: Range = (0.95, 0.95)
+    tail_contrast: Range = (0.11, 0.11)
+    tail_spread: float = 0.45
+    tail_width_um: Range = (0.9, 0.9)
+    speck_contrast: Range = (0.16, 0.16)
+    speck_diameter_um: Range = (1.5, 5.0)
+    background: Range = (152.0, 152.0)
+    tilt: Range = (0.03, 0.03)
+    vignette: Range = (0.02, 0.02)
+    noise_sd: Range = (1.55, 1.55)
+    static_sd: Range = (1.50, 1.50)
+    noise_x: tuple[float, ...] = (1.0, 0.66, 0.25, 0.06, 0.01)
+    noise_y: tuple[float, ...] = (1.0, 0.43, 0.16, 0.11, 0.09)
+    field_gap_s: Range = (1 / 60, 1 / 60)
+    flicker: Range = (0.002, 0.002)
+    jpeg_quality: Range = (0.0, 0.0)
+    pipette_probability: float = 0.0
+    wet: WetLimits = WetLimits()
+
+    def __post_init__(self) -> None:
+        if self.modality not in MODALITIES:
+            raise ModelError(
+                f"specimen profile {self.name}: modality {self.modality!r} is not one of "
+                f"{', '.join(MODALITIES)}"
+            )
+
+
+FIELD_PX = (640, 480)
+FIELD_UM2 = FIELD_PX[0] * FIELD_PX[1] * 0.495**2
+
+_EXAM = Profile("exam")
+
+_EXAM_PHASE = replace(
+    _EXAM,
+    modality="phase",
+    depth_sd_um=(2.5, 2.5),
+    blur_px=(0.75, 0.75),
+    head_contrast=(0.80, 0.80),
+    head_spread=0.10,
+    rim_contrast=(0.20, 0.20),
+    rim_at_um=(2.2, 2.2),
+    rim_width_um=(1.6, 1.6),
+    tail_contrast=(0.26, 0.26),
+    tail_width_um=(1.0, 1.0),
+    speck_contrast=(0.24, 0.24),
+    speck_diameter_um=(1.2, 3.5),
+    background=(119.0, 119.0),
+    tilt=(0.035, 0.035),
+    vignette=(0.025, 0.025),
+    noise_sd=(0.6, 0.6),
+    static_sd=(2.5, 2.5),
+    noise_x=(1.0, 0.69, 0.39, 0.2, 0.09),
+    noise_y=(1.0, 0.68, 0.37, 0.2, 0.09),
+    field_gap_s=(0.0, 0.0),
+)
+
+_TRAIN = replace(
+    _EXAM,
+    name="train",
+    um_per_px=(0.24, 0.66),
+    density_range=(8.0, 90.0),
+    specks=(5.0, 160.0),
+    round_cells=(0.0, 4.0),
+    bubbles=(0.0, 2.0),
+    strands=(0.0, 4.0),
+    drift_um_s=(0.0, 5.0),
+    depth_sd_um=(0.5, 5.0),
+    blur_px=(0.5, 1.8),
+    head_contrast=(0.20, 0.85),
+    head_spread=0.22,
+    rim_contrast=(0.0, 0.18),
+    rim_at_um=(1.5, 3.0),
+    rim_width_um=(0.6, 1.5),
+    tail_contrast=(0.06, 0.28),
+    tail_width_um=(0.6, 1.3),
+    speck_contrast=(0.06, 0.30),
+    background=(70.0, 200.0),
+    tilt=(0.0, 0.2),
+    vignette=(0.0, 0.2),
+    noise_sd=(0.4, 4.0),
+    static_sd=(0.2, 3.0),
+    field_gap_s=(1 / 60, 1 / 60),
+    flicker=(0.0, 0.01),
+    jpeg_quality=(40.0, 98.0),
+    pipette_probability=0.12,
+)
+
+_TRAIN_PHASE = replace(
+    _TRAIN,
+    modality="phase",
+    head_contrast=(0.25, 1.1),
+    rim_contrast=(0.05, 0.35),
+    rim_width_um=(0.9, 2.4),
+    tail_contrast=(0.08, 0.40),
+    speck_contrast=(0.08, 0.40),
+)
+
+_PROFILES = {
+    ("exam", "brightfield"): _EXAM,
+    ("exam", "phase"): _EXAM_PHASE,
+    ("train", "brightfield"): _TRAIN,
+    ("train", "phase"): _TRAIN_PHASE,
+}
+
+
+def profile(
+    name: str,
+    *,
+    modality: str = "brightfield",
+    density: float | None = None,
+    objective: int | None = None,
+) -> Profile:
+    """Return a named profile.
+
+    Parameters
+    ----------
+    name : 'exam' or 'train'
+    modality : 'brightfield' or 'phase'
+    density : sperm in view of 640x480 pixels at 20x; None keeps the profile's own
+    objective : 20, 40 or 100; None keeps the profile's own pixel size
+
+    Raises
+    ------
+    ModelError
+        For a name, modality, density or objective that is not known.
+    """
+    try:
+        chosen = _PROFILES[name, modality]
+    except KeyError:
+        raise ModelError(
+            f"specimen: no profile {name!r} for modality {modality!r}; profiles are exam and "
+            f"train, modalities {' and '.join(MODALITIES)}"
+        ) from None
+    if density is not None:
+        if not 0 <= density <= 400:
+            raise ModelError(f"specimen: density {density} is not within 0 to 400 sperm a frame")
+        chosen = replace(chosen, density_per_field=density, density_range=None)
+    if objective is not None:
+        if objective not in OBJECTIVES:
+            raise ModelError(f"specimen: objective {objective} is not one of 20, 40, 100")
+        um, aperture = OBJECTIVES[objective]
+        chosen = replace(chosen, um_per_px=(um, um), numerical_aperture=aperture)
+    return chosen
