@@ -122,7 +122,7 @@ class NetworkConfig(_Strict):
     """Which detector finds the sperm, and where it computes."""
 
     detector: Literal["sfcnet", "threshold"] = "sfcnet"
-    variant: Literal["lite", "paper"] = "lite"
+    variant: Literal["lite", "r50"] = "lite"
     device: str = Field(default="cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
     weights: Path | None = Field(default=None, description="archive; absent takes the shipped one")
     threads: int = Field(default=2, ge=1, le=64)

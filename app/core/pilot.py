@@ -1,0 +1,228 @@
+"""Interlocks, servo and pose history as one: what the stage shall do next. Pure.
+
+The stage thread runs it against the clock, the closed-loop tests in virtual time: the same code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from app.config import ServoConfig
+from app.core.interlocks import MOVING, Health, Interlocks
+from app.core.messages import (
+    Arm,
+    Command,
+    Disarm,
+    Follow,
+    FollowBest,
+    Mode,
+    MotionState,
+    MoveBy,
+    Release,
+    Resume,
+    Stop,
+)
+from app.core.pose_history import PoseHistory
+from app.core.selection import find_target, may_be_chosen
+from app.core.servo import Move, Phase, Servo, Velocity
+from drivers.types import Pose
+from models.types import Float64, Tracks
+
+MOVE_DEADLINE_S = 2.0
+SETTLED_UM = 5.0  # a move that ends farther from its target has slipped
+ASTRAY_UM = 15.0  # a readback farther from dead reckoning is not what was commanded
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """Freeze the stage where it is."""
+
+
+Action = Velocity | Move | Halt
+
+
+class Pilot:
+    """Decides; never talks to a device.
+
+    Parameters
+    ----------
+    settings : ServoConfig
+    poses : PoseHistory
+        Fed by ``read`` and by the commands that ``act`` returns.
+    frame_rate_hz : float
+    """
+
+    def __init__(self, settings: ServoConfig, poses: PoseHistory, frame_rate_hz: float) -> None:
+        self._interlocks = Interlocks(settings.idle_s)
+        self._servo = Servo(settings, frame_rate_hz)
+        self._poses = poses
+        self._tracks = Tracks.empty(0.0)
+        self._ranking: tuple[int, ...] = ()
+        self._wanted: Move | None = None
+        self._move: Move | None = None
+        self._move_s = 0.0
+        self._driving = False
+        self._astray = 0
+        self.fault = ""
+
+    @property
+    def state(self) -> MotionState:
+        """The interlocks as of now."""
+        return self._interlocks.state
+
+    @property
+    def phase(self) -> Phase:
+        """What the servo is about."""
+        return self._servo.phase
+
+    @property
+    def error_um(self) -> float:
+        """Distance of the target from the centre as the servo last saw it; NaN when it did not."""
+        return self._servo.error_um
+
+    @property
+    def moving_by_plan(self) -> bool:
+        """Whether a planned move is under way: read the pose as often as possible."""
+        return self._move is not None
+
+    def read(self, pose: Pose, now_s: float) -> None:
+        """Take in a readback of the stage, compare it with what was commanded."""
+        here_um = np.array((pose.x_um, pose.y_um))
+        reckoned_um = self._poses.at(pose.time_s)
+        self._poses.read(pose)
+        if self._move is not None:
+            self._look_at_move(self._move, here_um, pose, now_s)
+        elif self._driving and reckoned_um is not None:
+            away_um = float(np.linalg.norm(here_um - reckoned_um))
+            self._astray = self._astray + 1 if away_um > ASTRAY_UM else 0
+            if self._astray >= 2:
+                self.fault = (
+                    f"the stage is {away_um:.0f} um from where its commands lead; "
+                    "check joystick, obstacles and calibration, then arm again"
+                )
+
+    def see(self, tracks: Tracks, ranking: tuple[int, ...], now_s: float) -> None:
+        """Take in the tracks of a new frame."""
+        self._tracks, self._ranking = tracks, ranking
+        state = self._interlocks.state
+        if state.mode in MOVING and state.target is not None:
+            self._servo.observe(find_target(tracks, state.target), tracks.time_s)
+            if self._servo.phase is Phase.LOST:
+                self._interlocks.hold(now_s, f"track {state.target} is lost")
+
+    def obey(self, command: Command, now_s: float, health: Health, calibration: str) -> str:
+        """Carry out what a person wants; return why not, empty when done.
+
+        Parameters
+        ----------
+        calibration : str
+            Why the calibration does not allow motion; looked at by ``Arm`` alone.
+        """
+        self._interlocks.touch(now_s)
+        match command:
+            case Stop(why):
+                self._interlocks.stop(now_s, why)
+            case Disarm():
+                self._interlocks.stop(now_s, "disarmed")
+            case Arm():
+                self.fault, self._astray = "", 0
+                return self._interlocks.arm(now_s, calibration, health)
+            case Release():
+                self._interlocks.release(now_s)
+            case Follow(track_id):
+                return self._follow(track_id, now_s)
+            case FollowBest():
+                if not self._ranking:
+                    return "no sperm can be ranked yet; wait for a second"
+                return self._follow(self._ranking[0], now_s)
+            case Resume():
+                return self._resume(now_s, health)
+            case MoveBy():
+                return self._plan(command, now_s)
+        return ""
+
+    def hold(self, now_s: float, why: str) -> None:
+        """Give up following until a person resumes."""
+        self._interlocks.hold(now_s, why)
+        self._wanted = None
+
+    def act(self, now_s: float, health: Health) -> Action | None:
+        """Say what to send to the stage now; nothing where it shall go on as it does."""
+        if self.fault and not health.fault:
+            health = Health(health.frame_age_s, health.frame_limit_s, health.pose_age_s, self.fault)
+        self._interlocks.tick(now_s, health)
+        mode = self._interlocks.state.mode
+        by_hand = mode is Mode.ARMED and (self._wanted is not None or self._move is not None)
+        if mode not in MOVING and not by_hand:
+            return self._halt(now_s)
+        if self._move is not None:
+            if now_s - self._move_s > MOVE_DEADLINE_S:
+                self.fault = "a stage move did not end in time; check the stage, then arm again"
+            return None
+        if by_hand:
+            action: Velocity | Move | None = self._wanted
+            self._wanted = None
+        else:
+            action = self._servo.command(now_s, self._poses)
+            if self._servo.phase is Phase.FOLLOW:
+                self._interlocks.centred(now_s)
+        if isinstance(action, Move):
+            self._move, self._move_s = action, now_s
+            self._poses.command(now_s, 0.0, 0.0)
+        elif isinstance(action, Velocity):
+            self._poses.command(now_s, float(action.um_s[0]), float(action.um_s[1]))
+        self._driving = True
+        return action
+
+    def _halt(self, now_s: float) -> Halt | None:
+        self._wanted = self._move = None
+        self._servo.release()
+        if not self._driving:
+            return None
+        self._driving = False
+        self._poses.command(now_s, 0.0, 0.0)
+        return Halt()
+
+    def _follow(self, track_id: int, now_s: float) -> str:
+        refusal = may_be_chosen(self._tracks, track_id)
+        target = find_target(self._tracks, track_id)
+        if refusal or target is None:
+            return refusal
+        refusal = self._interlocks.follow(now_s, track_id)
+        if not refusal:
+            self._servo.choose(target)
+        return refusal
+
+    def _resume(self, now_s: float, health: Health) -> str:
+        wanted = self._interlocks.state.target
+        target = None if wanted is None else find_target(self._tracks, wanted)
+        back = target is not None and target.seen and target.alone
+        refusal = self._interlocks.resume(now_s, health, target_is_back=back)
+        if not refusal and target is not None:
+            self._servo.choose(target)
+        return refusal
+
+    def _plan(self, command: MoveBy, now_s: float) -> str:
+        if self._interlocks.state.mode is not Mode.ARMED or self._move is not None:
+            return f"not moved: {self._interlocks.state.mode.value}; arm, and wait for a move's end"
+        here_um = self._poses.at(now_s)
+        if here_um is None:
+            return "not moved: the stage's position is not known"
+        self._wanted = Move(here_um + np.array((command.dx_um, command.dy_um)))
+        return ""
+
+    def _look_at_move(self, move: Move, here_um: Float64, pose: Pose, now_s: float) -> None:
+        """End a planned move once the stage rests, and see where it rests."""
+        started = pose.time_s > self._move_s + self._poses.lag_s
+        away_um = float(np.linalg.norm(here_um - move.to_um))
+        near = away_um <= SETTLED_UM
+        if not started or pose.moving or (pose.moving is None and not near):
+            return  # unknown is never idle
+        self._move = None
+        if not near:
+            self.fault = (
+                f"the stage came to rest {away_um:.0f} um from where it was sent; "
+                "check for slip and obstacles, then arm again"
+            )

@@ -1,0 +1,120 @@
+"""From one frame's detections to everything that is known as of that frame. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from app.core.ranking import rank
+from calibration.transform import ImageToStage
+from models.tracking.view import View
+from models.types import (
+    Detections,
+    Float32,
+    Float64,
+    Int8,
+    Measurements,
+    Tracks,
+)
+
+
+class Follower(Protocol):
+    """What ``models.tracking.tracker.Tracker`` does."""
+
+    def step(
+        self,
+        time_s: float,
+        position_um: Float64,
+        box_px: Float32 | Float64,
+        score: Float32 | Float64,
+        label: Int8,
+        view: View,
+    ) -> Tracks:
+        """Follow the sperm into the frame of ``time_s``."""
+        ...
+
+
+class Measurer(Protocol):
+    """What ``models.measure.motility.LiveMotility`` does."""
+
+    def update(self, tracks: Tracks) -> Measurements:
+        """Measure each track over the window that ends with this frame."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What one frame says.
+
+    Attributes
+    ----------
+    tracks : Tracks
+        Stage frame.
+    track_px : (N, 2) float64
+        Where they are in the picture, image frame.
+    measurements : Measurements
+        Same rows as ``tracks``.
+    ranking : tuple of int
+        Best first.
+    """
+
+    tracks: Tracks
+    track_px: Float64
+    measurements: Measurements
+    ranking: tuple[int, ...]
+
+
+class Pipeline:
+    """Detections to tracks to measurements to ranking.
+
+    Tracking comes first and alone (``follow``), so that the servo's target leaves before anything
+    else of the frame is computed; ``measure`` does the rest.
+
+    Parameters
+    ----------
+    image_to_stage : ImageToStage
+    width_px, height_px : int
+        Of the frames.
+    tracker : Follower
+    motility : Measurer
+    """
+
+    def __init__(
+        self,
+        image_to_stage: ImageToStage,
+        width_px: int,
+        height_px: int,
+        tracker: Follower,
+        motility: Measurer,
+    ) -> None:
+        self._affine = image_to_stage
+        self._width_px = width_px
+        self._height_px = height_px
+        self._tracker = tracker
+        self._motility = motility
+
+    def follow(self, time_s: float, pose_um: Float64, detections: Detections) -> Tracks:
+        """Track into the frame exposed at ``time_s`` with the stage at ``pose_um`` (2,)."""
+        position_um = self._affine.image_to_stage(
+            detections.box_px[:, :2].astype("float64"), pose_um
+        )
+        view = View.of_picture(
+            self._affine.image_to_stage(self._middle_px(), pose_um),
+            self._affine.matrix_um_per_px,
+            self._width_px,
+            self._height_px,
+        )
+        return self._tracker.step(
+            time_s, position_um, detections.box_px, detections.score, detections.label, view
+        )
+
+    def measure(self, tracks: Tracks, pose_um: Float64) -> Findings:
+        """Measure and rank the tracks of a frame taken with the stage at ``pose_um`` (2,)."""
+        track_px = self._affine.stage_to_image(tracks.position_um, pose_um)
+        track_px.setflags(write=False)
+        measurements = self._motility.update(tracks)
+        ranking = rank(tracks, track_px, measurements, self._width_px, self._height_px)
+        return Findings(tracks, track_px, measurements, ranking)
+
+    def _middle_px(self) -> Float64:
+        return ImageToStage.nominal(1.0, self._width_px, self._height_px).centre_px

@@ -1,0 +1,65 @@
+"""Which sperm is meant: the target as the servo sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.types import Float64, Tracks, TrackState
+
+ALONE_UM = 6.0  # closer than this, two heads touch and an identity may be swapped
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One track at one frame. Stage frame.
+
+    Attributes
+    ----------
+    track_id : int
+    time_s : float
+        Mid exposure.
+    position_um, velocity_um_s : (2,) float64
+        Filtered.
+    seen : bool
+        A detection was associated in this frame.
+    alone : bool
+        No other track is near enough to be taken for it.
+    """
+
+    track_id: int
+    time_s: float
+    position_um: Float64
+    velocity_um_s: Float64
+    seen: bool
+    alone: bool
+
+
+def find_target(tracks: Tracks, track_id: int) -> Target | None:
+    """Return the track as a target; None when it is not among ``tracks``."""
+    rows = np.flatnonzero(tracks.track_id == track_id)
+    if rows.size == 0:
+        return None
+    row = int(rows[0])
+    position_um = tracks.position_um[row]
+    distance_um = np.linalg.norm(tracks.position_um - position_um, axis=1)
+    distance_um[row] = np.inf
+    return Target(
+        track_id,
+        tracks.time_s,
+        position_um,
+        tracks.velocity_um_s[row],
+        seen=bool(tracks.state[row] != TrackState.COASTING and tracks.detection[row] >= 0),
+        alone=bool(distance_um.min(initial=np.inf) > ALONE_UM),
+    )
+
+
+def may_be_chosen(tracks: Tracks, track_id: int) -> str:
+    """Say why ``track_id`` cannot be followed now; empty when it can."""
+    rows = np.flatnonzero(tracks.track_id == track_id)
+    if rows.size == 0:
+        return f"track {track_id} is not in view"
+    if tracks.state[rows[0]] == TrackState.TENTATIVE:
+        return f"track {track_id} is not confirmed yet"
+    return ""

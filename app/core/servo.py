@@ -1,0 +1,174 @@
+"""The stage follows a sperm: velocity feed-forward, and a proportional pull to the centre.
+
+The command is meant for the instant at which it takes effect: target and stage are both predicted
+to then, the stage with the commands that are still in flight. A proportional law alone would lag by
+speed/gain; on a pure delay it would be unstable above pi / (2 delay).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from app.config import ServoConfig
+from app.core.pose_history import PoseHistory
+from app.core.selection import Target
+from models.types import Float64
+
+COAST_TRAVEL_UM = 50.0  # the stage never runs farther than this without the target being seen
+CENTRED_UM = 4.0  # within a head's length of the centre: no longer approaching
+
+
+class Phase(Enum):
+    """What the servo is about."""
+
+    IDLE = "idle"
+    APPROACH = "approach"  # bringing the target to the centre
+    FOLLOW = "follow"  # keeping it there
+    COAST = "coast"  # missed for a frame or two: the last velocity is kept
+    WAIT = "wait"  # stopped; resumes if the target is back in time
+    LOST = "lost"  # stopped until a person resumes
+
+
+@dataclass(frozen=True, slots=True)
+class Velocity:
+    """Stream this velocity (2,), stage frame, um/s."""
+
+    um_s: Float64
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Make one planned move to this position (2,), stage frame, um."""
+
+    to_um: Float64
+
+
+class Servo:
+    """Follows one target. No clock: every time is an argument, monotonic seconds.
+
+    Parameters
+    ----------
+    settings : ServoConfig
+    frame_rate_hz : float
+        Tells how many frames fit into a gap.
+    """
+
+    def __init__(self, settings: ServoConfig, frame_rate_hz: float) -> None:
+        self._settings = settings
+        self._period_s = 1.0 / frame_rate_hz
+        self._target: Target | None = None
+        self._seen_at_um: Float64 | None = None
+        self._velocity_um_s = np.zeros(2)
+        self._commanded_s: float | None = None
+        self.phase = Phase.IDLE
+        self.error_um = math.nan
+
+    def choose(self, target: Target) -> None:
+        """Take a new target; the stage keeps the velocity that it has until the next command."""
+        self._target = target
+        self._seen_at_um = None
+        self.phase = Phase.APPROACH
+        self.error_um = math.nan
+
+    def release(self) -> None:
+        """Forget the target. The caller stops the stage."""
+        self._target = None
+        self._velocity_um_s = np.zeros(2)
+        self._commanded_s = None
+        self.phase = Phase.IDLE
+        self.error_um = math.nan
+
+    def observe(self, target: Target | None, frame_s: float) -> None:
+        """Take in the target as of the frame exposed at ``frame_s``; None when it is not there."""
+        last = self._target
+        if last is None or self.phase in (Phase.IDLE, Phase.LOST):
+            return
+        gap_s = frame_s - last.time_s
+        back = self.phase is Phase.WAIT
+        if target is not None and self._credible(target, last, gap_s, back=back):
+            self._target, self._seen_at_um = target, None
+            if self.phase in (Phase.COAST, Phase.WAIT):
+                self.phase = Phase.APPROACH
+            return
+        if self.phase is not Phase.WAIT:
+            missed = round(gap_s / self._period_s)
+            self.phase = Phase.COAST if missed <= self._settings.missed_frames else Phase.WAIT
+        if self.phase is Phase.WAIT and gap_s > self._settings.resume_s:
+            self.phase = Phase.LOST
+
+    def command(self, now_s: float, poses: PoseHistory) -> Velocity | Move:
+        """Say what the stage shall do now.
+
+        A stage whose position is not known gets the order to stand still.
+        """
+        target = self._target
+        arrival_s = now_s + poses.lag_s
+        pose_um = poses.at(arrival_s)
+        if target is None or pose_um is None or self.phase in (Phase.IDLE, Phase.WAIT, Phase.LOST):
+            return self._stand_still(now_s)
+        if self.phase is Phase.COAST:
+            return self._coast(now_s, pose_um)
+        self._seen_at_um = pose_um
+        ahead_um = target.position_um + target.velocity_um_s * (arrival_s - target.time_s)
+        error_um = ahead_um - pose_um
+        self.error_um = float(np.linalg.norm(error_um))
+        if self.phase is Phase.APPROACH:
+            if self.error_um > self._settings.approach_um:
+                self._velocity_um_s = np.zeros(2)
+                self._commanded_s = None
+                return Move(ahead_um)
+            if self.error_um <= CENTRED_UM:
+                self.phase = Phase.FOLLOW
+        return self._stream(now_s, target.velocity_um_s + self._pull(error_um))
+
+    def _credible(self, target: Target, last: Target, gap_s: float, *, back: bool) -> bool:
+        """Whether this is the sperm that was followed: seen, no jump, and alone if it was away."""
+        if not target.seen or (back and not target.alone):
+            return False
+        expected_um = last.position_um + last.velocity_um_s * gap_s
+        frames = max(1.0, gap_s / self._period_s)
+        # What a heading may wander grows with the root of time.
+        allowed_um = self._settings.jump_um * math.sqrt(frames)
+        return bool(np.linalg.norm(target.position_um - expected_um) <= allowed_um)
+
+    def _pull(self, error_um: Float64) -> Float64:
+        """Velocity towards the target: proportional, never faster than it can brake."""
+        distance_um = float(np.linalg.norm(error_um))
+        if distance_um <= self._settings.deadband_um:
+            return np.zeros(2)
+        braking_um_s = math.sqrt(self._settings.slew_um_s2 * distance_um)
+        speed_um_s = min(self._settings.gain_1_s * distance_um, braking_um_s)
+        return np.asarray(error_um * (speed_um_s / distance_um))
+
+    def _stream(self, now_s: float, wanted_um_s: Float64) -> Velocity:
+        """Clamp speed and slew, remember, and return the command."""
+        speed_um_s = float(np.linalg.norm(wanted_um_s))
+        if speed_um_s > self._settings.top_speed_um_s:
+            wanted_um_s = wanted_um_s * (self._settings.top_speed_um_s / speed_um_s)
+        since_s = self._period_s if self._commanded_s is None else now_s - self._commanded_s
+        step_um_s = wanted_um_s - self._velocity_um_s
+        size_um_s = float(np.linalg.norm(step_um_s))
+        allowed_um_s = self._settings.slew_um_s2 * min(max(since_s, 0.0), 3 * self._period_s)
+        if size_um_s > allowed_um_s:
+            step_um_s = step_um_s * (allowed_um_s / size_um_s)
+        self._velocity_um_s = self._velocity_um_s + step_um_s
+        self._commanded_s = now_s
+        return Velocity(self._velocity_um_s)
+
+    def _coast(self, now_s: float, pose_um: Float64) -> Velocity:
+        if self._seen_at_um is None:
+            self._seen_at_um = pose_um
+        if float(np.linalg.norm(pose_um - self._seen_at_um)) > COAST_TRAVEL_UM:
+            self.phase = Phase.WAIT
+            return self._stand_still(now_s)
+        self._commanded_s = now_s
+        return Velocity(self._velocity_um_s)
+
+    def _stand_still(self, now_s: float) -> Velocity:
+        self._velocity_um_s = np.zeros(2)
+        self._commanded_s = now_s
+        return Velocity(self._velocity_um_s)

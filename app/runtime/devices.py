@@ -1,0 +1,62 @@
+"""A rig as the engine sees it: open protocols, no vendor and no simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from app.config import RigConfig
+from calibration.store import CalibrationRecord
+from drivers.protocols import Camera, Manipulator, Stage
+from models.detector import Detector
+from models.types import Float64
+
+
+class Truth(Protocol):
+    """What only a simulated rig can know: how well the chosen sperm really is centred."""
+
+    def choose(self, position_um: Float64, time_s: float) -> int:
+        """Name the true sperm nearest to ``position_um`` (2,), stage frame."""
+        ...
+
+    def centring_um(self, sperm_id: int, time_s: float) -> float:
+        """Distance of the sperm's true mean path from the picture's true centre at ``time_s``."""
+        ...
+
+
+def _nothing() -> None:
+    """Nothing to end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rig:
+    """The instruments of one microscope, ready to be used.
+
+    Attributes
+    ----------
+    config : RigConfig
+    camera : Camera
+        Not open yet: the grab thread opens it.
+    stage : Stage or None
+        None where nothing follows: a recording.
+    pipette : Manipulator or None
+    detector : Detector
+    calibration : CalibrationRecord
+    refuse_calibration : callable
+        From the confirmed objective to why the calibration does not allow motion; empty if it does.
+    truth : Truth or None
+        Of the simulated rig.
+    close : callable
+        Ends everything that was started for the rig; safe to call twice.
+    """
+
+    config: RigConfig
+    camera: Camera
+    stage: Stage | None
+    pipette: Manipulator | None
+    detector: Detector
+    calibration: CalibrationRecord
+    refuse_calibration: Callable[[str], str]
+    truth: Truth | None = None
+    close: Callable[[], None] = field(default=_nothing)

@@ -1,0 +1,300 @@
+"""The whole loop as one object: start, submit, latest, events, stop. No Qt."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections import deque
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from models.measure.motility import LiveMotility
+
+from app.core.messages import Command, Event, MotionState, Snapshot, Stop
+from app.core.pipeline import Pipeline
+from app.records.store import Session
+from app.runtime.devices import Rig
+from app.runtime.grabber import Grabber
+from app.runtime.inference import Inference
+from app.runtime.mailbox import Latest
+from app.runtime.manipulator import PipetteWorker
+from app.runtime.motion import Sighting, StagePoses, StageWorker
+from app.runtime.scoring import Scoring
+from app.runtime.timing import Delays
+from app.runtime.watchdog import Watchdog
+from app.runtime.worker import Worker
+from drivers.errors import CameraError, DeviceError
+from drivers.types import Frame
+from models.errors import ModelError
+from models.tracking.tracker import Tracker
+from models.types import Float64
+
+SWITCH_INTERVAL_S = 0.0005  # a busy Python thread gives way ten times sooner than by default
+OPEN_TIMEOUT_S = 15.0
+JOIN_S = 1.0
+EVENTS_KEPT = 1000
+
+
+class Engine:
+    """Runs a rig. Every method may be called from any thread; none but start and stop blocks.
+
+    Parameters
+    ----------
+    rig : Rig
+        Closed by ``stop``.
+    out : Path or None
+        Folder for the session's record; nothing is recorded without.
+    """
+
+    def __init__(self, rig: Rig, *, out: Path | None = None) -> None:
+        self.rig = rig
+        self._session = Session(out, rig.config, _about(rig)) if out is not None else None
+        self._lock = threading.Lock()
+        self._events: deque[Event] = deque(maxlen=EVENTS_KEPT)
+        self._faults: dict[str, str] = {}
+        self._first_failure: Exception | None = None
+        self._latest: Snapshot | None = None
+        self._drawn = -1
+        self._stopped = False
+        self._overlay = Delays()
+        self._scoring = None if rig.truth is None else Scoring(rig.truth)
+        frames: Latest[Frame] = Latest()
+        self._grabber = Grabber(rig.camera, frames, self)
+        self._poses = StagePoses(rig.calibration.latency.command_to_motion_s)
+        self._stage: StageWorker | None = None
+        self._pipette: PipetteWorker | None = None
+        self._inference = Inference(
+            frames,
+            rig.detector,
+            self._make_pipeline,
+            pose_at=self._pose_at,
+            sight=self._sight,
+            publish=self._publish,
+            motion=lambda: self.motion,
+            faults=lambda: self.faults,
+            pipette=lambda: None if self._pipette is None else self._pipette.pose,
+            scoring=self._scoring,
+            board=self,
+        )
+        self._workers: list[Worker] = []
+
+    # What the window and the command line use
+
+    def start(self) -> None:
+        """Open the camera and start all threads.
+
+        Raises
+        ------
+        DeviceError
+            The camera cannot be opened; everything is ended again.
+        """
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
+        self._record("start", {})
+        self._grabber.start()
+        if not self._grabber.ready.wait(OPEN_TIMEOUT_S):
+            self.stop()
+            camera = self.rig.camera.name
+            raise CameraError(camera, "does not open", "unplug it, plug it in, try again")
+        if self._grabber.failure is not None:
+            failure = self._grabber.failure
+            self.stop()
+            raise failure
+        self._workers = [self._grabber, self._inference]
+        rig = self.rig
+        if rig.stage is not None:
+            self._stage = StageWorker(
+                rig.stage,
+                self._poses,
+                rig.config.servo,
+                rig.camera.frame_rate_hz,
+                rig.refuse_calibration,
+                self._fault_elsewhere,
+                self,
+            )
+            self._workers.append(self._stage)
+        if rig.pipette is not None:
+            self._pipette = PipetteWorker(rig.pipette, self)
+            self._workers.append(self._pipette)
+        stage = self._stage
+        if stage is not None and rig.stage is not None:
+            watchdog = Watchdog(
+                [self._grabber, self._inference, stage],
+                lambda: stage.stop_asked_s,
+                rig.stage.stop,
+                self,
+            )
+            self._workers.append(watchdog)
+        for worker in self._workers[1:]:
+            worker.start()
+
+    def submit(self, command: Command) -> None:
+        """Hand a command over; Stop overtakes everything that waits."""
+        self._record("command", {"command": repr(command)})
+        if self._stage is not None:
+            self._stage.submit(command)
+        if self._pipette is not None and isinstance(command, Stop):
+            self._pipette.stop_now()
+        if self._stage is None and not isinstance(command, Stop):
+            self.tell("this rig has no stage: nothing can move", "warning")
+
+    def latest(self) -> Snapshot | None:
+        """Newest snapshot, the same object until there is a newer one; None before the first."""
+        return self._latest
+
+    def events(self) -> list[Event]:
+        """Events since the last call, oldest first."""
+        with self._lock:
+            events = list(self._events)
+            self._events.clear()
+        return events
+
+    def overlay_drawn(self, snapshot: Snapshot, time_s: float) -> None:
+        """Take note of when this snapshot's picture and marks were drawn (monotonic)."""
+        if snapshot.frame.number != self._drawn:
+            self._drawn = snapshot.frame.number
+            self._overlay.add(time_s - snapshot.timing.exposed_s)
+
+    @property
+    def motion(self) -> MotionState:
+        """The interlocks as of now, fresher than in the newest snapshot."""
+        return MotionState() if self._stage is None else self._stage.state
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What is broken, newest first."""
+        with self._lock:
+            return tuple(reversed(self._faults.values()))
+
+    @property
+    def failure(self) -> Exception | None:
+        """The first error that ended a thread or a device; what the command line reports."""
+        return self._first_failure
+
+    @property
+    def ended(self) -> bool:
+        """Whether a recording has come to its end and its last frame has been seen."""
+        return self._grabber.ended
+
+    def statistics(self) -> dict[str, object]:
+        """Return the figures of the verb ``live``."""
+        count, stage, scoring = self._inference.count, self._stage, self._scoring
+        command = Delays() if stage is None else stage.frame_to_command
+        snapshot = self._latest
+        rms_um = None if scoring is None else scoring.rms_um
+        return {
+            "frames": count.frames,
+            "fps_mean": _rounded(count.mean_fps(), 2),
+            "fps_p5": _rounded(count.p5_fps(), 2),
+            "dropped": count.dropped,
+            "frame_to_overlay_ms": self._overlay.percentiles_ms(),
+            "frame_to_command_ms": command.percentiles_ms(),
+            "tracks": 0 if snapshot is None else len(snapshot.tracks),
+            "target": self.motion.target,
+            "centring_rms_um": _rounded(rms_um, 3),
+            "centring_frames": 0 if scoring is None else scoring.frames,
+            "choices": 0 if scoring is None else scoring.choices,
+        }
+
+    def stop(self) -> None:
+        """Bring the stage to rest, end all threads in order, close the rig. Safe to call twice."""
+        with self._lock:
+            if self._stopped:
+                return
+            self._stopped = True
+        order: list[Worker] = [w for w in (self._stage, self._pipette) if w is not None]
+        order += [w for w in self._workers if w not in order]
+        if self._grabber not in order:
+            order.append(self._grabber)
+        for worker in order:
+            worker.halt()
+        for worker in order:
+            if worker.ident is not None:
+                worker.join(JOIN_S)
+                if worker.is_alive():
+                    self.tell(f"the {worker.role} thread does not end", "fault")
+        self.rig.close()
+        self._record("stop", {})
+        if self._session is not None:
+            self._session.close(self.statistics())
+
+    # What the workers report
+
+    def fault(self, source: str, error: Exception | str) -> None:
+        """Show a fault until it is cleared; the stage stops and nothing moves."""
+        known = isinstance(error, DeviceError | ModelError | str)
+        text = str(error) if known else f"{source}: {type(error).__name__}: {error}"
+        with self._lock:
+            news = self._faults.get(source) != text
+            self._faults[source] = text
+            if self._first_failure is None and isinstance(error, Exception):
+                self._first_failure = error
+        if news:
+            self.tell(text, "fault", source=source)
+        self._refresh()
+
+    def clear(self, source: str) -> None:
+        """Take a fault away: its cause is gone. Arming is possible again, and needed."""
+        with self._lock:
+            gone = self._faults.pop(source, None)
+        if gone is not None:
+            self.tell(f"{source}: works again", "info", source=source)
+            self._refresh()
+
+    def tell(self, text: str, severity: str = "info", **details: str) -> None:
+        """Tell the operator something, and write it down."""
+        now_s = time.perf_counter()
+        with self._lock:
+            self._events.append(Event(now_s, text, severity, dict(details)))
+        self._record("event", {"text": text, "severity": severity, **details})
+        self._refresh()
+
+    def _refresh(self) -> None:
+        """Bring mode and faults of the newest snapshot up to date, between two frames."""
+        faults = self.faults
+        with self._lock:
+            if self._latest is not None:
+                self._latest = replace(self._latest, motion=self.motion, faults=faults)
+
+    def _publish(self, snapshot: Snapshot) -> None:
+        with self._lock:
+            self._latest = snapshot
+
+    def _sight(self, sighting: Sighting) -> None:
+        if self._stage is not None:
+            self._stage.sightings.put(sighting)
+
+    def _pose_at(self, time_s: float) -> Float64 | None:
+        return np.zeros(2) if self.rig.stage is None else self._poses.at(time_s)
+
+    def _fault_elsewhere(self) -> str:
+        with self._lock:
+            return next(iter(self._faults.values()), "")
+
+    def _make_pipeline(self, width_px: int, height_px: int) -> Pipeline:
+        return Pipeline(
+            self.rig.calibration.image_to_stage, width_px, height_px, Tracker(), LiveMotility()
+        )
+
+    def _record(self, kind: str, data: dict[str, str]) -> None:
+        session = self._session
+        if session is None:
+            return
+        try:
+            session.journal.write(kind, time.perf_counter(), dict(data))
+        except OSError as error:  # following goes on; the operator is told once
+            self._session = None
+            self.tell(f"{session.folder}: the record has ended: {error}; check the disk", "fault")
+
+
+def _about(rig: Rig) -> dict[str, object]:
+    return {
+        "detector": rig.detector.name,
+        "camera": rig.camera.name,
+        "calibration": rig.calibration.model_dump(mode="json"),
+    }
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)

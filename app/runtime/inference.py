@@ -1,0 +1,143 @@
+"""The infer thread: owns the detector and the tracks; one snapshot per frame."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from app.core.messages import MotionState, Snapshot, Timing
+from app.core.pipeline import Pipeline
+from app.runtime.mailbox import Latest
+from app.runtime.motion import Sighting
+from app.runtime.scoring import Scoring
+from app.runtime.timing import FrameCount
+from app.runtime.worker import Board, Worker
+from drivers.types import Frame, Pose
+from models.detector import Detector
+from models.types import Float64
+
+TAKE_TIMEOUT_S = 0.25
+
+
+class Inference(Worker):
+    """Turns the newest frame into a snapshot.
+
+    Parameters
+    ----------
+    frames : Latest[Frame]
+        From the grab thread.
+    detector : Detector
+    make_pipeline : callable
+        From width and height of the frames to the pipeline.
+    pose_at : callable
+        Stage position (2,) um at a time; None where it is not known.
+    sight : callable
+        Takes what the stage thread needs, as soon as there is something.
+    publish : callable
+        Takes the snapshot.
+    motion : callable
+        The interlocks as of now.
+    faults : callable
+        What is broken, newest first.
+    pipette : callable
+        The manipulator's last pose.
+    scoring : Scoring or None
+        Of the simulated rig.
+    """
+
+    def __init__(
+        self,
+        frames: Latest[Frame],
+        detector: Detector,
+        make_pipeline: Callable[[int, int], Pipeline],
+        *,
+        pose_at: Callable[[float], Float64 | None],
+        sight: Callable[[Sighting], None],
+        publish: Callable[[Snapshot], None],
+        motion: Callable[[], MotionState],
+        faults: Callable[[], tuple[str, ...]],
+        pipette: Callable[[], Pose | None],
+        scoring: Scoring | None,
+        board: Board,
+    ) -> None:
+        super().__init__("infer", board)
+        self._frames = frames
+        self._detector = detector
+        self._make_pipeline = make_pipeline
+        self._pose_at = pose_at
+        self._sight = sight
+        self._publish = publish
+        self._motion = motion
+        self._faults = faults
+        self._pipette = pipette
+        self._scoring = scoring
+        self._pipeline: Pipeline | None = None
+        self._shape = (0, 0)
+        self._pose_um = np.zeros(2)
+        self._ranking: tuple[int, ...] = ()
+        self.count = FrameCount()
+
+    def open(self) -> None:
+        """Warm up at the size of the first frame; what comes meanwhile is too early, not lost."""
+        frame = None
+        while frame is None and not self.stopping.is_set():
+            frame = self._frames.take(TAKE_TIMEOUT_S)
+        if frame is None:
+            return
+        height_px, width_px = frame.image.shape
+        self._detector.warm_up(height_px, width_px)
+        self._pipeline = self._make_pipeline(width_px, height_px)
+        self._shape = (height_px, width_px)
+        self._frames.take()
+
+    def step(self) -> None:
+        """Take the newest frame and say everything about it."""
+        frame = self._frames.take(TAKE_TIMEOUT_S)
+        if frame is not None and self._pipeline is not None:
+            self._infer(frame, self._pipeline)
+
+    def _infer(self, frame: Frame, pipeline: Pipeline) -> None:
+        if frame.image.shape != self._shape:
+            self.board.tell(
+                f"frame {frame.number} is {frame.image.shape}, not {self._shape}: left out",
+                "warning",
+            )
+            return
+        perception = self._detector.detect(frame.image)
+        inferred_s = time.perf_counter()
+        pose_um = self._pose_at(frame.time_s)
+        known = pose_um is not None
+        if pose_um is None:
+            pose_um = self._pose_um  # nothing is driven by it: a stale pose holds the stage
+        self._pose_um = pose_um
+        tracks = pipeline.follow(frame.time_s, pose_um, perception.detections)
+        self._sight(Sighting(tracks, self._ranking))
+        findings = pipeline.measure(tracks, pose_um)
+        self._ranking = findings.ranking
+        motion = self._motion()
+        published_s = time.perf_counter()
+        self.count.add(frame.number, published_s)
+        x_um, y_um = float(pose_um[0]), float(pose_um[1])
+        self._publish(
+            Snapshot(
+                frame=frame,
+                pose=Pose(frame.time_s, x_um, y_um, math.nan, None) if known else None,
+                perception=perception,
+                tracks=tracks,
+                track_px=findings.track_px,
+                measurements=findings.measurements,
+                motion=motion,
+                ranking=findings.ranking,
+                timing=Timing(frame.time_s, frame.received_s, inferred_s, published_s),
+                frames=self.count.frames,
+                dropped=self.count.dropped,
+                fps=self.count.fps(published_s),
+                faults=self._faults(),
+                pipette=self._pipette(),
+            )
+        )
+        if self._scoring is not None:
+            self._scoring.add(tracks, motion)

@@ -1,0 +1,253 @@
+"""The stage thread: owns the stage, and does what the pilot decides."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from app.config import ServoConfig
+from app.core.interlocks import MOVING, Health
+from app.core.messages import Arm, Command, Disarm, Mode, MotionState, Stop
+from app.core.pilot import Halt, Pilot
+from app.core.pose_history import PoseHistory
+from app.core.servo import Move, Velocity
+from app.runtime.mailbox import Inbox, Latest
+from app.runtime.timing import Delays
+from app.runtime.worker import Board, Worker
+from drivers.errors import DeviceError, LimitError
+from drivers.protocols import Stage
+from drivers.types import Pose
+from models.types import Float64, Tracks
+
+RENEW_S = 0.050  # a velocity lives 150 ms: renew it, should no frame come
+IDLE_POLL_S = 0.050
+FAULT_POLL_S = 0.500
+READ_EVERY = 3  # a readback costs as much line time as a command
+SMOOTHING = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What the stage thread needs of one frame."""
+
+    tracks: Tracks
+    ranking: tuple[int, ...]
+
+
+class StagePoses(PoseHistory):
+    """The pose history, written by the stage thread and read by others as well."""
+
+    def __init__(self, lag_s: float) -> None:
+        super().__init__(lag_s)
+        self._lock = threading.RLock()
+
+    def read(self, pose: Pose) -> None:
+        """Take in a readback."""
+        with self._lock:
+            super().read(pose)
+
+    def command(self, time_s: float, vx_um_s: float, vy_um_s: float) -> None:
+        """Take in a commanded velocity."""
+        with self._lock:
+            super().command(time_s, vx_um_s, vy_um_s)
+
+    def at(self, time_s: float) -> Float64 | None:
+        """Position (2,) um, stage frame; None where it is not known."""
+        with self._lock:
+            return super().at(time_s)
+
+
+class StageWorker(Worker):
+    """Streams velocities, plans moves, reads poses; stops the stage when it ends, however it ends.
+
+    Parameters
+    ----------
+    stage : Stage
+    poses : StagePoses
+    settings : ServoConfig
+    frame_rate_hz : float
+    refuse_calibration : callable
+        From the confirmed objective to why it does not allow motion.
+    faults : callable
+        What is broken elsewhere; empty when nothing is.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        poses: StagePoses,
+        settings: ServoConfig,
+        frame_rate_hz: float,
+        refuse_calibration: Callable[[str], str],
+        faults: Callable[[], str],
+        board: Board,
+    ) -> None:
+        super().__init__("stage", board)
+        self._stage = stage
+        self._poses = poses
+        self._pilot = Pilot(settings, poses, frame_rate_hz)
+        self._period_s = 1.0 / frame_rate_hz
+        self._refuse_calibration = refuse_calibration
+        self._faults = faults
+        self._wake = threading.Event()
+        self._frame_s = -math.inf
+        self._latency_s = 0.0
+        self._sent_s = -math.inf
+        self._asked_s = -math.inf
+        self._unread = 0
+        self._broken = False
+        self.commands: Inbox[Command] = Inbox(self._wake)
+        self.sightings: Latest[Sighting] = Latest(self._wake)
+        self.frame_to_command = Delays()
+        self.stop_asked_s = math.inf  # a Stop that this thread has not seen yet
+
+    @property
+    def state(self) -> MotionState:
+        """The interlocks as of now."""
+        return self._pilot.state
+
+    @property
+    def error_um(self) -> float:
+        """Distance of the target from the centre as the servo sees it; NaN without a target."""
+        return self._pilot.error_um
+
+    def submit(self, command: Command) -> None:
+        """Leave a command; Stop overtakes all others. Never blocks."""
+        urgent = isinstance(command, Stop)
+        if urgent:
+            self.stop_asked_s = min(self.stop_asked_s, time.perf_counter())
+        self.commands.put(command, urgent=urgent)
+
+    def halt(self) -> None:
+        """Ask the loop to end at once."""
+        super().halt()
+        self._wake.set()
+
+    def step(self) -> None:
+        """Obey, follow, look."""
+        self._wake.wait(self._patience_s())
+        self._wake.clear()
+        before = self._pilot.state
+        for command in self.commands.take_all():
+            self._obey(command)
+        sighting = self.sightings.take()
+        now_s = time.perf_counter()
+        if sighting is not None:
+            self._frame_s = sighting.tracks.time_s
+            self._latency_s += SMOOTHING * (now_s - self._frame_s - self._latency_s)
+            self._pilot.see(sighting.tracks, sighting.ranking, now_s)
+        due = sighting is not None or now_s - self._sent_s >= RENEW_S
+        if due or self._pilot.state.mode not in MOVING:
+            self._talk(lambda: self._act(fresh=sighting is not None))
+        self._talk(self._look)
+        if self._pilot.state != before:
+            self._tell(self._pilot.state)
+
+    def close(self) -> None:
+        """Leave the stage at rest."""
+        self._talk(self._stage.stop)
+
+    def _patience_s(self) -> float:
+        if self._pilot.moving_by_plan:
+            return 0.001
+        return FAULT_POLL_S if self._broken else IDLE_POLL_S
+
+    def _health(self, now_s: float) -> Health:
+        return Health(
+            frame_age_s=now_s - self._frame_s,
+            frame_limit_s=self._latency_s + 3 * self._period_s,
+            pose_age_s=now_s - self._poses.newest_s,
+            fault=self._faults(),
+        )
+
+    def _obey(self, command: Command) -> None:
+        if isinstance(command, Stop):
+            self._talk(self._stage.stop)  # first of all, whatever the mode
+            self.stop_asked_s = math.inf
+        now_s = time.perf_counter()
+        calibration = (
+            self._refuse_calibration(command.objective) if isinstance(command, Arm) else ""
+        )
+        refusal = self._pilot.obey(command, now_s, self._health(now_s), calibration)
+        self.board.tell(
+            refusal or _said(command),
+            "warning" if refusal else "info",
+            command=type(command).__name__,
+        )
+        if isinstance(command, Stop | Disarm):
+            self._talk(lambda: self._act(fresh=False))
+
+    def _act(self, *, fresh: bool) -> None:
+        now_s = time.perf_counter()
+        action = self._pilot.act(now_s, self._health(now_s))
+        if action is None:
+            return
+        self._sent_s = now_s
+        try:
+            match action:
+                case Velocity(um_s):
+                    if fresh:
+                        self.frame_to_command.add(now_s - self._frame_s)
+                    self._stage.set_velocity(float(um_s[0]), float(um_s[1]))
+                case Move(to_um):
+                    self._stage.move_to(float(to_um[0]), float(to_um[1]))
+                case Halt():
+                    self._stage.stop()
+        except LimitError as error:
+            self._pilot.hold(now_s, str(error))
+            self._stage.stop()
+        self._unread += 1
+
+    def _look(self) -> None:
+        """Read the pose: every third command while streaming, else at its own pace."""
+        now_s = time.perf_counter()
+        streaming = self._pilot.state.mode in MOVING and not self._pilot.moving_by_plan
+        if streaming:
+            wanted = self._unread >= READ_EVERY or now_s - self._asked_s > 0.120
+        else:
+            wanted = now_s - self._asked_s >= 0.9 * self._patience_s()
+        if wanted:
+            self._asked_s, self._unread = now_s, 0
+            self._pilot.read(self._stage.read_pose(), now_s)
+            if self._broken:
+                self._broken = False
+                self.board.clear(self.role)
+
+    def _talk(self, exchange: Callable[[], None]) -> None:
+        """Talk to the stage; an error stops it and becomes a visible fault."""
+        try:
+            exchange()
+        except DeviceError as error:
+            first = not self._broken
+            self._broken = True
+            self._asked_s = time.perf_counter()
+            self.board.fault(self.role, error)
+            now_s = time.perf_counter()
+            self._pilot.act(now_s, self._health(now_s))  # enters FAULT; the Halt is sent below
+            if first:
+                try:
+                    self._stage.stop()
+                except DeviceError as silent:
+                    self.board.tell(f"the stop was not confirmed: {silent}", "fault")
+
+    def _tell(self, state: MotionState) -> None:
+        text = state.mode.value + (f": {state.reason}" if state.reason else "")
+        severity = {Mode.HOLD: "warning", Mode.FAULT: "fault"}.get(state.mode, "info")
+        details = {"mode": state.mode.value}
+        if state.target is not None:
+            details["target"] = str(state.target)
+        self.board.tell(text, severity, **details)
+
+
+def _said(command: Command) -> str:
+    if isinstance(command, Stop):
+        return command.why
+    if isinstance(command, Arm):
+        return f"armed, objective {command.objective} confirmed"
+    name = type(command).__name__
+    text = "".join(" " + letter.lower() if letter.isupper() else letter for letter in name).strip()
+    track_id = getattr(command, "track_id", None)
+    return text if track_id is None else f"{text} {track_id}"
