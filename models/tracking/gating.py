@@ -1,4 +1,4 @@
-"""Which measurements may belong to which track: an ellipse from the innovation covariance."""
+"""Which measurements may belong to which track: ellipses from the innovation covariance."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ class Candidates:
     start : (N + 1,) int64
         Pairs of track i are ``start[i]`` to ``start[i + 1]``.
     track, measurement : (E,) int64
-    innovation_um : (E, 2) float64
-        Measurement less prediction.
     distance2 : (E,) float64
-        Squared Mahalanobis distance.
-    density : (E,) float64
-        Normal density of the innovation, 1/um^2.
+        Squared Mahalanobis distance, the least of the modes'.
+    innovation_um : (E, K, 2) float64
+        Measurement less prediction, in each mode of motion.
+    density : (E, K) float64
+        Normal density of the innovation in each mode, 1/um^2.
     """
 
     start: Int64
     track: Int64
     measurement: Int64
-    innovation_um: Float64
     distance2: Float64
+    innovation_um: Float64
     density: Float64
 
 
 def gate(
     predicted_um: Float64, innovation_covariance: Float64, measured_um: Float64, threshold: float
 ) -> Candidates:
-    """Pairs whose squared Mahalanobis distance is ``threshold`` at most.
+    """Pairs whose squared Mahalanobis distance is ``threshold`` at most in one mode or more.
 
     Parameters
     ----------
-    predicted_um : (N, 2)
-    innovation_covariance : (N, 2, 2), um^2
+    predicted_um : (N, K, 2)
+    innovation_covariance : (N, K, 2, 2), um^2
     measured_um : (M, 2)
     threshold : float
     """
@@ -61,44 +61,52 @@ def gate(
 def _gate(
     predicted: Float64, covariance: Float64, measured: Float64, threshold: float
 ) -> tuple[Int64, Int64, Int64, Float64, Float64, Float64]:
-    n, m = predicted.shape[0], measured.shape[0]
+    n, modes, m = predicted.shape[0], predicted.shape[1], measured.shape[0]
     start = np.zeros(n + 1, np.int64)
-    capacity = 4 * n + 16
-    track = np.empty(capacity, np.int64)
-    measurement = np.empty(capacity, np.int64)
-    innovation = np.empty((capacity, 2))
-    distance2 = np.empty(capacity)
-    density = np.empty(capacity)
+    track, measurement = np.empty(n * m, np.int64), np.empty(n * m, np.int64)
+    reach = np.sqrt(threshold)
     count = 0
+    # First a box around each ellipse, so that far pairs cost two comparisons.
     for i in range(n):
-        sxx, sxy, syy = covariance[i, 0, 0], covariance[i, 0, 1], covariance[i, 1, 1]
-        determinant = sxx * syy - sxy * sxy
-        reach_x, reach_y = np.sqrt(threshold * sxx), np.sqrt(threshold * syy)
-        scale = 1.0 / (2.0 * np.pi * np.sqrt(determinant))
+        low_x = low_y = np.inf
+        high_x = high_y = -np.inf
+        for k in range(modes):
+            rx = reach * np.sqrt(covariance[i, k, 0, 0])
+            ry = reach * np.sqrt(covariance[i, k, 1, 1])
+            low_x, high_x = (
+                min(low_x, predicted[i, k, 0] - rx),
+                max(high_x, predicted[i, k, 0] + rx),
+            )
+            low_y, high_y = (
+                min(low_y, predicted[i, k, 1] - ry),
+                max(high_y, predicted[i, k, 1] + ry),
+            )
         for j in range(m):
-            dx = measured[j, 0] - predicted[i, 0]
-            dy = measured[j, 1] - predicted[i, 1]
-            if abs(dx) > reach_x or abs(dy) > reach_y:
+            x, y = measured[j, 0], measured[j, 1]
+            if x < low_x or x > high_x or y < low_y or y > high_y:
                 continue
-            d2 = (syy * dx * dx - 2.0 * sxy * dx * dy + sxx * dy * dy) / determinant
-            if d2 > threshold:
-                continue
-            if count == capacity:
-                capacity *= 2
-                track = np.append(track, np.empty(count, np.int64))
-                measurement = np.append(measurement, np.empty(count, np.int64))
-                grown = np.empty((capacity, 2))
-                grown[:count] = innovation
-                innovation = grown
-                distance2 = np.append(distance2, np.empty(count))
-                density = np.append(density, np.empty(count))
-            track[count], measurement[count] = i, j
-            innovation[count, 0], innovation[count, 1] = dx, dy
-            distance2[count] = d2
-            density[count] = scale * np.exp(-0.5 * d2)
-            count += 1
+            for k in range(modes):
+                sxx, sxy = covariance[i, k, 0, 0], covariance[i, k, 0, 1]
+                syy = covariance[i, k, 1, 1]
+                dx, dy = x - predicted[i, k, 0], y - predicted[i, k, 1]
+                d2 = (syy * dx * dx - 2.0 * sxy * dx * dy + sxx * dy * dy) / (sxx * syy - sxy * sxy)
+                if d2 <= threshold:
+                    track[count], measurement[count] = i, j
+                    count += 1
+                    break
         start[i + 1] = count
-    return (
-        start, track[:count], measurement[:count], innovation[:count], distance2[:count],
-        density[:count],
-    )  # fmt: skip
+    distance2 = np.full(count, np.inf)
+    innovation = np.empty((count, modes, 2))
+    density = np.empty((count, modes))
+    for e in range(count):
+        i, j = track[e], measurement[e]
+        for k in range(modes):
+            sxx, sxy = covariance[i, k, 0, 0], covariance[i, k, 0, 1]
+            syy = covariance[i, k, 1, 1]
+            determinant = sxx * syy - sxy * sxy
+            dx, dy = measured[j, 0] - predicted[i, k, 0], measured[j, 1] - predicted[i, k, 1]
+            d2 = (syy * dx * dx - 2.0 * sxy * dx * dy + sxx * dy * dy) / determinant
+            innovation[e, k, 0], innovation[e, k, 1] = dx, dy
+            density[e, k] = np.exp(-0.5 * d2) / (2.0 * np.pi * np.sqrt(determinant))
+            distance2[e] = min(distance2[e], d2)
+    return start, track[:count].copy(), measurement[:count].copy(), distance2, innovation, density

@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from models.tracking.motion import Motion
 from models.tracking.settings import TrackerSettings
 from models.types import Float64, Int64
 
@@ -26,9 +27,10 @@ class Population:
     Attributes
     ----------
     track_id : (N,) int64
-    mean : (N, 4) float64
-        x, y (um), vx, vy (um/s), stage frame.
-    covariance : (N, 4, 4) float64
+    motion : Motion
+        Estimates in each mode of motion.
+    mean, covariance : (N, 4), (N, 4, 4) float64
+        x, y (um), vx, vy (um/s), stage frame: ``motion`` over all modes.
     detectable, hidden : (N,) float64
         Probabilities; their sum is the existence probability.
     confirmed, coasting : (N,) bool
@@ -47,6 +49,7 @@ class Population:
     """
 
     track_id: Int64
+    motion: Motion
     mean: Float64
     covariance: Float64
     detectable: Float64
@@ -71,20 +74,20 @@ class Population:
     def keep(self, rows: Bool) -> None:
         """Drop all other rows."""
         if not rows.all():
-            for column in fields(self):
-                setattr(self, column.name, getattr(self, column.name)[rows])
+            self.motion = self.motion.rows(rows)
+            for name in _COLUMNS:
+                setattr(self, name, getattr(self, name)[rows])
 
     def append(self, other: Population) -> None:
         """Add rows at the end."""
-        for column in fields(self):
-            name = column.name
+        self.motion = self.motion.joined(other.motion)
+        for name in _COLUMNS:
             setattr(self, name, np.concatenate([getattr(self, name), getattr(other, name)]))
 
     @staticmethod
     def born(
         track_id: Int64,
-        mean: Float64,
-        covariance: Float64,
+        motion: Motion,
         time_s: float,
         size_px: Float64,
         label: NDArray[np.int8],
@@ -92,23 +95,19 @@ class Population:
     ) -> Population:
         """Make tentative tracks of sperm seen for the first time at ``time_s``."""
         n = len(track_id)
+        mean, covariance = motion.combined()
         votes = np.zeros((n, 3))
         votes[np.arange(n), label] = 1.0
         return Population(
-            track_id=track_id, mean=mean, covariance=covariance,
+            track_id=track_id, motion=motion, mean=mean, covariance=covariance,
             detectable=np.full(n, settings.birth_existence), hidden=np.zeros(n),
             confirmed=np.zeros(n, np.bool_), coasting=np.zeros(n, np.bool_),
             hits=np.ones(n, np.int64), steps=np.ones(n, np.int64),
             seen_s=np.full(n, time_s), size_px=size_px, votes=votes, close_s=np.zeros(n),
         )  # fmt: skip
 
-    @staticmethod
-    def empty(settings: TrackerSettings) -> Population:
-        """No track at all."""
-        return Population.born(
-            np.zeros(0, np.int64), np.zeros((0, 4)), np.zeros((0, 4, 4)), 0.0,
-            np.zeros((0, 2)), np.zeros(0, np.int8), settings,
-        )  # fmt: skip
+
+_COLUMNS = tuple(column.name for column in fields(Population) if column.name != "motion")
 
 
 def predict_existence(tracks: Population, step_s: float, settings: TrackerSettings) -> None:

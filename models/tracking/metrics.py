@@ -85,9 +85,7 @@ def identity_scores(
 _Frame = tuple[Int64, Int64, Float64]
 
 
-def _pair_frames(
-    truth: Points, found: Points, true_row: Int64, found_row: Int64
-) -> list[_Frame]:
+def _pair_frames(truth: Points, found: Points, true_row: Int64, found_row: Int64) -> list[_Frame]:
     frames = []
     for frame in np.union1d(truth.frame, found.frame):
         a, b = truth.frame == frame, found.frame == frame
@@ -126,9 +124,7 @@ def _hota(
     return det_a, ass_a
 
 
-def _idf1(
-    frames: list[_Frame], true_count: Float64, found_count: Float64, gate: float
-) -> float:
+def _idf1(frames: list[_Frame], true_count: Float64, found_count: Float64, gate: float) -> float:
     together = np.zeros((len(true_count), len(found_count)))
     for rows, columns, distance in frames:
         together[np.ix_(rows, columns)] += distance <= gate
@@ -137,7 +133,7 @@ def _idf1(
 
 
 def _clear(frames: list[_Frame], gate: float) -> tuple[int, int]:
-    """Matches and identity switches; a match is kept while it stays inside the gate."""
+    """Count matches and identity switches; a match is kept while it stays inside the gate."""
     last: dict[int, int] = {}
     matches = switches = 0
     previous: dict[int, int] = {}

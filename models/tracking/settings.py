@@ -3,7 +3,37 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import log, sqrt
+from math import log
+
+
+@dataclass(frozen=True, slots=True)
+class SwimmingMode:
+    """One way to swim.
+
+    Attributes
+    ----------
+    acceleration_um_s2 : float
+        Random acceleration of the mean path, root mean square, if it is held for
+        ``TrackerSettings.acceleration_hold_s``. Linear swimmers turn with 50 to 100, hyperactive
+        ones 300 to 500.
+    yaw_um : float
+        Lateral amplitude of the head's yawing about the mean path. It is counted as measurement
+        noise (A^2 / 2 per axis): the filter is to follow the mean path, not the beat.
+    speed_um_s : float
+        Standard deviation per axis of the speed of a sperm that has been seen once.
+    prior : float
+        Share of the sperm that swim so.
+    """
+
+    acceleration_um_s2: float
+    yaw_um: float
+    speed_um_s: float
+    prior: float
+
+
+STILL = SwimmingMode(acceleration_um_s2=10.0, yaw_um=0.2, speed_um_s=10.0, prior=0.3)
+LINEAR = SwimmingMode(acceleration_um_s2=100.0, yaw_um=1.5, speed_um_s=50.0, prior=0.5)
+HYPERACTIVE = SwimmingMode(acceleration_um_s2=400.0, yaw_um=2.5, speed_um_s=60.0, prior=0.2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,18 +42,14 @@ class TrackerSettings:
 
     Attributes
     ----------
-    acceleration_um_s2 : float
-        Random acceleration of the mean path, root mean square, if it is held for
-        ``acceleration_hold_s``. Linear swimmers turn with 50 to 100, hyperactive ones 300 to 500.
+    modes : tuple of SwimmingMode
+        A track may be in any of them; with one only, each track is a plain Kalman filter.
+    mode_s : float
+        Mean time in a mode.
     acceleration_hold_s : float
         Only the product a^2 hold enters, so the model is the same at every frame rate.
     localisation_um : float
         Standard deviation of a detected head centre, per axis.
-    yaw_um : float
-        Lateral amplitude of the head's yawing about the mean path. It is counted as measurement
-        noise (A^2 / 2 per axis): the filter is to follow the mean path, not the beat.
-    birth_speed_um_s : float
-        Standard deviation per axis of the speed of a sperm that has been seen once.
     coast_decay_s : float
         Time constant with which a track that is not seen loses its speed.
     detection_probability : float
@@ -76,11 +102,10 @@ class TrackerSettings:
         Gate of a cluster that is wider than that.
     """
 
-    acceleration_um_s2: float = 200.0
+    modes: tuple[SwimmingMode, ...] = (STILL, LINEAR, HYPERACTIVE)
+    mode_s: float = 1.0
     acceleration_hold_s: float = 1.0 / 30.0
     localisation_um: float = 0.4
-    yaw_um: float = 1.5
-    birth_speed_um_s: float = 60.0
     coast_decay_s: float = 0.5
     detection_probability: float = 0.92
     gate_probability: float = 0.997
@@ -119,21 +144,18 @@ class TrackerSettings:
             if not 0.0 < getattr(self, name) < 1.0:
                 raise ValueError(f"TrackerSettings.{name}: {getattr(self, name)}, not in (0, 1)")
         for name in (
-            "acceleration_um_s2", "acceleration_hold_s", "localisation_um", "birth_speed_um_s",
-            "coast_decay_s", "clutter_per_um2", "clutter_adapt_s", "resolution_um", "head_um",
+            "mode_s", "acceleration_hold_s", "localisation_um", "coast_decay_s", "clutter_per_um2",
+            "clutter_adapt_s", "resolution_um", "head_um",
             "hidden_after_s", "hidden_for_s", "lifetime_s", "coast_s", "gate_side_um", "label_s",
         ):  # fmt: skip
             if not getattr(self, name) > 0.0:
                 raise ValueError(f"TrackerSettings.{name}: {getattr(self, name)}, not above 0")
+        if not self.modes:
+            raise ValueError("TrackerSettings.modes: one at least is needed")
         if not 1 <= self.confirm_hits <= self.confirm_steps <= 32:
             raise ValueError("TrackerSettings: 1 <= confirm_hits <= confirm_steps <= 32 is needed")
         if not 1 <= self.max_live_bits <= 20:
             raise ValueError(f"TrackerSettings.max_live_bits: {self.max_live_bits}, not 1 to 20")
-
-    @property
-    def measurement_sigma_um(self) -> float:
-        """Standard deviation of a measurement about the mean path, per axis."""
-        return sqrt(self.localisation_um**2 + self.yaw_um**2 / 2.0)
 
     @property
     def gate(self) -> float:

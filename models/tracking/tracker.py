@@ -16,7 +16,7 @@ from models.tracking.life import (
     surviving,
     update_existence,
 )
-from models.tracking.motion import ConstantVelocity
+from models.tracking.motion import Motion, MotionModel
 from models.tracking.settings import TrackerSettings
 from models.tracking.view import View
 from models.types import Float32, Float64, Int8, Int64, Tracks, TrackState
@@ -48,8 +48,11 @@ class Tracker:
 
     def __init__(self, settings: TrackerSettings | None = None) -> None:
         self._settings = settings or TrackerSettings()
-        self._motion = ConstantVelocity(self._settings)
-        self._tracks = Population.empty(self._settings)
+        self._motion = MotionModel(self._settings)
+        self._tracks = Population.born(
+            np.zeros(0, np.int64), self._motion.birth(np.zeros((0, 2))), 0.0, np.zeros((0, 2)),
+            np.zeros(0, np.int8), self._settings,
+        )  # fmt: skip
         self._clutter_per_um2 = self._settings.clutter_per_um2
         self._time_s: float | None = None
         self._next_id = 1
@@ -101,9 +104,8 @@ class Tracker:
         self._time_s = time_s
         tracks = self._tracks
         if step_s > 0.0 and len(tracks):
-            tracks.mean, tracks.covariance = self._motion.predict(
-                tracks.mean, tracks.covariance, step_s, tracks.coasting
-            )
+            tracks.motion = self._motion.predict(tracks.motion, step_s, tracks.coasting)
+            tracks.mean, tracks.covariance = tracks.motion.combined()
             predict_existence(tracks, step_s, self._settings)
         explained = np.zeros(len(measured))
         own = np.zeros(0, np.int64)
@@ -138,16 +140,16 @@ class Tracker:
         """Correct all tracks; return their own detections (-1: none) and what is explained."""
         tracks, settings = self._tracks, self._settings
         detectable = self._detection_probability(view)
-        covariance = self._motion.innovation_covariance(tracks.covariance)
-        pairs = gate(tracks.mean[:, :2], covariance, measured, settings.gate)
-        association = self._associate(pairs, detectable, len(measured))
+        motion = tracks.motion
+        covariance = self._motion.innovation_covariance(motion.covariance)
+        pairs = gate(motion.mean[:, :, :2], covariance, measured, settings.gate)
+        mixed = (motion.mode[pairs.track] * pairs.density).sum(axis=1)
+        association = self._associate(pairs, mixed, detectable, len(measured))
         self.overloads += association.overloads
         seen = update_existence(tracks, association.missed, detectable, settings.gate_probability)
         share = np.minimum(association.paired / tracks.existence[pairs.track], 1.0)
-        innovation, spread = _combine(pairs, share, len(tracks))
-        tracks.mean, tracks.covariance = self._motion.update(
-            tracks.mean, tracks.covariance, seen, innovation, spread
-        )
+        tracks.motion = self._correct(pairs, share, seen, mixed)
+        tracks.mean, tracks.covariance = tracks.motion.combined()
         found = seen >= settings.associated
         tracks.coasting = ~found
         tracks.seen_s = np.where(found, time_s, tracks.seen_s)
@@ -161,7 +163,7 @@ class Tracker:
         """Of each track (N,): less at the border, and where two heads may be seen as one."""
         settings = self._settings
         position = self._tracks.mean[:, :2]
-        visible = np.clip(view.depth_um(position) / (settings.head_um / 2.0), 0.0, 1.0)
+        visible = np.clip(0.5 + view.depth_um(position) / settings.head_um, 0.0, 1.0)
         apart2 = ((position[:, None, :] - position[None, :, :]) ** 2).sum(axis=2)
         # Only established neighbours count: a second track on one head must not excuse itself.
         apart2[:, ~self._tracks.confirmed] = np.inf
@@ -170,13 +172,30 @@ class Tracker:
         detectable: Float64 = settings.detection_probability * visible * resolved
         return detectable
 
-    def _associate(self, pairs: Candidates, detectable: Float64, measurements: int) -> Association:
+    def _correct(self, pairs: Candidates, share: Float64, seen: Float64, mixed: Float64) -> Motion:
+        """Correct each mode with its own share of the evidence, and weigh the modes by it."""
+        motion = self._tracks.motion
+        ratio = share[:, None] * pairs.density / mixed[:, None]
+        evidence = np.zeros_like(motion.mode)
+        np.add.at(evidence, pairs.track, ratio)
+        total = evidence + (1.0 - seen)[:, None]
+        ratio /= total[pairs.track]
+        mode = motion.mode * total
+        mode /= mode.sum(axis=1, keepdims=True)
+        innovation, spread = _combine(pairs, ratio, motion.mode.shape)
+        return self._motion.update(
+            Motion(motion.mean, motion.covariance, mode), evidence / total, innovation, spread
+        )
+
+    def _associate(
+        self, pairs: Candidates, mixed: Float64, detectable: Float64, measurements: int
+    ) -> Association:
         settings = self._settings
         chance = detectable * self._tracks.detectable
         return associate(
             pairs.start,
             pairs.measurement,
-            chance[pairs.track] * pairs.density / self._clutter_per_um2,
+            chance[pairs.track] * mixed / self._clutter_per_um2,
             pairs.distance2,
             1.0 - settings.gate_probability * chance,
             measurements,
@@ -198,7 +217,7 @@ class Tracker:
         tracks, settings = self._tracks, self._settings
         confirm(tracks, settings)
         measure_closeness(tracks, step_s, settings)
-        s = self._motion.innovation_covariance(tracks.covariance)
+        s = tracks.covariance[:, :2, :2]
         root = np.sqrt(s[:, 0, 0] * s[:, 1, 1] - s[:, 0, 1] * s[:, 1, 0])
         rows = surviving(
             tracks, time_s, step_s, np.pi * settings.gate * root,
@@ -227,14 +246,12 @@ class Tracker:
         rows = np.flatnonzero(fresh)
         if len(rows) == 0:
             return own
-        mean, covariance = self._motion.birth(measured[rows])
+        motion = self._motion.birth(measured[rows])
         track_id = np.arange(self._next_id, self._next_id + len(rows), dtype=np.int64)
         self._next_id += len(rows)
         size = np.asarray(box_px, dtype=np.float64).reshape(-1, 4)[rows, 2:]
         tracks.append(
-            Population.born(
-                track_id, mean, covariance, time_s, size, np.asarray(label)[rows], settings
-            )
+            Population.born(track_id, motion, time_s, size, np.asarray(label)[rows], settings)
         )
         return np.concatenate([own, rows])
 
@@ -282,18 +299,15 @@ class Tracker:
         return report
 
 
-def _combine(pairs: Candidates, share: Float64, tracks: int) -> tuple[Float64, Float64]:
-    """Weighted innovation (N, 2) of each track, and its spread (N, 2, 2)."""
-    weighted = pairs.innovation_um * share[:, None]
-    innovation = np.zeros((tracks, 2))
-    spread = np.empty((tracks, 2, 2))
-    for a in range(2):
-        innovation[:, a] = np.bincount(pairs.track, weights=weighted[:, a], minlength=tracks)
-    for a, b in ((0, 0), (0, 1), (1, 1)):
-        product = weighted[:, a] * pairs.innovation_um[:, b]
-        spread[:, a, b] = np.bincount(pairs.track, weights=product, minlength=tracks)
-        spread[:, a, b] -= innovation[:, a] * innovation[:, b]
-    spread[:, 1, 0] = spread[:, 0, 1]
+def _combine(pairs: Candidates, share: Float64, shape: tuple[int, ...]) -> tuple[Float64, Float64]:
+    """Weighted innovation (N, K, 2) of each track and mode, and its spread (N, K, 2, 2)."""
+    weighted = pairs.innovation_um * share[..., None]
+    innovation = np.zeros((*shape, 2))
+    spread = np.zeros((*shape, 2, 2))
+    np.add.at(innovation, pairs.track, weighted)
+    outer = weighted[..., :, None] * pairs.innovation_um[..., None, :]
+    np.add.at(spread, pairs.track, outer)
+    spread -= innovation[..., :, None] * innovation[..., None, :]
     return innovation, spread
 
 
