@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.specimen.optics import Look, Tables
+from models.specimen.optics import Look
 from models.specimen.pose import POINTS
 from models.specimen.profiles import Profile
 
@@ -210,10 +210,3 @@ def _add_strands(builder: _Builder, rng: np.random.Generator, look: Look, home: 
     contrast = -look.tail_contrast * rng.uniform(0.3, 1.5, n)
     z = rng.normal(0, look.depth_sd_um, n).clip(-9, 9)
     builder.lines.append((group, step.cumsum(axis=1), width, contrast, z))
-
-
-def line_blur(clutter: Clutter, tables: Tables, um_per_px: float) -> Float64:
-    """Blur across each clutter line, px, (k, POINTS)."""
-    level = np.clip(np.round(clutter.line_z_um / 0.5).astype(int) + 20, 0, 40)
-    sd = np.sqrt(tables.blur_um[level] ** 2 + clutter.line_width_um**2 / 12) / um_per_px
-    return np.ascontiguousarray(np.repeat(sd[:, None], POINTS, axis=1))

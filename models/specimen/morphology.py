@@ -6,7 +6,7 @@ abnormal one breaks them by its head, by its tail, or by both.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import IntEnum
 
 import numpy as np
@@ -100,6 +100,20 @@ class Anatomy:
 
     def __len__(self) -> int:
         return len(self.label)
+
+    def take(self, chosen: Int64) -> Anatomy:
+        """Keep the sperm ``chosen`` (m,), with their tail lines."""
+        place = np.full(len(self), -1)
+        place[chosen] = np.arange(len(chosen))
+        lines = np.flatnonzero(place[self.line_owner] >= 0)
+        columns = {
+            column.name: getattr(self, column.name)[
+                lines if column.name.startswith("line_") else chosen
+            ]
+            for column in fields(self)
+        }
+        columns["line_owner"] = place[columns["line_owner"]]
+        return Anatomy(**columns)
 
 
 def _within(

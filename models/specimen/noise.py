@@ -80,6 +80,32 @@ def make_sensor(
 
 
 @njit(nogil=True, cache=True, fastmath=True)
+def _expose_run(
+    canvas: Float32,
+    light: Float32,
+    fixed: Float32,
+    noise: Float32,
+    sd: float,
+    lamp: float,
+    out: UInt8,
+) -> None:
+    """Expose one stretch of a row; all arrays (run,)."""
+    grain = np.float32(0.5 * sd)
+    level = np.float32(lamp)
+    one = np.float32(1.0)
+    half = np.float32(0.5)
+    darkest = np.float32(0.06)
+    top = np.float32(254.9)
+    zero = np.float32(0.0)
+    for k in range(len(canvas)):
+        seen = max(one + canvas[k], darkest)
+        # Shot noise grows with the root of the light; linear is close enough here.
+        value = light[k] * level * seen + fixed[k] + grain * (one + seen) * noise[k] + half
+        out[k] = np.uint8(np.int32(min(max(value, zero), top)))
+        canvas[k] = zero
+
+
+@njit(nogil=True, cache=True)
 def expose(
     canvas: Float32,
     light: Float32,
@@ -94,25 +120,20 @@ def expose(
     """Turn relative contrast into grey levels; the canvas is left at zero for the next frame."""
     height, width = canvas.shape
     size = tile.shape[0]
-    sd = np.float32(noise_sd)
-    level = np.float32(lamp)
-    half = np.float32(0.5)
-    one = np.float32(1.0)
-    darkest = np.float32(0.06)
-    top = np.float32(255.0)
-    zero = np.float32(0.0)
     for y in range(height):
         noise = tile[(y + shift_y) % size]
         x = 0
         start = shift_x % size
         while x < width:
             run = min(size - start, width - x)
-            for k in range(run):
-                seen = max(one + canvas[y, x + k], darkest)
-                # Shot noise grows with the root of the light; linear is close enough here.
-                grain = sd * noise[start + k] * (half + half * seen)
-                value = light[y, x + k] * seen * level + fixed[y, x + k] + grain
-                out[y, x + k] = np.uint8(min(max(value, zero), top) + half)
-                canvas[y, x + k] = zero
+            _expose_run(
+                canvas[y, x : x + run],
+                light[y, x : x + run],
+                fixed[y, x : x + run],
+                noise[start : start + run],
+                noise_sd,
+                lamp,
+                out[y, x : x + run],
+            )
             x += run
             start = 0

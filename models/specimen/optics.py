@@ -26,7 +26,7 @@ EDGE_STEP_UM = 0.1
 EDGE_FROM_UM = -4.0
 EDGE_COUNT = 121  # -4 to +8 um
 LINE_STEP = 0.05
-LINE_COUNT = 101  # 0 to 5 standard deviations
+LINE_COUNT = 85  # 0 to 4.2 standard deviations
 STEP_COUNT = 161  # the normal distribution function from -4 to +4
 
 
@@ -174,3 +174,9 @@ def _phase_edge(d: Float64, z: Float64, core: Float64, rim: float, look: Look) -
         core + rim * grow * 1.6 * halo * outside - 0.25 * sharp * line - 0.12 * rim * far,
         dtype=np.float64,
     )
+
+
+def depth_levels(z_um: Float64) -> NDArray[np.int64]:
+    """Rows of the tables for depths (any shape)."""
+    level = np.floor(z_um / DEPTH_STEP_UM + 0.5).astype(np.int64) + DEPTH_LEVELS // 2
+    return np.asarray(level.clip(0, DEPTH_LEVELS - 1), dtype=np.int64)

@@ -148,9 +148,18 @@ def flat_yaw() -> Float64:
 
 
 def pose(
-    anatomy: Anatomy, state: Float64, look: Look, tables: Tables, yaw: Float64, to_px: Float64
+    anatomy: Anatomy,
+    state: Float64,
+    share: Float64,
+    look: Look,
+    tables: Tables,
+    yaw: Float64,
+    to_px: Float64,
 ) -> Pose:
-    """Place every sperm of ``anatomy`` with ``state`` (n, 8) in the picture."""
+    """Place every sperm of ``anatomy`` with ``state`` (n, 8) in the picture.
+
+    ``share`` (n,) is the part of the exposure that this pose stands for.
+    """
     n, lines = len(anatomy), len(anatomy.line_owner)
     placed = Pose(*(np.empty(n) for _ in range(4)), *(np.empty((lines, POINTS)) for _ in range(4)))
     trace(
@@ -164,7 +173,7 @@ def pose(
         anatomy.wavelength_um,
         anatomy.z_um,
         anatomy.z_slope,
-        anatomy.tail_brightness * look.tail_contrast,
+        anatomy.tail_brightness * share * look.tail_contrast,
         anatomy.line_owner,
         anatomy.line_offset_rad,
         anatomy.line_lag_rad,

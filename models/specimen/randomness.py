@@ -27,7 +27,8 @@ def mix(value: np.uint64) -> np.uint64:
     z = value + _GOLDEN
     z = (z ^ (z >> _S30)) * _A
     z = (z ^ (z >> _S27)) * _B
-    return np.uint64(z ^ (z >> _S31))
+    mixed: np.uint64 = z ^ (z >> _S31)
+    return mixed
 
 
 @njit(nogil=True, cache=True, inline="always")

@@ -10,14 +10,21 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.specimen.clutter import Clutter, draw_clutter, line_blur
+from models.specimen.clutter import draw_clutter
+from models.specimen.drawing import (
+    draw_clutter_on,
+    draw_sperm,
+    midpiece_points,
+    pixel_shape,
+    signed_contrast,
+    visible_contrast,
+)
 from models.specimen.morphology import Anatomy, draw_anatomy
 from models.specimen.noise import TILE, correlated_tile, expose, light_field
 from models.specimen.optics import Look, Tables, draw_look, make_tables
 from models.specimen.pipette import draw_pipette, pipette_blur, splat_pipette
-from models.specimen.pose import POINTS, Pose, flat_yaw, pose
+from models.specimen.pose import Pose, flat_yaw, pose
 from models.specimen.profiles import FIELD_PX, FIELD_UM2, Profile, profile
-from models.specimen.splat import splat_bodies, splat_strokes
 from models.specimen.swimming import draw_swim, first_state, glide
 from models.specimen.truth import head_boxes, paint
 
@@ -133,15 +140,16 @@ def training_sample(
     exposure_s = float(rng.uniform(0.002, 0.018))
     poses = 2 if exposure_s > 0.005 else 1
     heads = signed_contrast(anatomy, look)
-    shape_px = np.ascontiguousarray(anatomy.head)
-    shape_px = shape_px * np.array([1 / um, 1 / um, 1, 1, 1, 1])
+    shape_px = pixel_shape(anatomy.head, um)
+    share = np.full(count, 1.0 / poses)
     for first, step, side in rows:
         for k in range(poses):
             dt = side * gap_s + exposure_s * ((k + 0.5) / poses - 0.5)
-            placed = pose(anatomy, glide(state, swim, dt), look, tables, _yaw(), to_px)
-            draw_sperm(canvas, placed, shape_px, heads, anatomy, look, tables, first, step,
-                       1.0 / poses)  # fmt: skip
-    draw_clutter_on(canvas, clutter, clutter.home_um, look, tables, to_px, 0, 1, 1.0)
+            placed = pose(anatomy, glide(state, swim, dt), share, look, tables, _yaw(), to_px)
+            draw_sperm(
+                canvas, placed, shape_px, heads / poses, anatomy.z_um, tables, um, (first, step)
+            )
+    draw_clutter_on(canvas, clutter, clutter.home_um, tables, um, to_px, (0, 1), 1.0)
     if rng.random() < base.pipette_probability:
         _draw_pipette_on(canvas, rng, look, tables)
 
@@ -158,63 +166,8 @@ def training_sample(
         if done:
             image = np.asarray(cv2.imdecode(packed, cv2.IMREAD_GRAYSCALE), np.uint8)
 
-    placed = pose(anatomy, state, look, tables, _yaw(), to_px)
+    placed = pose(anatomy, state, np.ones(count), look, tables, _yaw(), to_px)
     return _label(image, placed, shape_px, heads, anatomy, look, tables)
-
-
-def signed_contrast(anatomy: Anatomy, look: Look) -> Float64:
-    """Core contrast of each head: negative is darker than the background."""
-    sign = 1.0 if look.bright_heads else -1.0
-    limit = 1.4 if look.bright_heads else 0.92
-    return sign * np.minimum(look.head_contrast * anatomy.brightness, limit)
-
-
-def draw_sperm(
-    canvas: Float32,
-    placed: Pose,
-    shape_px: Float64,
-    contrast: Float64,
-    anatomy: Anatomy,
-    look: Look,
-    tables: Tables,
-    first_row: int,
-    row_step: int,
-    weight: float,
-) -> None:
-    """Add heads and tails at one pose to the canvas."""
-    splat_strokes(canvas, placed.line_x, placed.line_y, placed.line_sd, placed.line_amplitude,
-                  tables.line, tables.step, first_row, row_step, -weight)  # fmt: skip
-    splat_bodies(canvas, placed.x, placed.y, placed.ux, placed.uy, shape_px, contrast,
-                 anatomy.z_um, tables.edge, tables.blur_um, look.um_per_px, 7.9,
-                 first_row, row_step, weight)  # fmt: skip
-
-
-def draw_clutter_on(
-    canvas: Float32,
-    clutter: Clutter,
-    position_um: Float64,
-    look: Look,
-    tables: Tables,
-    to_px: Float64,
-    first_row: int,
-    row_step: int,
-    weight: float,
-) -> None:
-    """Add clutter whose groups are at ``position_um`` (groups, 2) to the canvas."""
-    um = look.um_per_px
-    where = position_um[clutter.body_group] + clutter.body_offset_um
-    xy = where @ to_px[:, :2].T + to_px[:, 2]
-    scaled = clutter.body_shape * np.array([1 / um, 1 / um, 1, 1, 1, 1])
-    splat_bodies(canvas, np.ascontiguousarray(xy[:, 0]), np.ascontiguousarray(xy[:, 1]),
-                 np.cos(clutter.body_angle), np.sin(clutter.body_angle), scaled,
-                 clutter.body_amplitude, clutter.body_z_um, tables.speck, tables.blur_um, um, 5.0,
-                 first_row, row_step, weight)  # fmt: skip
-    points = position_um[clutter.line_group][:, None, :] + clutter.line_um
-    line = points @ to_px[:, :2].T + to_px[:, 2]
-    amplitude = np.repeat(clutter.line_amplitude[:, None], POINTS, axis=1)
-    splat_strokes(canvas, np.ascontiguousarray(line[..., 0]), np.ascontiguousarray(line[..., 1]),
-                  line_blur(clutter, tables, um), amplitude, tables.line, tables.step,
-                  first_row, row_step, weight)  # fmt: skip
 
 
 def _draw_pipette_on(canvas: Float32, rng: np.random.Generator, look: Look, tables: Tables) -> None:
@@ -269,18 +222,3 @@ def _label(
         part_map=part_map,
         ignore=boxes[inside & ~good],
     )
-
-
-def midpiece_points(anatomy: Anatomy) -> Float64:
-    """How many points of each line belong to the midpiece, (lines,)."""
-    length = np.maximum(anatomy.tail_length_um, 1e-6)
-    return (anatomy.midpiece_um / length * (POINTS - 1))[anatomy.line_owner]
-
-
-def visible_contrast(
-    anatomy: Anatomy, shape_px: Float64, contrast: Float64, look: Look, tables: Tables
-) -> Float64:
-    """Contrast that is left of each head after blur, positive, (n,)."""
-    sigma = look.blur_um(anatomy.z_um) / look.um_per_px
-    left = 1.0 - np.exp(-shape_px[:, 0] * shape_px[:, 1] / (2 * sigma**2))
-    return np.asarray(np.abs(contrast) * left, dtype=np.float64)

@@ -26,7 +26,7 @@ from models.specimen.optics import (
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
-_TAU = 2.0 * math.pi
+FAINTEST = 0.002  # contrast below which nothing is drawn
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -46,6 +46,18 @@ def first_in(low: float, first_row: int, row_step: int) -> int:
     return y
 
 
+@njit(nogil=True, cache=True, inline="always")
+def cut(slope: float, offset: float, low: float, high: float) -> tuple[float, float]:
+    """Cut the interval [low, high] to where ``slope * x + offset >= 0``."""
+    if slope > 1e-9:
+        low = max(low, -offset / slope)
+    elif slope < -1e-9:
+        high = min(high, -offset / slope)
+    elif offset < 0.0:
+        high = low - 1.0
+    return low, high
+
+
 @njit(nogil=True, cache=True, fastmath=True)
 def splat_bodies(
     canvas: Float32,
@@ -59,7 +71,6 @@ def splat_bodies(
     edge: Float32,
     blur_um: Float64,
     um_per_px: float,
-    reach_um: float,
     first_row: int,
     row_step: int,
     weight: float,
@@ -75,80 +86,79 @@ def splat_bodies(
     amplitude : (n,) signed contrast of the core
     z_um : (n,) depth
     edge, blur_um : tables of models.specimen.optics
-    reach_um : distance outside the edge up to which the table counts
     """
     height, width = canvas.shape
-    inv_step = um_per_px / EDGE_STEP_UM
-    offset = -EDGE_FROM_UM / EDGE_STEP_UM
+    inv_step = np.float32(um_per_px / EDGE_STEP_UM)
+    offset = np.float32(-EDGE_FROM_UM / EDGE_STEP_UM)
+    last = np.float32(EDGE_COUNT - 1.01)
+    zero = np.float32(0.0)
+    one = np.float32(1.0)
     for i in range(len(x)):
         a = shape[i, 0]
         b = shape[i, 1]
-        level = depth_level(z_um[i])
-        sigma = blur_um[level] / um_per_px
-        reach = min(reach_um, 7.9) / um_per_px
-        radius = max(a, b) * (1.0 + abs(shape[i, 3]) + abs(shape[i, 4])) + reach
+        swell = 1.0 + abs(shape[i, 3]) + abs(shape[i, 4])
+        most = max(a, b) * swell + 8.0 / um_per_px
         if (
-            x[i] + radius < 0.0
-            or x[i] - radius > width - 1
-            or y[i] + radius < 0.0
-            or y[i] - radius > height - 1
+            x[i] + most < 0.0
+            or x[i] - most > width - 1
+            or y[i] + most < 0.0
+            or y[i] - most > height - 1
         ):
             continue
+        level = depth_level(z_um[i])
+        sigma = blur_um[level] / um_per_px
         # A shape narrower than the blur does not reach its full contrast.
         small = 1.0 - math.exp(-a * b / (2.0 * sigma * sigma))
         full = 0.5 * (1.0 + math.erf(min(a, b) / (sigma * 1.4142135)))
-        gain = amplitude[i] * weight * min(small / full, 1.0)
-        if abs(gain) < 1e-4:
-            continue
+        gain = np.float32(amplitude[i] * weight * min(small / full, 1.0))
         row = edge[level]
-        x0 = max(math.ceil(x[i] - radius), 0)
-        x1 = min(math.floor(x[i] + radius), width - 1)
+        k = EDGE_COUNT - 1
+        while k >= 0 and abs(gain * row[k]) < FAINTEST * weight:
+            k -= 1
+        if k < 0:
+            continue
+        reach = (EDGE_FROM_UM + (k + 1) * EDGE_STEP_UM) / um_per_px
+        radius = max(a, b) * swell + reach
+        if radius <= 0.0:
+            continue
         y1 = min(math.floor(y[i] + radius), height - 1)
-        ca = ux[i]
-        sa = uy[i]
-        egg = shape[i, 2]
-        lobe2 = shape[i, 3]
-        lobe3 = shape[i, 4]
-        shade = shape[i, 5]
-        lobed = lobe2 != 0.0 or lobe3 != 0.0
-        limit2 = radius * radius
+        ca = np.float32(ux[i])
+        sa = np.float32(uy[i])
+        inv_a = np.float32(1.0 / a)
+        inv_b = np.float32(1.0 / b)
+        egg = np.float32(shape[i, 2])
+        lobe2 = np.float32(2.0 * shape[i, 3])
+        lobe3 = np.float32(shape[i, 4])
+        shade = np.float32(shape[i, 5])
+        deepest = np.float32(-min(a, b))
+        lobed = shape[i, 3] != 0.0 or shape[i, 4] != 0.0
         for yy in range(first_in(y[i] - radius, first_row, row_step), y1 + 1, row_step):
-            dy = yy - y[i]
+            dy = np.float32(yy - y[i])
+            chord = math.sqrt(max(radius * radius - dy * dy, 0.0))
+            x0 = max(math.ceil(x[i] - chord), 0)
+            x1 = min(math.floor(x[i] + chord), width - 1)
             for xx in range(x0, x1 + 1):
-                dx = xx - x[i]
-                if dx * dx + dy * dy > limit2:
-                    continue
-                u = dx * ca + dy * sa
-                v = dy * ca - dx * sa
-                p = u / a
-                q = v / (b * (1.0 + egg * max(min(p, 1.0), -1.0)))
-                rho2 = p * p + q * q
-                if rho2 < 1e-6:
-                    distance = -min(a, b)
-                else:
-                    rho = math.sqrt(rho2)
-                    ra = p / a
-                    rb = q / b
-                    slope = math.sqrt(ra * ra + rb * rb) / rho
-                    bound = 1.0
-                    if lobed:
-                        c = p / rho
-                        s = q / rho
-                        bound += lobe2 * (2.0 * c * s) + lobe3 * (c * (4.0 * c * c - 3.0))
-                    distance = (rho - bound) / slope
-                    if distance < -b:
-                        distance = -b
-                t = distance * inv_step + offset
-                if t < 0.0:
-                    t = 0.0
-                k = int(t)
-                if k >= EDGE_COUNT - 1:
-                    continue
-                f = t - k
-                value = row[k] + (row[k + 1] - row[k]) * f
-                if shade != 0.0 and distance < 1.0:
-                    value *= 1.0 + shade * p
-                canvas[yy, xx] += np.float32(gain * value)
+                dx = np.float32(xx - x[i])
+                p = (dx * ca + dy * sa) * inv_a
+                q = (dy * ca - dx * sa) * inv_b / (one + egg * max(min(p, one), -one))
+                rho2 = p * p + q * q + np.float32(1e-6)
+                rho = np.float32(math.sqrt(rho2))
+                ra = p * inv_a
+                rb = q * inv_b
+                bound = one
+                if lobed:
+                    c = p / rho
+                    s = q / rho
+                    bound += lobe2 * c * s + lobe3 * (c * (np.float32(4.0) * c * c - 3 * one))
+                distance = (rho - bound) * rho / np.float32(math.sqrt(ra * ra + rb * rb + 1e-9))
+                distance = max(distance, deepest)
+                t = min(max(distance * inv_step + offset, zero), last)
+                j = int(t)
+                f = t - np.float32(j)
+                value = row[j] + (row[j + 1] - row[j]) * f
+                if distance < one:
+                    value *= one + shade * p
+                canvas[yy, xx] += gain * value
 
 
 @njit(nogil=True, cache=True, fastmath=True)
@@ -164,7 +174,10 @@ def splat_strokes(
     row_step: int,
     weight: float,
 ) -> None:
-    """Add blurred poly-lines: the sum of its segments is the blurred curve, without joints.
+    """Add blurred poly-lines.
+
+    A pixel belongs to the piece between whose mitre lines it lies, and its brightness follows
+    from the distance to that piece: every pixel along a curve is visited once.
 
     Parameters
     ----------
@@ -172,6 +185,7 @@ def splat_strokes(
     px, py : (n, m) points, px; NaN ends a line early
     sigma : (n, m) standard deviation across, px, at each point
     amplitude : (n, m) signed contrast on the centre line at each point
+    line, step : tables of models.specimen.optics
     """
     height, width = canvas.shape
     n, m = px.shape
@@ -186,40 +200,70 @@ def splat_strokes(
             yb = py[i, j + 1]
             if not (math.isfinite(xa) and math.isfinite(xb)):
                 break
-            sd = 0.5 * (sigma[i, j] + sigma[i, j + 1])
-            gain = 0.5 * (amplitude[i, j] + amplitude[i, j + 1]) * weight
-            if abs(gain) < 3e-4:
+            gain_a = amplitude[i, j] * weight
+            gain_b = amplitude[i, j + 1] * weight
+            if max(abs(gain_a), abs(gain_b)) < 0.3 * FAINTEST:
                 continue
+            sd = 0.5 * (sigma[i, j] + sigma[i, j + 1])
             reach = reach_sd * sd
-            low_x = min(xa, xb) - reach
-            high_x = max(xa, xb) + reach
-            low_y = min(ya, yb) - reach
-            high_y = max(ya, yb) + reach
-            if high_x < 0 or low_x > width - 1 or high_y < 0 or low_y > height - 1:
+            if (
+                max(xa, xb) + reach < 0.0
+                or min(xa, xb) - reach > width - 1
+                or max(ya, yb) + reach < 0.0
+                or min(ya, yb) - reach > height - 1
+            ):
                 continue
             length = math.hypot(xb - xa, yb - ya)
-            if length < 1e-9:
+            if length < 1e-6:
                 continue
             ca = (xb - xa) / length
             sa = (yb - ya) / length
-            inv = 1.0 / sd
-            x0 = max(math.ceil(low_x), 0)
-            x1 = min(math.floor(high_x), width - 1)
-            y1 = min(math.floor(high_y), height - 1)
-            for yy in range(first_in(low_y, first_row, row_step), y1 + 1, row_step):
+            start = j == 0
+            end = j == m - 2 or not math.isfinite(px[i, j + 2])
+            cap = 2.5 * sd
+            # Normals of the mitre lines at both ends; at the tips of the line a faded cap.
+            if start:
+                ax, ay, oa = ca, sa, cap
+            else:
+                ax = xb - px[i, j - 1]
+                ay = yb - py[i, j - 1]
+                oa = 0.0
+            if end:
+                bx, by, ob = ca, sa, cap
+            else:
+                bx = px[i, j + 2] - xa
+                by = py[i, j + 2] - ya
+                ob = 0.0
+            extra = reach + (cap if (start or end) else 0.0)
+            inv = 1.0 / (sd * LINE_STEP)
+            inv_length = 1.0 / length
+            y1 = min(math.floor(max(ya, yb) + extra), height - 1)
+            low_x = max(min(xa, xb) - extra, 0.0)
+            high_x = min(max(xa, xb) + extra, width - 1.0)
+            for yy in range(first_in(min(ya, yb) - extra, first_row, row_step), y1 + 1, row_step):
                 dy = yy - ya
+                # With x counted from a: |dy ca - x sa| <= reach, and between the mitre lines.
+                lo, hi = low_x - xa, high_x - xa
+                lo, hi = cut(-sa, dy * ca + reach, lo, hi)
+                lo, hi = cut(sa, reach - dy * ca, lo, hi)
+                lo, hi = cut(ax, ay * dy + oa, lo, hi)
+                lo, hi = cut(-bx, bx * (xb - xa) + by * (yb - yy) + ob - 1e-9, lo, hi)
+                if lo > hi:
+                    continue
+                x0 = max(math.ceil(lo + xa), 0)
+                x1 = min(math.floor(hi + xa), width - 1)
                 for xx in range(x0, x1 + 1):
                     dx = xx - xa
-                    t = abs(dy * ca - dx * sa) * inv / LINE_STEP
+                    t = min(abs(dy * ca - dx * sa) * inv, LINE_COUNT - 1.01)
                     k = int(t)
-                    if k >= LINE_COUNT - 1:
-                        continue
-                    along = (dx * ca + dy * sa) * inv
-                    p = half + along * per_sd
-                    q = half + (along - length * inv) * per_sd
-                    if p <= 0.0 or q >= STEP_COUNT - 1:
-                        continue
-                    fp = 1.0 if p >= STEP_COUNT - 1 else step[int(p)]
-                    fq = 0.0 if q <= 0.0 else step[int(q)]
                     across = line[k] + (line[k + 1] - line[k]) * (t - k)
-                    canvas[yy, xx] += np.float32(gain * across * (fp - fq))
+                    along = dx * ca + dy * sa
+                    part = min(max(along * inv_length, 0.0), 1.0)
+                    value = (gain_a + (gain_b - gain_a) * part) * across
+                    if start:
+                        s = half + along / sd * per_sd
+                        value *= step[min(max(int(s), 0), STEP_COUNT - 1)]
+                    if end:
+                        s = half + (length - along) / sd * per_sd
+                        value *= step[min(max(int(s), 0), STEP_COUNT - 1)]
+                    canvas[yy, xx] += np.float32(value)

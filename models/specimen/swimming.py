@@ -211,23 +211,23 @@ def advance(
     relax = STEP_S / RELAX_S
     for i in range(len(state)):
         m = int(mode[i])
-        h = address(seed, i, step, 1)
-        u = uniform(h)
-        if step >= still_from[i]:
+        stopped = step >= still_from[i]
+        if stopped:
             m = 4
-        elif m != 4 and u < SWITCH_PER_S * STEP_S:
+        elif m != 4 and uniform(address(seed, i, step, 1)) < SWITCH_PER_S * STEP_S:
             v = uniform(address(seed, i, step, 2)) * 0.70
             m = 0 if v < 0.45 else (1 if v < 0.55 else (2 if v < 0.60 else 3))
         p = parameters[i, m]
         g0, g1 = normal_pair(address(seed, i, step, 3))
-        g2, _ = normal_pair(address(seed, i, step, 4))
+        g2 = 0.0
+        if p[P_DIFFUSE] > 0.0:
+            g2, _ = normal_pair(address(seed, i, step, 4))
         curve = p[P_CURVE]
         if m == 2:
             # A hyperactive sperm turns to the other side at random, about twice a second.
             block = int(step * STEP_S * HYPER_TURN_PER_S)
             if uniform(address(seed, i, block, 5)) < 0.5:
                 curve = -curve
-        stopped = step >= still_from[i]
         speed = state[i, SPEED] + relax * (p[P_SPEED] - state[i, SPEED])
         if stopped:
             speed = 0.0

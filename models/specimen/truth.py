@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
@@ -12,6 +13,68 @@ Float64 = NDArray[np.float64]
 Int8 = NDArray[np.int8]
 Int64 = NDArray[np.int64]
 UInt8 = NDArray[np.uint8]
+UInt16 = NDArray[np.uint16]
+Bool = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """Sperm whose head touches the picture at one time, N rows.
+
+    Attributes
+    ----------
+    time_s : float
+    stage_um : (2,) float64
+        Stage pose.
+    sperm_id : (N,) int64
+        From 1.
+    box_px : (N, 4) float64
+        Bound of the head's outline, not cut at the border: centre x, y, width, height.
+    position_px, position_um : (N, 2) float64
+        Centre of the head in the image and in the stage frame.
+    mean_path_um : (N, 2) float64
+        Position without the head's yawing, stage frame.
+    axis_px : (N, 2) float64
+        Unit vector along the head towards its tip, image frame.
+    label, mode : (N,) int8
+        SpermClass; swimming.Mode.
+    speed_um_s : (N,) float64
+        Speed along the mean path.
+    visible : (N,) bool
+        Head contrast above twice the noise.
+    whole : (N,) bool
+        The head lies within the picture.
+    contrast : (N,) float64
+        What blur leaves of the head's contrast, positive.
+    z_um : (N,) float64
+        Depth above the focal plane.
+    class_map, part_map : (H, W) uint8 or None
+        SpermClass and SpermPart, whole sperm, where asked for.
+    identity_map : (H, W) uint16 or None
+        Sperm_id of the sperm on top.
+    """
+
+    time_s: float
+    stage_um: Float64
+    sperm_id: Int64
+    box_px: Float64
+    position_px: Float64
+    position_um: Float64
+    mean_path_um: Float64
+    axis_px: Float64
+    label: Int8
+    mode: Int8
+    speed_um_s: Float64
+    visible: Bool
+    whole: Bool
+    contrast: Float64
+    z_um: Float64
+    class_map: UInt8 | None = None
+    part_map: UInt8 | None = None
+    identity_map: UInt16 | None = None
+
+    def __len__(self) -> int:
+        return len(self.sperm_id)
 
 
 @njit(nogil=True, cache=True)

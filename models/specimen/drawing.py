@@ -1,0 +1,112 @@
+"""Drawing: sperm and clutter at one pose onto a canvas of relative contrast."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.specimen.clutter import Clutter
+from models.specimen.morphology import Anatomy
+from models.specimen.optics import Look, Tables, depth_levels
+from models.specimen.pose import POINTS, Pose
+from models.specimen.splat import splat_bodies, splat_strokes
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+
+
+def signed_contrast(anatomy: Anatomy, look: Look) -> Float64:
+    """Core contrast of each head: negative is darker than the background."""
+    sign = 1.0 if look.bright_heads else -1.0
+    limit = 1.4 if look.bright_heads else 0.92
+    return sign * np.minimum(look.head_contrast * anatomy.brightness, limit)
+
+
+def pixel_shape(shape_um: Float64, um_per_px: float) -> Float64:
+    """Shapes (n, 6) with their two lengths in px."""
+    return np.asarray(shape_um * np.array([1 / um_per_px, 1 / um_per_px, 1, 1, 1, 1]))
+
+
+def draw_sperm(
+    canvas: Float32,
+    placed: Pose,
+    shape_px: Float64,
+    contrast: Float64,
+    z_um: Float64,
+    tables: Tables,
+    um_per_px: float,
+    rows: tuple[int, int],
+) -> None:
+    """Add heads and tails at one pose to the canvas.
+
+    Parameters
+    ----------
+    canvas : (H, W) float32, changed
+    placed : where they lie; tails with the amplitude that this pose contributes
+    shape_px, contrast, z_um : (n, 6), (n,), (n,) heads; contrast is what this pose contributes
+    rows : first row and row step of the field
+    """
+    splat_strokes(canvas, placed.line_x, placed.line_y, placed.line_sd, placed.line_amplitude,
+                  tables.line, tables.step, rows[0], rows[1], -1.0)  # fmt: skip
+    splat_bodies(canvas, placed.x, placed.y, placed.ux, placed.uy, shape_px, contrast,
+                 z_um, tables.edge, tables.blur_um, um_per_px, rows[0], rows[1], 1.0)  # fmt: skip
+
+
+def draw_clutter_on(
+    canvas: Float32,
+    clutter: Clutter,
+    position_um: Float64,
+    tables: Tables,
+    um_per_px: float,
+    to_px: Float64,
+    rows: tuple[int, int],
+    weight: float,
+) -> None:
+    """Add clutter whose groups are at ``position_um`` (groups, 2) to the canvas.
+
+    ``to_px`` (2, 3) maps um to px; ``weight`` is the share of the exposure.
+    """
+    size = np.array([canvas.shape[1], canvas.shape[0]])
+    margin = 20.0 / um_per_px
+    where = position_um @ to_px[:, :2].T + to_px[:, 2]
+    inside = _within(where, size, margin)
+    body = np.flatnonzero(inside[clutter.body_group])
+    xy = (where[clutter.body_group[body]]
+          + clutter.body_offset_um[body] @ to_px[:, :2].T)  # fmt: skip
+    angle = clutter.body_angle[body]
+    axis = np.stack([np.cos(angle), np.sin(angle)], axis=1) @ to_px[:, :2].T * um_per_px
+    splat_bodies(canvas, np.ascontiguousarray(xy[:, 0]), np.ascontiguousarray(xy[:, 1]),
+                 np.ascontiguousarray(axis[:, 0]), np.ascontiguousarray(axis[:, 1]),
+                 pixel_shape(clutter.body_shape[body], um_per_px), clutter.body_amplitude[body],
+                 clutter.body_z_um[body], tables.speck, tables.blur_um, um_per_px,
+                 rows[0], rows[1], weight)  # fmt: skip
+    margin = 80.0 / um_per_px
+    inside = _within(where, size, margin)
+    line = np.flatnonzero(inside[clutter.line_group])
+    points = where[clutter.line_group[line]][:, None, :] + clutter.line_um[line] @ to_px[:, :2].T
+    amplitude = np.repeat(clutter.line_amplitude[line][:, None], POINTS, axis=1)
+    level = depth_levels(clutter.line_z_um[line])
+    sd = np.sqrt(tables.blur_um[level] ** 2 + clutter.line_width_um[line] ** 2 / 12) / um_per_px
+    splat_strokes(canvas, np.ascontiguousarray(points[..., 0]),
+                  np.ascontiguousarray(points[..., 1]),
+                  np.ascontiguousarray(np.repeat(sd[:, None], POINTS, axis=1)), amplitude,
+                  tables.line, tables.step, rows[0], rows[1], weight)  # fmt: skip
+
+
+def _within(xy_px: Float64, size_px: NDArray[np.int64], margin_px: float) -> NDArray[np.bool_]:
+    return np.asarray(((xy_px > -margin_px) & (xy_px < size_px + margin_px)).all(axis=1))
+
+
+def midpiece_points(anatomy: Anatomy) -> Float64:
+    """How many points of each line belong to the midpiece, (lines,)."""
+    length = np.maximum(anatomy.tail_length_um, 1e-6)
+    return (anatomy.midpiece_um / length * (POINTS - 1))[anatomy.line_owner]
+
+
+def visible_contrast(
+    anatomy: Anatomy, shape_px: Float64, contrast: Float64, look: Look, tables: Tables
+) -> Float64:
+    """Contrast that is left of each head after blur, positive, (n,)."""
+    sigma = look.blur_um(anatomy.z_um) / look.um_per_px
+    left = 1.0 - np.exp(-shape_px[:, 0] * shape_px[:, 1] / (2 * sigma**2))
+    return np.asarray(np.abs(contrast) * left, dtype=np.float64)
