@@ -38,6 +38,7 @@ class SceneCameraConfig(_Strict):
     exposure_s: float = Field(default=0.008, gt=0, le=1)
     jitter_s: float = Field(default=0.0, ge=0, le=0.1)
     drop_rate: float = Field(default=0.0, ge=0, lt=1)
+    vanish_after_s: float | None = Field(default=None, gt=0)
     pipette_tip_um: tuple[float, float, float] | None = (70.0, -40.0, 0.0)
 
 
@@ -46,7 +47,6 @@ class VideoCameraConfig(_Strict):
 
     kind: Literal["video"]
     path: Path
-    real_time: bool = True
     loop: bool = False
     um_per_px: Positive | None = None
 
@@ -96,6 +96,7 @@ class ProScanConfig(_PortConfig):
     """A Prior ProScan stage. Limits in the stage frame, micrometres."""
 
     kind: Literal["proscan"] = "proscan"
+    name: str = Field(default="ProScan", min_length=1, description="as in the calibration")
     baud: Literal[9600, 19200, 38400, 115200] = 38400
     x_limits_um: Range = (-20_000.0, 20_000.0)
     y_limits_um: Range = (-20_000.0, 20_000.0)

@@ -166,7 +166,22 @@ def save_calibration(
     write_toml(path, record, f"Calibration of sfcscope. Written because: {reason}")
 
 
-def nominal_calibration() -> CalibrationRecord:
-    """Return the numbers from which the simulated rig is built (20x, 640x480)."""
-    with as_file(files("calibration") / "nominal" / "simulated_20x.toml") as path:
-        return load_calibration(path)
+def nominal_calibration(objective: str, width_px: int, height_px: int) -> CalibrationRecord:
+    """Return the numbers from which the simulated rig is built, for frames of that size.
+
+    Raises
+    ------
+    CalibrationError
+        The simulated rig does not have that objective.
+    """
+    folder = files("calibration") / "nominal"
+    name = f"simulated_{objective}.toml"
+    if not (folder / name).is_file():
+        there = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".toml"))
+        known = ", ".join(entry.removeprefix("simulated_").removesuffix(".toml") for entry in there)
+        raise CalibrationError(f"the simulated rig has no {objective} objective; it has {known}")
+    with as_file(folder / name) as path:
+        record = load_calibration(path)
+    centre_px = ((width_px - 1) / 2, (height_px - 1) / 2)
+    image = record.image.model_copy(update={"centre_px": centre_px})
+    return record.model_copy(update={"image": image})

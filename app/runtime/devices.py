@@ -8,6 +8,7 @@ from typing import Protocol
 
 from app.config import RigConfig
 from calibration.store import CalibrationRecord
+from calibration.transform import ImageToStage
 from drivers.protocols import Camera, Manipulator, Stage
 from models.detector import Detector
 from models.types import Float64
@@ -42,7 +43,11 @@ class Rig:
         None where nothing follows: a recording.
     pipette : Manipulator or None
     detector : Detector
-    calibration : CalibrationRecord
+    image_to_stage : ImageToStage
+    command_to_motion_s : float
+        From a velocity command until the stage moves with it.
+    calibration : CalibrationRecord or None
+        Where the two above come from; None for a recording.
     refuse_calibration : callable
         From the confirmed objective to why the calibration does not allow motion; empty if it does.
     truth : Truth or None
@@ -56,7 +61,9 @@ class Rig:
     stage: Stage | None
     pipette: Manipulator | None
     detector: Detector
-    calibration: CalibrationRecord
+    image_to_stage: ImageToStage
+    command_to_motion_s: float
+    calibration: CalibrationRecord | None
     refuse_calibration: Callable[[str], str]
     truth: Truth | None = None
     close: Callable[[], None] = field(default=_nothing)

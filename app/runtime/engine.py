@@ -62,7 +62,7 @@ class Engine:
         self._scoring = None if rig.truth is None else Scoring(rig.truth)
         frames: Latest[Frame] = Latest()
         self._grabber = Grabber(rig.camera, frames, self)
-        self._poses = StagePoses(rig.calibration.latency.command_to_motion_s)
+        self._poses = StagePoses(rig.command_to_motion_s)
         self._stage: StageWorker | None = None
         self._pipette: PipetteWorker | None = None
         self._inference = Inference(
@@ -273,9 +273,7 @@ class Engine:
             return next(iter(self._faults.values()), "")
 
     def _make_pipeline(self, width_px: int, height_px: int) -> Pipeline:
-        return Pipeline(
-            self.rig.calibration.image_to_stage, width_px, height_px, Tracker(), LiveMotility()
-        )
+        return Pipeline(self.rig.image_to_stage, width_px, height_px, Tracker(), LiveMotility())
 
     def _record(self, kind: str, data: dict[str, str]) -> None:
         session = self._session
@@ -292,7 +290,7 @@ def _about(rig: Rig) -> dict[str, object]:
     return {
         "detector": rig.detector.name,
         "camera": rig.camera.name,
-        "calibration": rig.calibration.model_dump(mode="json"),
+        "calibration": None if rig.calibration is None else rig.calibration.model_dump(mode="json"),
     }
 
 
