@@ -1,0 +1,77 @@
+"""Who can be ranked, and in which order."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from app.core.ranking import BORDER_PX, rank
+from app.core.selection import find_target, may_be_chosen
+from models.types import Measurements, Tracks, TrackState
+
+
+def tracks_at(places_um: list[tuple[float, float]], **columns: object) -> Tracks:
+    n = len(places_um)
+    values: dict[str, object] = {
+        "time_s": 1.0,
+        "track_id": np.arange(1, n + 1),
+        "position_um": np.array(places_um, float).reshape(n, 2),
+        "velocity_um_s": np.zeros((n, 2)),
+        "covariance": np.zeros((n, 4, 4)),
+        "raw_um": np.zeros((n, 2)),
+        "size_px": np.ones((n, 2)),
+        "score": np.ones(n),
+        "p_exist": np.ones(n),
+        "state": np.full(n, TrackState.CONFIRMED, np.int8),
+        "label": np.zeros(n, np.int8),
+        "detection": np.arange(n),
+        **columns,
+    }
+    return Tracks(**values)  # type: ignore[arg-type]
+
+
+def ranked(
+    speeds: list[float], places_px: list[tuple[float, float]], **columns: object
+) -> tuple[int, ...]:
+    tracks = tracks_at(places_px, **columns)
+    measured = Measurements(tracks.track_id, {"vap_um_s": np.array(speeds)}, ("ok",) * len(tracks))
+    return rank(tracks, np.array(places_px), measured, 640, 480)
+
+
+MIDDLE = (320.0, 240.0)
+
+
+def test_the_fastest_is_first() -> None:
+    assert ranked([20.0, 80.0, 50.0], [MIDDLE] * 3) == (2, 3, 1)
+
+
+def test_what_cannot_be_known_is_not_ranked() -> None:
+    assert ranked([np.nan, 80.0], [MIDDLE] * 2) == (2,)
+    assert ranked([500.0, 80.0], [MIDDLE] * 2) == (2,)
+
+
+def test_near_the_border_nothing_is_ranked() -> None:
+    near = [(BORDER_PX - 1, 240.0), (320.0, 479.0 - BORDER_PX + 1), (320.0, 479.0 - BORDER_PX)]
+    assert ranked([90.0, 80.0, 10.0], near) == (3,)
+
+
+def test_only_confirmed_and_seen() -> None:
+    state = np.array([TrackState.TENTATIVE, TrackState.COASTING, TrackState.CONFIRMED], np.int8)
+    assert ranked([90.0, 80.0, 10.0], [MIDDLE] * 3, state=state) == (3,)
+
+
+def test_no_tracks_no_ranking() -> None:
+    assert (
+        rank(Tracks.empty(0.0), np.zeros((0, 2)), Measurements(np.zeros(0, np.int64)), 9, 9) == ()
+    )
+
+
+def test_the_target_and_its_neighbours() -> None:
+    tracks = tracks_at([(0.0, 0.0), (4.0, 0.0), (100.0, 0.0)])
+    near, far = find_target(tracks, 1), find_target(tracks, 3)
+    assert near is not None
+    assert far is not None
+    assert not near.alone
+    assert far.alone
+    assert find_target(tracks, 9) is None
+    assert "not in view" in may_be_chosen(tracks, 9)
+    assert may_be_chosen(tracks, 3) == ""

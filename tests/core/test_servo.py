@@ -1,0 +1,158 @@
+"""The servo's rules, one by one, without a stage."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.config import ServoConfig
+from app.core.pose_history import PoseHistory
+from app.core.selection import Target
+from app.core.servo import Move, Phase, Servo, Velocity
+from drivers.types import Pose
+
+PERIOD_S = 1 / 30
+SETTINGS = ServoConfig()
+
+
+def target(time_s: float, x_um: float = 0.0, y_um: float = 0.0, **more: object) -> Target:
+    values: dict[str, object] = {
+        "velocity_um_s": np.zeros(2), "seen": True, "alone": True, **more
+    }  # fmt: skip
+    return Target(1, time_s, np.array((x_um, y_um)), **values)  # type: ignore[arg-type]
+
+
+def resting(lag_s: float = 0.0) -> PoseHistory:
+    poses = PoseHistory(lag_s, trust_s=100.0)
+    poses.read(Pose(-1.0, 0.0, 0.0, np.nan, False))
+    return poses
+
+
+def following(velocity: tuple[float, float] = (30.0, 0.0)) -> tuple[Servo, PoseHistory]:
+    """A servo that has come to stream the target's own velocity."""
+    servo, poses = Servo(SETTINGS, 30.0), resting()
+    servo.choose(target(0.0, velocity_um_s=np.array(velocity)))
+    for k in range(1, 4):
+        servo.observe(target(k * PERIOD_S, velocity_um_s=np.array(velocity)), k * PERIOD_S)
+        servo.command(k * PERIOD_S, poses)
+    assert servo.phase is Phase.FOLLOW
+    return servo, poses
+
+
+def speed(action: Velocity | Move) -> float:
+    assert isinstance(action, Velocity)
+    return float(np.linalg.norm(action.um_s))
+
+
+@given(
+    st.lists(st.tuples(st.floats(-500, 500), st.floats(-500, 500)), min_size=1, max_size=20),
+    st.floats(0.01, 0.1),
+)
+def test_speed_and_slew_are_clamped_whatever_the_target_does(
+    places: list[tuple[float, float]], step_s: float
+) -> None:
+    settings = ServoConfig(approach_um=1000.0, jump_um=100.0)
+    servo, poses = Servo(settings, 30.0), resting()
+    servo.choose(target(0.0, *places[0], velocity_um_s=np.array((900.0, 900.0))))
+    last = np.zeros(2)
+    for k, place in enumerate(places, start=1):
+        servo.observe(target(k * step_s, *place), k * step_s)
+        action = servo.command(k * step_s, poses)
+        assert isinstance(action, Velocity)
+        assert np.linalg.norm(action.um_s) <= settings.top_speed_um_s + 1e-6
+        if servo.phase not in (Phase.WAIT, Phase.LOST):
+            allowed = settings.slew_um_s2 * max(min(step_s, 3 * PERIOD_S), PERIOD_S)
+            assert np.linalg.norm(action.um_s - last) <= allowed + 1e-6
+        last = action.um_s
+
+
+def test_a_far_target_is_approached_by_one_planned_move() -> None:
+    servo, poses = Servo(SETTINGS, 30.0), resting(lag_s=0.1)
+    servo.choose(target(0.0, 100.0, 0.0, velocity_um_s=np.array((50.0, 0.0))))
+    action = servo.command(0.1, poses)
+    assert isinstance(action, Move)
+    np.testing.assert_allclose(action.to_um, (110.0, 0.0))  # where it will be after the delay
+
+
+def test_within_the_deadband_only_the_feed_forward_is_left() -> None:
+    servo, poses = Servo(SETTINGS, 30.0), resting()
+    servo.choose(target(0.0, 0.2, 0.0, velocity_um_s=np.array((0.0, 20.0))))
+    action = servo.command(0.0, poses)
+    assert isinstance(action, Velocity)
+    np.testing.assert_allclose(action.um_s, (0.0, 20.0))
+
+
+def test_one_or_two_missed_frames_keep_the_velocity_and_the_third_stops() -> None:
+    servo, poses = following()
+    now_s = 3 * PERIOD_S
+    kept = speed(servo.command(now_s, poses))
+    assert kept > 0
+    for missed in (1, 2):
+        servo.observe(None, now_s + missed * PERIOD_S)
+        assert servo.phase is Phase.COAST
+        assert speed(servo.command(now_s + missed * PERIOD_S, poses)) == pytest.approx(kept)
+    servo.observe(None, now_s + 3 * PERIOD_S)
+    assert servo.phase is Phase.WAIT
+    assert speed(servo.command(now_s + 3 * PERIOD_S, poses)) == 0.0
+
+
+def test_a_dropped_frame_counts_as_missed() -> None:
+    servo, _ = following()
+    servo.observe(None, 7 * PERIOD_S)  # frames 4, 5 and 6 never came
+    assert servo.phase is Phase.WAIT
+
+
+@pytest.mark.parametrize(
+    ("frames", "alone", "phase"),
+    [
+        (10, True, Phase.APPROACH),  # back in time, no doubt
+        (10, False, Phase.WAIT),  # back in time, but it could be its neighbour
+        (20, True, Phase.LOST),  # too late
+    ],
+)
+def test_it_resumes_only_the_same_sperm_without_doubt_and_in_time(
+    frames: int, alone: bool, phase: Phase
+) -> None:
+    servo, poses = following((0.0, 0.0))
+    for k in range(4, 4 + frames):
+        servo.observe(None, k * PERIOD_S)
+        servo.command(k * PERIOD_S, poses)
+    servo.observe(target((4 + frames) * PERIOD_S, 1.0, 1.0, alone=alone), (4 + frames) * PERIOD_S)
+    assert servo.phase is phase
+
+
+def test_lost_is_final_until_it_is_chosen_again() -> None:
+    servo, poses = following()
+    for k in range(4, 30):
+        servo.observe(None, k * PERIOD_S)
+    assert servo.phase is Phase.LOST
+    servo.observe(target(1.1), 1.1)
+    assert servo.phase is Phase.LOST
+    assert speed(servo.command(1.1, poses)) == 0.0
+    servo.choose(target(1.2))
+    assert servo.phase is Phase.APPROACH
+
+
+@given(st.floats(16.0, 1000.0), st.floats(0, 2 * np.pi))
+def test_a_jump_is_a_missed_frame(jump_um: float, angle: float) -> None:
+    servo, _ = following((0.0, 0.0))
+    place = (jump_um * np.cos(angle), jump_um * np.sin(angle))
+    servo.observe(target(4 * PERIOD_S, *place), 4 * PERIOD_S)
+    assert servo.phase is Phase.COAST
+
+
+def test_coasting_never_runs_farther_than_fifty_micrometres() -> None:
+    servo, poses = following()
+    servo.observe(None, 4 * PERIOD_S)
+    servo.command(4 * PERIOD_S, poses)
+    poses.read(Pose(4 * PERIOD_S, 51.0, 0.0, np.nan, None))
+    assert speed(servo.command(4 * PERIOD_S + 0.01, poses)) == 0.0
+    assert servo.phase is Phase.WAIT
+
+
+def test_an_unknown_pose_is_a_reason_to_stand_still() -> None:
+    servo = Servo(SETTINGS, 30.0)
+    servo.choose(target(0.0, 10.0, 0.0))
+    assert speed(servo.command(0.0, PoseHistory(0.03))) == 0.0
