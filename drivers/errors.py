@@ -21,7 +21,14 @@ class PortError(DeviceError):
 
 
 class ReplyTimeout(DeviceError):
-    """No reply, or half a reply, before the deadline."""
+    """No reply, or half a reply, before the deadline. ``request`` and ``partial`` are bytes."""
+
+    def __init__(
+        self, device: str, what: str, hint: str = "", *, request: bytes = b"", partial: bytes = b""
+    ) -> None:
+        self.request = request
+        self.partial = partial
+        super().__init__(device, what, hint)
 
 
 class BadReply(DeviceError):

@@ -168,6 +168,16 @@ class Wire:
                 )
             return self._take(stop + len(end))
 
+    def clear(self) -> bytes:
+        """Throw away what has arrived already, without waiting; return it. Raises PortError."""
+        with self._lock:
+            try:
+                if self._live().in_waiting:
+                    self._receive()
+            except (serial.SerialException, OSError) as error:
+                raise self._vanished(error) from error
+            return self._take(len(self._unread)) if self._unread else b""
+
     def discard(self, quiet_s: float, limit_s: float = 1.0) -> bytes:
         """Read until nothing came for ``quiet_s``, at most ``limit_s``; return what came.
 
@@ -223,6 +233,8 @@ class Wire:
                     f"no complete reply to {request!r} within {timeout_s * 1e3:.0f} ms"
                     f" (received {partial!r})",
                     "check that it is switched on and the cable is plugged in",
+                    request=request,
+                    partial=partial,
                 )
             if waited_s >= _PATIENCE_S and self.urgent.is_set():
                 raise Preempted(self.device, f"reply to {request!r} abandoned for a stop")

@@ -1,0 +1,273 @@
+"""The command set of a ProScan: a line in, lines out.
+
+Written from the command descriptions of the ProScan III manual and from published observations
+of real controllers, not from the driver: the two meet only on the wire.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from drivers.emulators.prior_controller import (
+    MICROSTEPS_PER_UM,
+    NO_FOCUS,
+    PARSE,
+    RANGE,
+    UNKNOWN,
+    ProScanController,
+    Refusal,
+)
+
+_SEPARATORS = re.compile(r"[,\s;:]+")
+_AXES = {"X": 0, "Y": 1}
+_WORDS = {1: "NO STAGE", 2: "NOT IDLE", 4: "STRING PARSE", 5: "COMMAND NOT FOUND",
+          7: "NO FOCUS", 8: "VALUE OUT OF RANGE", 18: "QUEUE FULL"}  # fmt: skip
+
+Action = Callable[[str, list[str], float], list[str] | None]
+
+
+class ProScanCommands:
+    """Parses and runs one line at a time. ``None`` as a reply: ``R`` follows at the end."""
+
+    def __init__(self, controller: ProScanController) -> None:
+        self._controller = controller
+        self._jog_units = [100.0, 100.0]
+        self._backlash = {"BLSH": ["0", "0"], "BLSJ": ["0", "0"]}
+        self._error_words = False
+        self._actions: dict[str, Action] = {
+            "": self._position, "=": self._latched, "?": self._report, "$": self._busy,
+            "V": self._absolute_z, "X": self._jog_size, "Z": self._zero, "M": self._home,
+            "I": self._halt, "K": self._kill, "VS": self._velocity, "LMT": self._switches,
+            "SS": self._steps, "RES": self._resolution, "STAGE": self._stage, "DATE": self._date,
+            "FOCUS": self._focus, "SIS": self._index, "COMP": self._comp, "ERROR": self._error,
+            "H": self._joystick, "J": self._joystick,
+            "VERSION": lambda *_: [controller.variant.version],
+            "SERIAL": lambda *_: ["20417"], "RIS": lambda *_: ["R"],
+        }  # fmt: skip
+        for verbs, action in (
+            ("P PS PX PY PZ", self._position), ("G GX GY GR", self._go), ("F B L R", self._jog),
+            ("GZ U D VZ", self._no_focus), ("SMS SAS SCS", self._percent),
+            ("XD YD", self._sign), ("BLSH BLSJ", self._play),
+        ):  # fmt: skip
+            self._actions |= dict.fromkeys(verbs.split(), action)
+
+    def execute(self, line: str, at_s: float) -> list[str] | None:
+        """Run one command received whole at ``at_s``."""
+        verb, arguments = _split(line)
+        try:
+            if verb not in self._actions:
+                raise Refusal(UNKNOWN)
+            return self._actions[verb](verb, arguments, at_s)
+        except Refusal as refusal:
+            code = refusal.code
+            return [f"E,{_WORDS.get(code, code) if self._error_words else code}"]
+
+    def _position(self, verb: str, arguments: list[str], at_s: float) -> list[str]:
+        axis = _AXES.get(verb[1:])
+        if arguments:
+            values = _numbers(arguments)
+            units = {axis: values[0]} if axis is not None else dict(enumerate(values[:2]))
+            self._controller.redefine(units, at_s)
+            return ["0"]
+        position = (*self._controller.position(at_s), 0)
+        if verb in ("PX", "PY", "PZ"):
+            return [str(position["XYZ".index(verb[1])])]
+        return [",".join(map(str, position[:2] if verb == "PS" else position))]
+
+    def _go(self, verb: str, arguments: list[str], at_s: float) -> list[str] | None:
+        values = _numbers(arguments)
+        if not values:
+            raise Refusal(PARSE)
+        axis = _AXES.get(verb[1:])
+        units = {axis: values[0]} if axis is not None else dict(enumerate(values[:2]))
+        self._controller.go(units, at_s, relative=verb == "GR")
+        return self._accepted()
+
+    def _jog(self, verb: str, arguments: list[str], at_s: float) -> list[str] | None:
+        axis, sign = {"R": (0, 1), "L": (0, -1), "F": (1, 1), "B": (1, -1)}[verb]
+        step = _numbers(arguments)[0] if arguments else self._jog_units[axis]
+        self._controller.go({axis: sign * step}, at_s, relative=True)
+        return self._accepted()
+
+    def _jog_size(self, _verb: str, arguments: list[str], _at_s: float) -> list[str]:
+        if arguments:
+            values = _numbers(arguments)
+            self._jog_units[: len(values[:2])] = values[:2]
+            return ["0"]
+        return [",".join(f"{unit:g}" for unit in self._jog_units)]
+
+    def _home(self, _verb: str, _arguments: list[str], at_s: float) -> list[str] | None:
+        self._controller.go({0: 0.0, 1: 0.0}, at_s)
+        return self._accepted()
+
+    def _accepted(self) -> list[str] | None:
+        return None if self._controller.late_r else ["R"]
+
+    def _velocity(self, _verb: str, arguments: list[str], at_s: float) -> list[str]:
+        values = _numbers(arguments)
+        if len(values) < 2:
+            raise Refusal(PARSE)
+        self._controller.run(values[0], values[1], at_s)
+        return ["R"]
+
+    def _halt(self, _verb: str, _arguments: list[str], at_s: float) -> list[str]:
+        self._controller.halt(at_s)
+        return ["R"]
+
+    def _kill(self, _verb: str, _arguments: list[str], at_s: float) -> list[str]:
+        self._controller.kill(at_s)
+        return ["R"]
+
+    def _index(self, _verb: str, _arguments: list[str], at_s: float) -> None:
+        self._controller.index(at_s)
+
+    def _zero(self, _verb: str, _arguments: list[str], at_s: float) -> list[str]:
+        self._controller.redefine({0: 0.0, 1: 0.0}, at_s)
+        return ["0"]
+
+    def _no_focus(self, _verb: str, _arguments: list[str], _at_s: float) -> list[str]:
+        raise Refusal(NO_FOCUS)
+
+    def _absolute_z(self, _verb: str, arguments: list[str], _at_s: float) -> list[str]:
+        if arguments:
+            raise Refusal(NO_FOCUS)
+        return [self._controller.variant.bare_v]
+
+    def _busy(self, _verb: str, arguments: list[str], at_s: float) -> list[str]:
+        mask = {"X": 1, "Y": 2, "S": 3}.get(arguments[0] if arguments else "", 0)
+        return [str(self._controller.busy(at_s) & (mask if arguments else 0xFFF))]
+
+    def _switches(self, _verb: str, _arguments: list[str], at_s: float) -> list[str]:
+        open_now = {
+            (axis, side) for axis, side in enumerate(self._controller.plant.switches(at_s)) if side
+        }
+        return [f"{self._controller.limits(open_now):02X}"]
+
+    def _latched(self, _verb: str, _arguments: list[str], at_s: float) -> list[str]:
+        hits = self._controller.plant.hits(at_s)
+        self._controller.plant.clear_hits()
+        return [str(self._controller.limits(hits))]
+
+    def _percent(self, verb: str, arguments: list[str], _at_s: float) -> list[str]:
+        percent = self._controller.percent
+        if not arguments:
+            return [f"{percent[verb]:g}"]
+        in_um = arguments[-1] == "U"
+        value = _numbers(arguments[:-1] if in_um else arguments)[0]
+        if in_um:
+            settings = self._controller.plant.settings
+            top = settings.max_speed_um_s if verb == "SMS" else settings.acceleration_um_s2
+            value = max(1.0, 100 * value / top)
+        if not 1 <= value <= self._controller.variant.percent_max:
+            raise Refusal(RANGE)
+        percent[verb] = value
+        return ["0"]
+
+    def _steps(self, _verb: str, arguments: list[str], _at_s: float) -> list[str]:
+        if not arguments:
+            return [str(self._controller.microsteps_per_unit)]
+        self._controller.microsteps_per_unit = _whole(_numbers(arguments)[0])
+        return ["0"]
+
+    def _resolution(self, _verb: str, arguments: list[str], _at_s: float) -> list[str]:
+        if not arguments or arguments[0] != "S":
+            raise Refusal(PARSE)
+        if len(arguments) == 1:
+            return [f"{self._controller.um_per_unit:g}"]
+        um = _numbers(arguments[1:])[0]
+        self._controller.microsteps_per_unit = _whole(um * MICROSTEPS_PER_UM)
+        return ["0"]
+
+    def _sign(self, verb: str, arguments: list[str], _at_s: float) -> list[str]:
+        axis = _AXES[verb[0]]
+        if not arguments:
+            return [str(self._controller.direction[axis])]
+        if arguments[0] not in ("1", "-1"):
+            raise Refusal(RANGE)
+        self._controller.direction[axis] = int(arguments[0])
+        return ["0"]
+
+    def _play(self, verb: str, arguments: list[str], _at_s: float) -> list[str]:
+        if not arguments:
+            return [",".join(self._backlash[verb])]
+        _numbers(arguments)
+        self._backlash[verb] = arguments
+        return ["0"]
+
+    def _joystick(self, verb: str, _arguments: list[str], _at_s: float) -> list[str]:
+        self._controller.joystick = verb == "J"
+        return ["0"]
+
+    def _comp(self, _verb: str, arguments: list[str], _at_s: float) -> list[str]:
+        if not arguments:
+            return [str(int(self._controller.compatible))]
+        self._controller.compatible = _flag(arguments)
+        return ["0"]
+
+    def _error(self, _verb: str, arguments: list[str], _at_s: float) -> list[str]:
+        self._error_words = _flag(arguments)
+        return ["0"]
+
+    def _report(self, _verb: str, _arguments: list[str], _at_s: float) -> list[str]:
+        variant = self._controller.variant
+        return [
+            "PROSCAN INFORMATION",
+            "DSP_1 IS 4-AXIS STEPPER VERSION 2.7",
+            f"DRIVE CHIPS {'000011' if variant.stage else '000000'}",
+            f"JOYSTICK {'ACTIVE' if self._controller.joystick else 'NOT ACTIVE'}",
+            f"STAGE = {'H117(2MM)PHY' if variant.stage else 'NONE'}",
+            "FOCUS = NONE",
+            "SHUTTERS = 000",
+            "END",
+        ]
+
+    def _stage(self, _verb: str, _arguments: list[str], _at_s: float) -> list[str]:
+        if not self._controller.variant.stage:
+            return ["STAGE = NONE", "END"]
+        return [
+            "STAGE = H117(2MM)PHY",
+            "TYPE = 8",
+            "SIZE_X = 114 MM",
+            "SIZE_Y = 75 MM",
+            f"MICROSTEPS/MICRON = {MICROSTEPS_PER_UM}",
+            "LIMITS = NORMALLY CLOSED",
+            "END",
+        ]
+
+    def _focus(self, _verb: str, _arguments: list[str], _at_s: float) -> list[str]:
+        return ["FOCUS = NONE", "END"]
+
+    def _date(self, _verb: str, _arguments: list[str], _at_s: float) -> list[str]:
+        variant = self._controller.variant
+        return [
+            f"Prior Scientific Instruments {variant.model} Version {variant.version}",
+            "Compiled Jan  1 2015",
+        ]
+
+
+def _split(line: str) -> tuple[str, list[str]]:
+    words = [word for word in _SEPARATORS.split(line.upper()) if word]
+    if len(words) == 1 and "=" in words[0][1:]:
+        words = [word for word in words[0].split("=") if word]
+    return (words[0], words[1:]) if words else ("", [])
+
+
+def _numbers(arguments: list[str]) -> list[float]:
+    try:
+        return [float(argument) for argument in arguments]
+    except ValueError as error:
+        raise Refusal(PARSE) from error
+
+
+def _whole(value: float) -> int:
+    steps = round(value)
+    if not 1 <= steps <= 100_000:
+        raise Refusal(RANGE)
+    return steps
+
+
+def _flag(arguments: list[str]) -> bool:
+    if arguments[:1] not in (["0"], ["1"]):
+        raise Refusal(PARSE)
+    return arguments[0] == "1"

@@ -1,0 +1,232 @@
+"""The inside of a ProScan: units, origin, queue and motion."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import deque
+from dataclasses import dataclass
+
+from drivers.emulators.axis import AxisSettings
+from drivers.emulators.plant import Plant, PlantSettings
+
+MICROSTEPS_PER_UM = 25
+
+NO_STAGE, NOT_IDLE, PARSE, UNKNOWN, NO_FOCUS, RANGE, FULL = 1, 2, 4, 5, 7, 8, 18
+
+_QUEUE = 100
+_HALF_TRAVEL_UM = (57_000.0, 37_500.0)  # SIZE_X = 114 mm, SIZE_Y = 75 mm
+_SLIP_UM = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class ProScanVariant:
+    """What differs between controllers.
+
+    Attributes
+    ----------
+    version : str
+        Firmware, three digits.
+    model : str
+        In the first lines of ``?``.
+    r_at_end : bool
+        ``R`` answers a move when it has ended (the manual) or at once (as observed).
+    velocity_in_user_units : bool
+        ``VS`` counts in user units, or in micrometres whatever the resolution.
+    percent_max : int
+        Upper end of SMS, SAS and SCS.
+    stage : bool
+        Whether one is plugged in.
+    bare_v : str
+        Answer to ``V`` without a number.
+    baud : int
+    backlash_um : float
+    """
+
+    version: str = "103"
+    model: str = "PROSCAN III"
+    r_at_end: bool = False
+    velocity_in_user_units: bool = True
+    percent_max: int = 1000
+    stage: bool = True
+    bare_v: str = "R"
+    baud: int = 38400
+    backlash_um: float = 0.4
+
+
+VARIANTS = {
+    "proscan2": ProScanVariant("276", "PROSCAN II", percent_max=100, bare_v="E,4"),
+    "proscan3": ProScanVariant(),
+    "proscan3-r-at-end": ProScanVariant(r_at_end=True),
+    "proscan3-velocity-um": ProScanVariant(velocity_in_user_units=False),
+    "proscan3-9600": ProScanVariant(baud=9600),
+    "proscan3-no-stage": ProScanVariant(stage=False),
+}
+
+
+class Refusal(Exception):
+    """The controller says no. ``code`` is its error number."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+        super().__init__(code)
+
+
+class ProScanController:
+    """Motion of the stage in the units of its host.
+
+    Host positions are in user units (a number of microsteps), counted from an origin that the
+    host may move, with a sign per axis. The plant's are micrometres in the machine's frame.
+    """
+
+    def __init__(self, variant: ProScanVariant, time_s: float) -> None:
+        axes = [AxisSettings(-end, end, variant.backlash_um) for end in _HALF_TRAVEL_UM]
+        self.variant = variant
+        self.plant = Plant(PlantSettings(axes=(*axes, AxisSettings(-1.0, 1.0))), time_s=time_s)
+        self.microsteps_per_unit = MICROSTEPS_PER_UM
+        self.direction = [1, 1]
+        self.percent = {"SMS": 100.0, "SAS": 100.0, "SCS": 100.0}
+        self.compatible = False
+        self.joystick = True
+        self._origin_um = [0.0, 0.0]
+        self._queue: deque[tuple[float, float]] = deque()
+        self._under_way = False
+        self._indexing = False
+        self._dice = random.Random(1)
+
+    @property
+    def um_per_unit(self) -> float:
+        """Size of the host's unit."""
+        return self.microsteps_per_unit / MICROSTEPS_PER_UM
+
+    @property
+    def late_r(self) -> bool:
+        """Whether a move is answered at its end."""
+        return self.variant.r_at_end or self.compatible
+
+    def position(self, at_s: float) -> tuple[int, int]:
+        """Count in user units."""
+        x, y = (self._to_units(axis, um) for axis, um in enumerate(self.plant.motor_um(at_s)[:2]))
+        return x, y
+
+    def redefine(self, units: dict[int, float], at_s: float) -> None:
+        """Call the present position ``units``, by axis. Refused while moving."""
+        self._only_idle(at_s)
+        for axis, unit in units.items():
+            here_um = self.plant.motor_um(at_s)[axis]
+            self._origin_um[axis] = here_um - self.direction[axis] * unit * self.um_per_unit
+
+    def go(self, units: dict[int, float], at_s: float, *, relative: bool = False) -> None:
+        """Queue one move; axes that are not named stay at the end of the move before."""
+        self._only_fitted()
+        if len(self._queue) >= _QUEUE:
+            raise Refusal(FULL)
+        target_um = list(self._end_um(at_s))
+        for axis, unit in units.items():
+            offset_um = self.direction[axis] * unit * self.um_per_unit
+            target_um[axis] = (target_um if relative else self._origin_um)[axis] + offset_um
+        self._queue.append((target_um[0], target_um[1]))
+        self.advance(at_s)
+
+    def run(self, x_unit_s: float, y_unit_s: float, at_s: float) -> None:
+        """Run at a velocity; forgets the queue."""
+        self._only_fitted()
+        self._clear()
+        self._under_way = False
+        scale = self.um_per_unit if self.variant.velocity_in_user_units else 1.0
+        velocity = [scale * self.direction[0] * x_unit_s, scale * self.direction[1] * y_unit_s]
+        self.plant.set_velocity([*velocity, None], at_s, acceleration_um_s2=self._acceleration)
+
+    def halt(self, at_s: float) -> None:
+        """Ramp down; forgets the queue."""
+        self._clear()
+        self.plant.halt(at_s, acceleration_um_s2=self._acceleration)
+
+    def kill(self, at_s: float) -> None:
+        """Stop dead; forgets the queue. What moved may have lost steps."""
+        self._clear()
+        slip_um = [
+            self._dice.uniform(-_SLIP_UM, _SLIP_UM) if moves else 0.0
+            for moves in self.plant.moving(at_s)
+        ]
+        self.plant.kill(at_s, slip_um)
+
+    def index(self, at_s: float) -> None:
+        """Drive into the positive ends; the origin is set there when they are reached."""
+        self._only_fitted()
+        self._clear()
+        top = self.plant.settings.max_speed_um_s
+        self.plant.set_velocity((top, top, None), at_s)
+        self._under_way = self._indexing = True
+
+    def busy(self, at_s: float) -> int:
+        """Bits of the axes that move: 1 for X, 2 for Y."""
+        if self._queue:
+            return 3
+        return sum(
+            bit for bit, moves in zip((1, 2, 4), self.plant.moving(at_s), strict=True) if moves
+        )
+
+    def limits(self, sides: set[tuple[int, int]]) -> int:
+        """Bits of limit switches, +X -X +Y -Y, for (axis, side) pairs; all without a stage."""
+        if not self.variant.stage:
+            return 0x0F
+        return sum(1 << (2 * axis + (side < 0)) for axis, side in sides)
+
+    def advance(self, now_s: float) -> int:
+        """Start moves that are due; return how many have ended that are answered at the end."""
+        ended = 0
+        while self._under_way and self.plant.rest_s <= now_s:
+            if self._indexing:
+                self._origin_um = list(self.plant.motor_um(now_s)[:2])
+            ended += self.late_r or self._indexing
+            self._under_way = self._indexing = False
+            self._start_next(now_s)
+        if not self._under_way:
+            self._start_next(now_s)
+        return ended
+
+    def next_event_s(self) -> float:
+        """When ``advance`` has something to do."""
+        return self.plant.rest_s if self._under_way else math.inf
+
+    @property
+    def _acceleration(self) -> float:
+        return self.plant.settings.acceleration_um_s2 * min(1.0, self.percent["SAS"] / 100)
+
+    def _start_next(self, now_s: float) -> None:
+        if not self._queue:
+            return
+        speed = self.plant.settings.max_speed_um_s * min(1.0, self.percent["SMS"] / 100)
+        self.plant.move(
+            (*self._queue.popleft(), None),
+            now_s,
+            speed_um_s=speed,
+            acceleration_um_s2=self._acceleration,
+        )
+        self._under_way = True
+
+    def _end_um(self, at_s: float) -> tuple[float, float]:
+        """Where the last move that was accepted leads."""
+        if self._queue:
+            return self._queue[-1]
+        end_s = self.plant.rest_s if self._under_way else at_s
+        x_um, y_um = self.plant.motor_um(end_s)[:2]
+        return x_um, y_um
+
+    def _to_units(self, axis: int, motor_um: float) -> int:
+        microsteps = round((motor_um - self._origin_um[axis]) * MICROSTEPS_PER_UM)
+        return self.direction[axis] * round(microsteps / self.microsteps_per_unit)
+
+    def _clear(self) -> None:
+        self._queue.clear()
+        self._indexing = False
+        self._under_way = self._under_way and self.late_r  # what was begun is still answered
+
+    def _only_idle(self, at_s: float) -> None:
+        if self.busy(at_s):
+            raise Refusal(NOT_IDLE)
+
+    def _only_fitted(self) -> None:
+        if not self.variant.stage:
+            raise Refusal(NO_STAGE)

@@ -1,0 +1,55 @@
+"""Helper processes: started alike on every platform."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+_ROOT = Path(__file__).resolve().parents[1]
+
+
+def start_module(module: str, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Run ``python -m module`` with pipes for input and output.
+
+    The child ends when it sees the end of its input, so it never outlives its parent for long.
+    An interrupt typed at the terminal reaches the parent only: the parent decides what stops.
+    """
+    environment = dict(os.environ)
+    path = [str(_ROOT), environment.get("PYTHONPATH", "")]
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, path))
+    command = [sys.executable, "-m", module, *arguments]
+    if sys.platform == "win32":
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+            creationflags=subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP,
+        )
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment,
+        start_new_session=True,
+    )
+
+
+def end_process(process: subprocess.Popen[bytes], timeout_s: float = 2.0) -> int:
+    """Close the child's input, wait, then insist; return its exit code."""
+    if process.stdin is not None:
+        try:
+            process.stdin.close()
+        except OSError:
+            pass  # the child has closed its end first
+    try:
+        process.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
+    return process.returncode
