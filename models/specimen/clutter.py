@@ -127,16 +127,22 @@ def _add_specks(
     shape = np.zeros((n, 6))
     shape[:, 0] = diameter / 2 * rng.uniform(1.0, 1.35, n)
     shape[:, 1] = diameter / 2
+    # Two in five are not round: lobed flakes.
+    lobed = rng.random(n) < 0.4
+    shape[:, 3] = np.where(lobed, rng.uniform(-0.3, 0.3, n), 0.0)
+    shape[:, 4] = np.where(lobed, rng.uniform(-0.25, 0.25, n), 0.0)
     contrast = look.speck_contrast * np.exp(rng.normal(0.0, 0.55, n))
     # One in eight is as dark as a head.
-    dark = rng.random(n) < 0.12
+    dark = rng.random(n) < 0.16
     contrast = np.where(dark, rng.uniform(0.35, 0.95, n) * look.head_contrast, contrast)
     bright = rng.random(n) < (0.15 if look.bright_heads else 0.02)
     sign = np.where(bright, 0.6, -1.0)
     z = rng.normal(0, max(look.depth_sd_um, 1.5), n).clip(-9, 9)
     angle = rng.uniform(0, np.pi, n)
     builder.bodies.append((group, np.zeros((n, 2)), angle, shape, sign * contrast, z))
-    twin = np.flatnonzero(rng.random(n) < 0.10)
+    # Some have a companion, a few have several: crumbs.
+    extra = np.where(rng.random(n) < 0.10, 1, 0) + np.where(rng.random(n) < 0.04, 3, 0)
+    twin = np.repeat(np.arange(n), extra)
     turn = rng.uniform(0, 2 * np.pi, len(twin))
     apart = diameter[twin] * rng.uniform(0.9, 1.5, len(twin))
     offset = np.stack([np.cos(turn), np.sin(turn)], axis=1) * apart[:, None]
@@ -145,7 +151,10 @@ def _add_specks(
             group[twin],
             offset,
             angle[twin],
-            shape[twin] * rng.uniform(0.7, 1.2, (len(twin), 1)),
+            shape[twin]
+            * np.concatenate(
+                [rng.uniform(0.6, 1.2, (len(twin), 2)), np.ones((len(twin), 4))], axis=1
+            ),
             (sign * contrast)[twin],
             z[twin],
         )

@@ -43,7 +43,7 @@ class TailKind(IntEnum):
     BENT = 5
 
 
-_HEAD_SHARE = np.array([0.30, 0.20, 0.16, 0.12, 0.08, 0.14])  # of abnormal sperm
+_HEAD_SHARE = np.array([0.30, 0.22, 0.14, 0.08, 0.12, 0.14])  # of abnormal sperm
 _TAIL_SHARE = np.array([0.52, 0.14, 0.10, 0.08, 0.05, 0.11])
 
 
@@ -142,16 +142,16 @@ def draw_anatomy(
     spared = abnormal & (head_kind == 0) & (tail_kind == 0)
     head_kind = np.where(spared, rng.integers(1, 6, n), head_kind)
 
-    length = _within(rng, 4.75, 0.35, wet.head_length_um, n)
+    length = _within(rng, 5.0, 0.32, wet.head_length_um, n)
     low, high = wet.head_ellipticity
     width = np.clip(
-        _within(rng, 3.0, 0.22, wet.head_width_um, n),
+        _within(rng, 3.15, 0.20, wet.head_width_um, n),
         np.maximum(length / (0.98 * high), 1.02 * wet.head_width_um[0]),
         np.minimum(length / (1.02 * low), 0.98 * wet.head_width_um[1]),
     )
     ratio = rng.random(n)
     for kind, (l0, l1), (e0, e1) in (
-        (HeadKind.TAPERED, (5.2, 7.2), (2.1, 3.0)),
+        (HeadKind.TAPERED, (5.4, 7.6), (2.05, 2.9)),
         (HeadKind.ROUND, (3.6, 4.8), (1.0, 1.18)),
         (HeadKind.SMALL, (2.6, 3.5), (1.1, 1.6)),
         (HeadKind.LARGE, (6.1, 7.6), (1.3, 1.8)),

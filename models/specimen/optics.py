@@ -59,6 +59,14 @@ class Look:
     flicker: float
     jpeg_quality: int
 
+    @property
+    def box_margin_um(self) -> float:
+        """How far a box lies outside the outline of a head.
+
+        People draw boxes about what they see, blur included: 2.3 standard deviations in focus.
+        """
+        return 2.3 * float(self.blur_um(np.zeros(1))[0])
+
     def blur_um(self, z_um: Float64) -> Float64:
         """Give the standard deviation of the blur at depth ``z_um`` (any shape), um."""
         spread = 0.21 * WAVELENGTH_UM / self.numerical_aperture

@@ -44,6 +44,7 @@ class Profile:
         training samples; None: ``density_per_field``.
     abnormal_fraction : share of sperm with a head or tail outside the wet limits.
     specks, round_cells, bubbles, strands : clutter, number per field of view as above.
+    pace : factor on speed and side to side motion; 0.2 to 0.4 in a viscous medium.
     drift_um_s : flow of the medium, highest speed.
     depth_sd_um : spread of the depth of sperm about the focal plane.
     blur_px : blur of the camera and film in focus, standard deviation.
@@ -69,28 +70,29 @@ class Profile:
     density_per_field: float = 25.0
     density_range: Range | None = None
     abnormal_fraction: float = 0.58
-    specks: Range = (95.0, 105.0)
+    specks: Range = (150.0, 160.0)
     round_cells: Range = (0.0, 3.0)
     bubbles: Range = (0.0, 1.0)
     strands: Range = (0.0, 2.0)
     drift_um_s: Range = (0.0, 2.0)
-    depth_sd_um: Range = (3.0, 3.0)
-    blur_px: Range = (1.15, 1.15)
-    head_contrast: Range = (0.66, 0.66)
+    pace: Range = (0.75, 0.75)
+    depth_sd_um: Range = (2.2, 2.2)
+    blur_px: Range = (1.25, 1.25)
+    head_contrast: Range = (0.73, 0.73)
     head_spread: float = 0.16
-    rim_contrast: Range = (0.10, 0.10)
-    rim_at_um: Range = (2.2, 2.2)
+    rim_contrast: Range = (0.11, 0.11)
+    rim_at_um: Range = (2.3, 2.3)
     rim_width_um: Range = (0.95, 0.95)
-    tail_contrast: Range = (0.11, 0.11)
+    tail_contrast: Range = (0.10, 0.10)
     tail_spread: float = 0.45
-    tail_width_um: Range = (0.9, 0.9)
+    tail_width_um: Range = (1.3, 1.3)
     speck_contrast: Range = (0.16, 0.16)
     speck_diameter_um: Range = (1.5, 5.0)
     background: Range = (152.0, 152.0)
     tilt: Range = (0.03, 0.03)
     vignette: Range = (0.02, 0.02)
-    noise_sd: Range = (1.55, 1.55)
-    static_sd: Range = (1.50, 1.50)
+    noise_sd: Range = (1.40, 1.40)
+    static_sd: Range = (1.45, 1.45)
     noise_x: tuple[float, ...] = (1.0, 0.66, 0.25, 0.06, 0.01)
     noise_y: tuple[float, ...] = (1.0, 0.43, 0.16, 0.11, 0.09)
     field_gap_s: Range = (1 / 60, 1 / 60)
@@ -146,7 +148,8 @@ _TRAIN = replace(
     bubbles=(0.0, 2.0),
     strands=(0.0, 4.0),
     drift_um_s=(0.0, 5.0),
-    depth_sd_um=(0.5, 5.0),
+    pace=(0.2, 1.3),
+    depth_sd_um=(0.5, 4.5),
     blur_px=(0.5, 1.8),
     head_contrast=(0.20, 0.85),
     head_spread=0.22,

@@ -130,7 +130,7 @@ def training_sample(
         tail_spread=look.tail_spread,
         depth_sd_um=look.depth_sd_um,
     )
-    swim = draw_swim(rng, anatomy)
+    swim = draw_swim(rng, anatomy, pace=float(rng.uniform(*base.pace)))
     state = first_state(rng, swim, size)
     clutter = draw_clutter(rng, base, look, size, fields)
     to_px = np.array([[1 / um, 0.0, -_MARGIN_UM / um], [0.0, 1 / um, -_MARGIN_UM / um]])
@@ -197,7 +197,9 @@ def _label(
     tables: Tables,
 ) -> Sample:
     height, width = image.shape
-    full = head_boxes(placed.x, placed.y, placed.ux, placed.uy, shape_px)
+    full = head_boxes(
+        placed.x, placed.y, placed.ux, placed.uy, shape_px, look.box_margin_um / look.um_per_px
+    )
     low = np.maximum(full[:, :2] - full[:, 2:] / 2, -0.5)
     high = np.minimum(full[:, :2] + full[:, 2:] / 2, [width - 0.5, height - 0.5])
     size = high - low

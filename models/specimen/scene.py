@@ -95,7 +95,7 @@ class Specimen:
             tail_spread=self.look.tail_spread,
             depth_sd_um=self.look.depth_sd_um,
         )
-        self._swim = draw_swim(rng, self._anatomy)
+        self._swim = draw_swim(rng, self._anatomy, pace=float(rng.uniform(*profile.pace)))
         speed = float(rng.uniform(*profile.drift_um_s))
         angle = float(rng.uniform(0, 2 * np.pi))
         self.drift_um_s = np.array([speed * math.cos(angle), speed * math.sin(angle)])
@@ -215,7 +215,9 @@ class Specimen:
         placed = pose(
             anatomy, state[seen], np.ones(len(seen)), self.look, self._tables, self._yaw, to_px
         )
-        box = head_boxes(placed.x, placed.y, placed.ux, placed.uy, shape)
+        box = head_boxes(
+            placed.x, placed.y, placed.ux, placed.uy, shape, self.look.box_margin_um / um
+        )
         low = box[:, :2] - box[:, 2:] / 2
         high = box[:, :2] + box[:, 2:] / 2
         limit = np.array([self.width_px - 0.5, self.height_px - 0.5])

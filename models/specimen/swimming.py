@@ -26,6 +26,7 @@ STEP_S = 1.0 / 240.0
 SWITCH_PER_S = 0.05
 RELAX_S = 0.25
 HYPER_TURN_PER_S = 2.0
+STUCK = 0.07  # share of the immotile that start beside another sperm
 
 # Columns of the state of one sperm.
 X, Y, HEADING, PHASE, SPEED, A0, K0, SCALE = range(8)
@@ -65,8 +66,14 @@ class Swim:
     mode: Int8
 
 
-def draw_swim(rng: np.random.Generator, anatomy: Anatomy, share: Float64 = MODE_SHARE) -> Swim:
-    """Draw modes and their parameters."""
+def draw_swim(
+    rng: np.random.Generator, anatomy: Anatomy, *, pace: float = 1.0, share: Float64 = MODE_SHARE
+) -> Swim:
+    """Draw modes and their parameters.
+
+    ``pace`` multiplies speeds and side to side motion, and its root the beat: 0.2 to 0.4 is a
+    viscous medium such as polyvinylpyrrolidone.
+    """
     n = len(anatomy)
     tailless = np.isin(anatomy.tail_kind, (TailKind.ABSENT, TailKind.COILED, TailKind.SHORT))
     # Sperm without a working tail are immotile; the others make up for it.
@@ -129,6 +136,7 @@ def draw_swim(rng: np.random.Generator, anatomy: Anatomy, share: Float64 = MODE_
         axis=1,
     )
     diffuse = np.stack([zero, zero, zero, zero, rng.uniform(0.02, 0.05, n)], axis=1)
+    speed, lateral, beat = speed * pace, lateral * pace, beat * min(pace, 1.0) ** 0.5
     a0, scale = _waveform_for(anatomy.wave, lateral)
     # Path curvature is about twice the mean curvature of the flagellum (Friedrich 2010).
     k0 = -0.5 * np.clip(curve, -0.06, 0.06)
@@ -164,6 +172,14 @@ def first_state(rng: np.random.Generator, swim: Swim, size_um: tuple[float, floa
     state = np.zeros((n, STATE))
     state[:, X] = rng.uniform(0, size_um[0], n)
     state[:, Y] = rng.uniform(0, size_um[1], n)
+    # Some of the immotile stick to another sperm.
+    stuck = np.flatnonzero((swim.mode == Mode.IMMOTILE) & (rng.random(n) < STUCK))
+    if n > 1 and len(stuck):
+        partner = (stuck + rng.integers(1, n, len(stuck))) % n
+        turn = rng.uniform(0, 2 * np.pi, len(stuck))
+        apart = rng.uniform(3.0, 9.0, len(stuck))
+        state[stuck, X] = state[partner, X] + apart * np.cos(turn)
+        state[stuck, Y] = state[partner, Y] + apart * np.sin(turn)
     state[:, HEADING] = rng.uniform(0, 2 * np.pi, n)
     state[:, PHASE] = rng.uniform(0, 2 * np.pi, n)
     state[:, SPEED] = now[:, P_SPEED]

@@ -29,7 +29,8 @@ class Truth:
     sperm_id : (N,) int64
         From 1.
     box_px : (N, 4) float64
-        Bound of the head's outline, not cut at the border: centre x, y, width, height.
+        Bound of the head as it is seen (its outline and the blur's margin), not cut at the border:
+        centre x, y, width, height.
     position_px, position_um : (N, 2) float64
         Centre of the head in the image and in the stage frame.
     mean_path_um : (N, 2) float64
@@ -78,10 +79,13 @@ class Truth:
 
 
 @njit(nogil=True, cache=True)
-def head_boxes(x: Float64, y: Float64, ux: Float64, uy: Float64, shape: Float64) -> Float64:
-    """Bound each head's outline: (n, 4) centre x, y, width, height, px.
+def head_boxes(
+    x: Float64, y: Float64, ux: Float64, uy: Float64, shape: Float64, margin: float
+) -> Float64:
+    """Bound each head: (n, 4) centre x, y, width, height, px.
 
-    ``shape`` is that of ``splat_bodies``, px. The outline is walked in 48 steps.
+    ``shape`` is that of ``splat_bodies``, px. The outline is walked in 48 steps; the box lies
+    ``margin`` px outside it.
     """
     boxes = np.empty((len(x), 4))
     for i in range(len(x)):
@@ -104,9 +108,8 @@ def head_boxes(x: Float64, y: Float64, ux: Float64, uy: Float64, shape: Float64)
             y1 = max(y1, py)
         boxes[i, 0] = 0.5 * (x0 + x1)
         boxes[i, 1] = 0.5 * (y0 + y1)
-        # A pixel counts as a unit square: the box encloses it.
-        boxes[i, 2] = x1 - x0
-        boxes[i, 3] = y1 - y0
+        boxes[i, 2] = x1 - x0 + 2.0 * margin
+        boxes[i, 3] = y1 - y0 + 2.0 * margin
     return boxes
 
 
