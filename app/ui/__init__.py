@@ -1,1 +1,1 @@
-"""app.ui."""
+"""The window: Qt, and nothing but Qt. It pulls snapshots and submits commands."""

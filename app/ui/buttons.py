@@ -1,0 +1,86 @@
+"""Buttons made from the table of actions."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QColor, QPainter, QPaintEvent
+from PySide6.QtWidgets import QPushButton
+
+from app.core.messages import Mode
+from app.ui.actions import Action, perform, tooltip
+from app.ui.controller import Controller
+from app.ui.theme import (
+    BLACK,
+    MIN_TARGET_PX,
+    ON,
+    STOP,
+    STOP_PRESSED,
+    WHITE,
+    filled,
+    font,
+    palette,
+)
+
+
+def show_when_on(button: QPushButton) -> None:
+    """Make a checkable button light up while it is on."""
+
+    def show(on: bool) -> None:
+        button.setPalette(filled(ON, BLACK) if on else palette())
+
+    button.toggled.connect(show)
+
+
+class ActionButton(QPushButton):
+    """Does one action. It acts when it is pressed, not when it is let go."""
+
+    def __init__(self, action: Action, controller: Controller) -> None:
+        super().__init__(action.text)
+        self.action_key = action.key
+        self._action = action
+        self.setToolTip(tooltip(action))
+        self.setAccessibleName(action.text)
+        self.setAccessibleDescription(action.tooltip)
+        self.setMinimumSize(MIN_TARGET_PX + 4, MIN_TARGET_PX + 4)
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.setAutoDefault(False)
+        self.pressed.connect(lambda: perform(action, controller))
+
+    def set_mode(self, mode: Mode) -> None:
+        """Grey out what cannot be done in this mode."""
+        possible = mode in self._action.modes
+        if possible != self.isEnabled():
+            self.setEnabled(possible)
+
+
+class ToggleButton(ActionButton):
+    """Shows whether its layer is on. Its owner sets that; a press alone does not."""
+
+    def __init__(self, action: Action, controller: Controller) -> None:
+        super().__init__(action, controller)
+        self.setCheckable(True)
+        self.setFixedWidth(self.fontMetrics().horizontalAdvance(action.text) + 20)
+        show_when_on(self)
+
+    def nextCheckState(self) -> None:
+        """Leave the state to the owner."""
+
+
+class StopButton(ActionButton):
+    """The largest thing in the window. It is never greyed out."""
+
+    def __init__(self, action: Action, controller: Controller) -> None:
+        super().__init__(action, controller)
+        self.setText(f"{action.text}   Esc")
+        self.setFont(font(22, bold=True))
+        self.setMinimumSize(240, 64)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+
+    def paintEvent(self, _: QPaintEvent) -> None:
+        """Fill it with one colour: a style's shading would take the contrast from the word."""
+        painter = QPainter(self)
+        painter.fillRect(self.rect(), QColor(STOP_PRESSED if self.isDown() else STOP))
+        painter.setPen(QColor(WHITE))
+        painter.setFont(self.font())
+        painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, self.text())
+        painter.end()

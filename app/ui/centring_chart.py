@@ -1,0 +1,61 @@
+"""How far the followed sperm is from the centre, over the last seconds."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+import numpy as np
+import pyqtgraph as pg
+from PySide6.QtCore import Qt
+
+from app.ui.theme import CHOSEN, MUTED, PANEL, font
+
+SECONDS: Final = 20.0
+
+
+class CentringChart(pg.PlotWidget):  # type: ignore[misc]
+    """A strip chart. It is redrawn when it is told to, not with each point."""
+
+    def __init__(self) -> None:
+        super().__init__(background=PANEL)
+        self._points: deque[tuple[float, float]] = deque()
+        item = self.getPlotItem()
+        item.setMenuEnabled(False)
+        item.hideButtons()
+        item.setMouseEnabled(False, False)
+        self.setMouseTracking(False)
+        item.showGrid(y=True, alpha=0.25)
+        item.setXRange(-SECONDS, 0, padding=0)
+        item.setYRange(0, 10, padding=0)
+        item.disableAutoRange()
+        for side in ("left", "bottom"):
+            axis = item.getAxis(side)
+            axis.setTickFont(font(9))
+            axis.setTextPen(MUTED)
+            axis.setPen(MUTED)
+        item.getAxis("left").setWidth(34)
+        item.getAxis("bottom").setHeight(20)
+        item.setTitle("Off centre, µm, while followed", color=MUTED, size="9pt")
+        self._curve = item.plot(pen=pg.mkPen(CHOSEN, width=1))
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setFixedHeight(118)
+        self.setAccessibleName("Distance of the followed sperm from the centre")
+        self.setToolTip("Distance of the followed sperm from the centre, µm, over 20 s")
+
+    def add(self, time_s: float, distance_um: float) -> None:
+        """Take one point; NaN while nothing is followed, which breaks the curve."""
+        self._points.append((time_s, distance_um))
+        while self._points[0][0] < time_s - SECONDS:
+            self._points.popleft()
+
+    def redraw(self) -> None:
+        """Draw the points taken so far."""
+        if not self._points:
+            return
+        points = np.array(self._points)
+        self._curve.setData(points[:, 0] - points[-1, 0], points[:, 1], connect="finite")
+        highest = np.nanmax(points[:, 1], initial=0.0)
+        top = next((t for t in (10.0, 20.0, 50.0, 100.0, 200.0) if highest <= t), 500.0)
+        if self.getPlotItem().viewRange()[1][1] != top:
+            self.getPlotItem().setYRange(0, top, padding=0)

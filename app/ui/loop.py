@@ -1,0 +1,52 @@
+"""What the window needs of the loop, and what it must be told of the rig."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from app.core.messages import Command, Event, Snapshot
+from calibration.transform import ImageToStage
+
+
+class Loop(Protocol):
+    """The running loop as the window sees it. No call may block."""
+
+    def submit(self, command: Command) -> None:
+        """Hand a command over; Stop overtakes everything that waits."""
+
+    def latest(self) -> Snapshot | None:
+        """Newest snapshot, the same object until there is a newer one; None before the first."""
+
+    def events(self) -> Sequence[Event]:
+        """Events since the last call, oldest first."""
+
+    def overlay_drawn(self, snapshot: Snapshot, time_s: float) -> None:
+        """Take note that this snapshot's picture and marks were drawn at this monotonic time."""
+
+
+@dataclass(frozen=True, slots=True)
+class RigView:
+    """What a person is told of the rig, and what turns pixels into micrometres.
+
+    Attributes
+    ----------
+    name : str
+        As in the rig file, e.g. 'simulated rig'.
+    objective : str
+        What the operator confirms when arming, e.g. '20x'.
+    image_to_stage : ImageToStage
+        What the tracks were computed with.
+    calibrated : bool
+        Whether it was measured or is known. If not, there is no scale bar, and lengths are given in
+        pixels: better none than a wrong one.
+    has_stage : bool
+        Whether anything can move.
+    """
+
+    name: str
+    objective: str
+    image_to_stage: ImageToStage
+    calibrated: bool
+    has_stage: bool

@@ -1,0 +1,94 @@
+"""Numbers of the loop in one line: rate, age, lost frames, stage position."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from PySide6.QtGui import QPalette
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QWidget
+
+from app.core.messages import Snapshot
+from app.ui.loop import RigView
+from app.ui.theme import ALERT, TEXT, font
+
+OLD_S: Final = 0.100
+"""A picture older than this shows a sperm where it is no more."""
+
+
+class StatusBar(QWidget):
+    """Cells with a muted name and a number of fixed width."""
+
+    def __init__(self, rig: RigView) -> None:
+        super().__init__()
+        self._has_stage = rig.has_stage
+        self._cells: dict[str, QLabel] = {}
+        self._shown: dict[str, tuple[str, str]] = {}
+        row = QHBoxLayout(self)
+        row.setContentsMargins(12, 2, 12, 4)
+        row.setSpacing(8)
+        for name, tip, widest in (
+            ("Rate", "Frames a second over the last two seconds", "888.8 /s"),
+            ("Age", "Time since the frame shown was exposed; red from 100 ms on", "8888 ms"),
+            ("Lost", "Frames lost since start, from gaps in the camera's counter", "88888"),
+            ("Sperm", "Tracks in view", "888"),
+            ("Stage", "Position read back from the stage, stage frame", "-88888.8, -88888.8 µm"),
+        ):
+            title = QLabel(name)
+            title.setFont(font(10))
+            title.setForegroundRole(QPalette.ColorRole.PlaceholderText)
+            cell = QLabel()
+            cell.setFont(font(11, fixed=True))
+            cell.setMinimumWidth(cell.fontMetrics().horizontalAdvance(widest))
+            cell.setAccessibleName(name)
+            for widget in (title, cell):
+                widget.setToolTip(tip)
+                row.addWidget(widget)
+            row.addSpacing(10)
+            self._cells[name] = cell
+        row.addStretch()
+        about = QLabel(f"{rig.name}, {rig.objective}   Research use only")
+        about.setFont(font(10))
+        about.setForegroundRole(QPalette.ColorRole.PlaceholderText)
+        about.setSizePolicy(QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Preferred)
+        about.setToolTip("The rig in use; not a diagnostic device")
+        row.addWidget(about)
+
+    def show_snapshot(self, snapshot: Snapshot) -> None:
+        """Show the numbers of a snapshot."""
+        self._set("Rate", f"{snapshot.fps:.1f} /s")
+        self._set("Lost", str(snapshot.dropped), ALERT if snapshot.dropped else TEXT)
+        self._set("Sperm", str(len(snapshot.tracks)))
+        pose = snapshot.pose
+        if not self._has_stage:
+            self._set("Stage", "none")
+        elif pose is None or not (math.isfinite(pose.x_um) and math.isfinite(pose.y_um)):
+            self._set("Stage", "unknown", ALERT)
+        else:
+            self._set("Stage", f"{pose.x_um:.1f}, {pose.y_um:.1f} µm")
+
+    def show_age(self, age_s: float) -> None:
+        """Show how old the frame on the screen is."""
+        text = f"{age_s * 1e3:.0f} ms" if age_s < 10 else f"{age_s:.0f} s"
+        self._set("Age", text, ALERT if age_s > OLD_S else TEXT)
+
+    def text(self, name: str) -> str:
+        """Return what a cell says."""
+        return self._cells[name].text()
+
+    def colour(self, name: str) -> str:
+        """Return the colour of a cell's number."""
+        return self._shown[name][1]
+
+    def _set(self, name: str, text: str, colour: str = TEXT) -> None:
+        """Change a cell only where it differs: a new text costs a repaint."""
+        before = self._shown.get(name)
+        if before == (text, colour):
+            return
+        self._shown[name] = (text, colour)
+        cell = self._cells[name]
+        if before is None or before[1] != colour:
+            palette = cell.palette()
+            palette.setColor(QPalette.ColorRole.WindowText, colour)
+            cell.setPalette(palette)
+        cell.setText(text)

@@ -1,0 +1,117 @@
+"""The rows of the track table: which, in which order, and how a number is written."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+from app.core.messages import Snapshot
+from app.ui.theme import CLASS_WORDS
+from models.types import TrackState
+
+UNKNOWN: Final = "–"
+STATE_WORDS: Final = {
+    TrackState.TENTATIVE: "new", TrackState.CONFIRMED: "seen", TrackState.COASTING: "hidden",
+}  # fmt: skip
+LAST: Final = math.inf
+"""Sorts what is unknown behind everything that is known."""
+
+
+class Column(IntEnum):
+    """Columns of the table, from the left."""
+
+    KEY = 0
+    ID = 1
+    CLASS = 2
+    STATE = 3
+    QUALITY = 4
+    VAP = 5
+    VSL = 6
+    VCL = 7
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnText:
+    """Heading and what it means."""
+
+    heading: str
+    tooltip: str
+    name: str = ""
+
+
+COLUMNS: Final[dict[Column, ColumnText]] = {
+    Column.KEY: ColumnText("Key", "Place in the ranking, and the key that chooses it"),
+    Column.ID: ColumnText("No.", "Number of the sperm, the same as on the picture"),
+    Column.CLASS: ColumnText("Class", "What the network says, by majority over recent frames"),
+    Column.STATE: ColumnText("State", "seen; hidden: not found in this frame; new: not confirmed"),
+    Column.QUALITY: ColumnText("Quality", "ok, or why the numbers cannot be relied on"),
+    Column.VAP: ColumnText("VAP", "Average path velocity over the last second, µm/s", "vap_um_s"),
+    Column.VSL: ColumnText("VSL", "Straight-line velocity over the last second, µm/s", "vsl_um_s"),
+    Column.VCL: ColumnText("VCL", "Curvilinear velocity over the last second, µm/s", "vcl_um_s"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One sperm of the table: the texts, and what each column sorts by."""
+
+    track_id: int
+    label: int
+    texts: tuple[str, ...]
+    keys: tuple[float | str, ...]
+
+
+def velocity(value_um_s: float) -> str:
+    """Write a velocity as the field does, to one decimal; unknown is no number."""
+    return f"{value_um_s:.1f}" if math.isfinite(value_um_s) else UNKNOWN
+
+
+def rows_of(snapshot: Snapshot) -> list[Row]:
+    """All tracks but the tentative ones, in the snapshot's order."""
+    tracks, measured = snapshot.tracks, snapshot.measurements
+    places = {track: k + 1 for k, track in enumerate(snapshot.ranking)}
+    at = {int(track): row for row, track in enumerate(measured.track_id)}
+    rows = []
+    for i in range(len(tracks)):
+        state = TrackState(int(tracks.state[i]))
+        if state is TrackState.TENTATIVE:
+            continue
+        track, label = int(tracks.track_id[i]), int(tracks.label[i])
+        m = at.get(track)
+        numbers = [
+            math.nan if m is None or column.name not in measured.values
+            else float(measured.values[column.name][m])
+            for column in COLUMNS.values() if column.name
+        ]  # fmt: skip
+        place = places.get(track)
+        quality = measured.quality[m] if m is not None and m < len(measured.quality) else UNKNOWN
+        texts = (
+            str(place) if place is not None else "", str(track), CLASS_WORDS[label],
+            STATE_WORDS[state], quality, *(velocity(v) for v in numbers),
+        )  # fmt: skip
+        keys: tuple[float | str, ...] = (
+            LAST if place is None else place, track, CLASS_WORDS[label], STATE_WORDS[state],
+            quality, *(-v if math.isfinite(v) else LAST for v in numbers),
+        )  # fmt: skip
+        rows.append(Row(track, label, texts, keys))
+    return rows
+
+
+def ordered(rows: list[Row], column: Column, *, backwards: bool) -> list[Row]:
+    """Sort by a column; ties keep to the number. Unknown is last in either direction."""
+
+    def unknown(row: Row) -> bool:
+        return row.keys[column] == LAST
+
+    known = [row for row in rows if not unknown(row)]
+    known.sort(key=lambda row: row.track_id)
+    known.sort(key=lambda row: row.keys[column], reverse=backwards)
+    return known + sorted((r for r in rows if unknown(r)), key=lambda row: row.track_id)
+
+
+def held(rows: list[Row], order: list[int]) -> list[Row]:
+    """Keep to an earlier order of track ids; newcomers come last."""
+    place = {track: k for k, track in enumerate(order)}
+    return sorted(rows, key=lambda row: (place.get(row.track_id, len(order)), row.track_id))

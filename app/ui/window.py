@@ -1,0 +1,202 @@
+"""The main window: puts the parts together, and pulls the newest snapshot with one timer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from PySide6.QtCore import Qt, QTimer
+from PySide6.QtGui import QCloseEvent, QKeySequence, QResizeEvent, QShortcut
+from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QVBoxLayout, QWidget
+
+from app.core.messages import Event, Snapshot, Stop
+from app.ui.actions import ACTIONS, BY_KEY, Action, perform
+from app.ui.buttons import StopButton
+from app.ui.chosen_panel import ChosenPanel
+from app.ui.confirmation import ConfirmationCard, Question
+from app.ui.controller import Controller
+from app.ui.keys_card import KeysCard
+from app.ui.layer_panel import LayerPanel
+from app.ui.live_view import LiveView
+from app.ui.loop import Loop, RigView
+from app.ui.mode_banner import ModeBanner
+from app.ui.motion_panel import MotionPanel
+from app.ui.notifications import Notifications
+from app.ui.status_bar import StatusBar
+from app.ui.track_table import TrackTable
+
+POLL_MS: Final = 4
+"""Between looks for a newer snapshot: half of it is the delay that looking adds on average."""
+SLOW_S: Final = 0.2
+"""Numbers that a person reads change five times a second, not thirty."""
+SIDE_WIDTH: Final = 490
+
+
+class MainWindow(QWidget):
+    """The window of the program."""
+
+    def __init__(self, loop: Loop, rig: RigView) -> None:
+        super().__init__()
+        self._loop = loop
+        self._snapshot: Snapshot | None = None
+        self._slow_due_s = 0.0
+        self._faults: tuple[str, ...] = ()
+        self.controller = Controller(loop, rig)
+        self.banner = ModeBanner()
+        self.stop_button = StopButton(BY_KEY["stop"], self.controller)
+        self.live_view = LiveView(rig, self._drawn)
+        self.motion = MotionPanel(self.controller)
+        self.chosen = ChosenPanel(self.live_view.picture, rig)
+        self.table = TrackTable()
+        self.events = Notifications()
+        self.layers = LayerPanel(self.controller)
+        self.status = StatusBar(rig)
+        self._lay_out()
+        self.confirmation = ConfirmationCard(self.live_view)
+        self.keys = KeysCard(self)
+        self._connect()
+        self._bind_keys()
+        self.setWindowTitle(f"sfcscope: {rig.name}")
+        self.setAccessibleName("sfcscope")
+        self.setMinimumSize(1180, 760)
+        self._timer = QTimer(self)
+        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self._timer.setInterval(POLL_MS)
+        self._timer.timeout.connect(self.pull)
+        self._timer.start()
+
+    def pull(self) -> None:
+        """Take the newest snapshot if there is one, and what happened since."""
+        now_s = time.perf_counter()
+        snapshot = self._loop.latest()
+        if snapshot is not None and snapshot is not self._snapshot:
+            self._take(snapshot)
+        if now_s >= self._slow_due_s:
+            self._slow_due_s = now_s + SLOW_S
+            self._show_slow(now_s)
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """Stop all motion, then close."""
+        self._loop.submit(Stop("The window was closed"))
+        self._timer.stop()
+        super().closeEvent(event)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Keep an open question inside the picture."""
+        super().resizeEvent(event)
+        if self.confirmation.question is not None:
+            self.confirmation.place()
+
+    def _take(self, snapshot: Snapshot) -> None:
+        """Show what must be new with each frame, or between frames when the mode changes."""
+        new = self._snapshot is None or snapshot.frame is not self._snapshot.frame
+        self._snapshot = snapshot
+        self.controller.take(snapshot)
+        self.live_view.show_snapshot(snapshot, new_frame=new)
+        if new:
+            self.chosen.show_crop(snapshot, self.controller.chosen, self.live_view.marks)
+        self.banner.show_motion(snapshot.motion, snapshot.faults)
+        self.motion.set_mode(snapshot.motion.mode)
+        for fault in reversed([f for f in snapshot.faults if f not in self._faults]):
+            self.events.add(Event(snapshot.timing.published_s, fault, "fault"))
+        self._faults = snapshot.faults
+
+    def _show_slow(self, now_s: float) -> None:
+        """Show what a person reads."""
+        for event in self._loop.events():
+            self.events.add(event)
+        snapshot = self._snapshot
+        if snapshot is None:
+            return
+        age_s = now_s - snapshot.frame.time_s
+        self.live_view.set_age(age_s)
+        self.status.show_age(age_s)
+        self.status.show_snapshot(snapshot)
+        self.table.show_snapshot(snapshot)
+        self.chosen.show_numbers(snapshot, self.controller.chosen)
+
+    def _drawn(self, snapshot: Snapshot) -> None:
+        self._loop.overlay_drawn(snapshot, time.perf_counter())
+
+    def _lay_out(self) -> None:
+        top = QHBoxLayout()
+        top.setSpacing(0)
+        top.addWidget(self.banner, 1)
+        top.addWidget(self.stop_button)
+        left = QVBoxLayout()
+        left.setSpacing(8)
+        left.addWidget(self.live_view, 1)
+        left.addWidget(self.motion)
+        side = QWidget()
+        side.setFixedWidth(SIDE_WIDTH)
+        right = QVBoxLayout(side)
+        right.setContentsMargins(0, 0, 0, 0)
+        right.setSpacing(8)
+        right.addWidget(self.chosen)
+        right.addWidget(self.table, 3)
+        right.addWidget(self.events, 1)
+        right.addWidget(self.layers)
+        self.events.setMinimumHeight(84)
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setSpacing(0)
+        body = QHBoxLayout()
+        body.setContentsMargins(8, 8, 8, 0)
+        body.setSpacing(10)
+        body.addLayout(left, 1)
+        body.addWidget(side)
+        grid.addLayout(top, 0, 0)
+        grid.addLayout(body, 1, 0)
+        grid.addWidget(self.status, 2, 0)
+        grid.setRowStretch(1, 1)
+
+    def _connect(self) -> None:
+        controller = self.controller
+        self.live_view.pressed.connect(controller.choose_at)
+        self.live_view.double_pressed.connect(controller.follow_at)
+        self.table.chosen.connect(controller.choose)
+        self.table.followed.connect(lambda _: perform(BY_KEY["follow"], controller))
+        controller.chosen_changed.connect(self._show_chosen)
+        controller.layers_changed.connect(self.live_view.set_layers)
+        controller.asked.connect(self._ask)
+        controller.agreed.connect(self.confirmation.agree)
+        controller.noted.connect(self._note)
+        controller.help_toggled.connect(self.keys.toggle)
+        controller.row_stepped.connect(self._step_row)
+
+    def _bind_keys(self) -> None:
+        """Give each action its keys: in every window of the program, whatever has the focus."""
+        self.shortcuts: dict[str, QShortcut] = {}
+        for action in ACTIONS:
+            for keys in action.shortcuts:
+                shortcut = QShortcut(QKeySequence(keys), self)
+                shortcut.setContext(Qt.ShortcutContext.ApplicationShortcut)
+                shortcut.setAutoRepeat(False)
+                shortcut.activated.connect(self._performer(action))
+                self.shortcuts[keys] = shortcut
+
+    def _performer(self, action: Action) -> Callable[[], None]:
+        return lambda: perform(action, self.controller)
+
+    def _ask(self, question: Question | None) -> None:
+        if question is None:
+            self.confirmation.decline()
+        else:
+            self.confirmation.ask(question)
+
+    def _note(self, text: str) -> None:
+        """Say why a press did nothing."""
+        self.events.add(Event(time.perf_counter(), text, "warning"))
+
+    def _show_chosen(self, track_id: int | None) -> None:
+        self.live_view.set_chosen(track_id)
+        self.table.set_chosen(track_id)
+        if self._snapshot is not None:
+            self.chosen.show_crop(self._snapshot, track_id, self.live_view.marks)
+            self.chosen.show_numbers(self._snapshot, track_id)
+
+    def _step_row(self, by: int) -> None:
+        track_id = self.table.neighbour(by)
+        if track_id is not None:
+            self.controller.choose(track_id)
