@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.tracking.motion import Motion
+from models.tracking.proximity import beside_senior
 from models.tracking.settings import TrackerSettings
 from models.types import Float64, Int64
 
@@ -185,14 +186,6 @@ def surviving(
 
 
 def measure_closeness(tracks: Population, step_s: float, settings: TrackerSettings) -> None:
-    """Clock how long each track has shared its place with an older one."""
-    if len(tracks) < 2:
-        tracks.close_s[:] = 0.0
-        return
-    position = tracks.mean[:, :2]
-    apart = position[:, None, :] - position[None, :, :]
-    near = (apart * apart).sum(axis=2) < settings.merge_um**2
-    older = tracks.track_id[None, :] < tracks.track_id[:, None]
-    confirmed = tracks.confirmed[None, :]
-    shared = (near & (older | (confirmed & ~confirmed.T)) & ~(~confirmed & confirmed.T)).any(axis=1)
-    tracks.close_s = np.where(shared, tracks.close_s + step_s, 0.0)
+    """Clock how long each track has shared its place with a senior one."""
+    beside = beside_senior(tracks.mean[:, :2], tracks.confirmed, settings.merge_um)
+    tracks.close_s = np.where(beside, tracks.close_s + step_s, 0.0)

@@ -3,8 +3,8 @@
 A still cell, a straight swimmer and a hyperactive one differ in how fast their path turns and in
 how far the head yaws from it. Each track carries one Kalman filter per mode, and how probable the
 mode is (interacting multiple models). The matrices are filterpy's (Q_continuous_white_noise,
-KalmanFilter); the arithmetic runs on all tracks and modes at once. State: x, y (um), vx, vy
-(um/s), stage frame.
+KalmanFilter); the arithmetic is compiled and runs on all tracks and modes at once. State: x, y
+(um), vx, vy (um/s), stage frame.
 
 Sources: Bar-Shalom, Li, Kirubarajan, Estimation with Applications to Tracking and Navigation
 (2001), sections 6.2 and 11.6; Blom and Bloem, IEEE Trans. Automatic Control (2000), for the data
@@ -19,10 +19,12 @@ from functools import lru_cache
 import numpy as np
 from filterpy.common import Q_continuous_white_noise
 from filterpy.kalman import KalmanFilter
+from numba import njit
 from numpy.typing import NDArray
 
+from models.tracking.gating import Candidates
 from models.tracking.settings import TrackerSettings
-from models.types import Float64
+from models.types import Float64, Int64
 
 
 @dataclass(slots=True)
@@ -43,11 +45,8 @@ class Motion:
 
     def combined(self) -> tuple[Float64, Float64]:
         """Mean (N, 4) and covariance (N, 4, 4) over the modes."""
-        mean = np.einsum("nk,nki->ni", self.mode, self.mean)
-        apart = self.mean - mean[:, None, :]
-        weighted = self.mode[:, :, None] * apart
-        covariance = np.einsum("nk,nkij->nij", self.mode, self.covariance)
-        return mean, covariance + weighted.transpose(0, 2, 1) @ apart
+        mean, covariance = _combine(self.mean, self.covariance, self.mode)
+        return mean, covariance
 
     def rows(self, rows: NDArray[np.bool_]) -> Motion:
         """Only these tracks."""
@@ -121,62 +120,53 @@ class MotionModel:
         return Motion(mean, covariance, np.tile(self._prior, (n, 1)))
 
     def predict(self, motion: Motion, step_s: float, coasting: NDArray[np.bool_]) -> Motion:
-        """Move all tracks ``step_s`` ahead."""
-        if self._count > 1:
-            motion = self._mix(motion, step_s)
-        f: Float64 = np.where(
-            coasting[:, None, None],
-            self.transition(step_s, coasting=True),
-            self.transition(step_s),
-        )[:, None]
-        mean = (f @ motion.mean[..., None])[..., 0]
-        covariance = f @ motion.covariance @ f.swapaxes(-1, -2) + self.noise(step_s)
-        return Motion(mean, covariance, motion.mode)
+        """Move all tracks ``step_s`` ahead, each mode from what the modes that lead to it say."""
+        return Motion(
+            *_predict(
+                motion.mean,
+                motion.covariance,
+                motion.mode,
+                self.switching(step_s),
+                self.transition(step_s),
+                self.transition(step_s, coasting=True),
+                self.noise(step_s),
+                coasting,
+            )
+        )
 
     def innovation_covariance(self, covariance: Float64) -> Float64:
         """S = H P H' + R (N, K, 2, 2), um^2."""
         s: Float64 = covariance[..., :2, :2] + self._noise_r
         return s
 
-    def update(
-        self, motion: Motion, seen: Float64, innovation_um: Float64, spread_um2: Float64
-    ) -> Motion:
+    def correct(self, motion: Motion, pairs: Candidates, share: Float64, seen: Float64) -> Motion:
         """Probabilistic data association update of predicted tracks.
+
+        Each mode is corrected with its own part of the evidence, and weighed by it.
 
         Parameters
         ----------
         motion : Motion
-            Predicted, its mode probabilities already those after the frame.
-        seen : (N, K)
-            Probability that one of the measurements is the track's own.
-        innovation_um : (N, K, 2)
-            Sum of the innovations, each weighted with its association probability.
-        spread_um2 : (N, K, 2, 2)
-            Weighted sum of the innovations' outer products, less that of ``innovation_um``.
+            Predicted.
+        pairs : Candidates
+        share : (E,)
+            Probability that the pair belongs together, given that the sperm exists.
+        seen : (N,)
+            The sum of these over each track.
         """
-        s = self.innovation_covariance(motion.covariance)
-        determinant = s[..., 0, 0] * s[..., 1, 1] - s[..., 0, 1] * s[..., 1, 0]
-        inverse = np.empty_like(s)
-        inverse[..., 0, 0] = s[..., 1, 1]
-        inverse[..., 1, 1] = s[..., 0, 0]
-        inverse[..., 0, 1] = inverse[..., 1, 0] = -s[..., 0, 1]
-        inverse /= determinant[..., None, None]
-        gain = motion.covariance[..., :2] @ inverse
-        mean = motion.mean + (gain @ innovation_um[..., None])[..., 0]
-        shrink = spread_um2 - seen[..., None, None] * s
-        covariance = motion.covariance + gain @ shrink @ gain.swapaxes(-1, -2)
-        return Motion(mean, (covariance + covariance.swapaxes(-1, -2)) / 2.0, motion.mode)
-
-    def _mix(self, motion: Motion, step_s: float) -> Motion:
-        """Let each mode start from what the modes that lead to it say."""
-        joint = motion.mode[:, :, None] * self.switching(step_s)
-        mode = joint.sum(axis=1)
-        share = joint / mode[:, None, :]
-        mean = np.einsum("nij,nia->nja", share, motion.mean)
-        apart = motion.mean[:, :, None, :] - mean[:, None, :, :]
-        covariance = np.einsum("nij,niab->njab", share, motion.covariance)
-        covariance += np.einsum("nij,nija,nijb->njab", share, apart, apart)
-        return Motion(mean, covariance, mode)
+        return Motion(
+            *_correct(
+                motion.mean,
+                motion.covariance,
+                motion.mode,
+                self.innovation_covariance(motion.covariance),
+                pairs.start,
+                pairs.innovation_um,
+                pairs.density,
+                share,
+                seen,
+            )
+        )
 
 
 @lru_cache(maxsize=256)
@@ -191,3 +181,129 @@ def _process_noise(step_s: float, densities: tuple[float, ...]) -> Float64:
     ).astype(np.float64)
     noise.flags.writeable = False
     return noise
+
+
+@njit(cache=True, nogil=True)
+def _combine(mean: Float64, covariance: Float64, mode: Float64) -> tuple[Float64, Float64]:
+    n, modes = mode.shape
+    total, spread = np.zeros((n, 4)), np.zeros((n, 4, 4))
+    for i in range(n):
+        for k in range(modes):
+            for a in range(4):
+                total[i, a] += mode[i, k] * mean[i, k, a]
+        for k in range(modes):
+            for a in range(4):
+                da = mean[i, k, a] - total[i, a]
+                for b in range(4):
+                    db = mean[i, k, b] - total[i, b]
+                    spread[i, a, b] += mode[i, k] * (covariance[i, k, a, b] + da * db)
+    return total, spread
+
+
+@njit(cache=True, nogil=True)
+def _predict(
+    mean: Float64,
+    covariance: Float64,
+    mode: Float64,
+    switching: Float64,
+    transition: Float64,
+    coasting_transition: Float64,
+    noise: Float64,
+    coasting: NDArray[np.bool_],
+) -> tuple[Float64, Float64, Float64]:
+    n, modes = mode.shape
+    out_mean, out_covariance = np.zeros_like(mean), np.empty_like(covariance)
+    out_mode = np.zeros_like(mode)
+    mixed, spread, moved = np.empty(4), np.empty((4, 4)), np.empty((4, 4))
+    for i in range(n):
+        f = coasting_transition if coasting[i] else transition
+        for k in range(modes):
+            total = 0.0
+            mixed[:] = 0.0
+            spread[:] = 0.0
+            for q in range(modes):
+                total += mode[i, q] * switching[q, k]
+            for q in range(modes):
+                part = mode[i, q] * switching[q, k] / total
+                for a in range(4):
+                    mixed[a] += part * mean[i, q, a]
+            for q in range(modes):
+                part = mode[i, q] * switching[q, k] / total
+                for a in range(4):
+                    da = mean[i, q, a] - mixed[a]
+                    for b in range(4):
+                        db = mean[i, q, b] - mixed[b]
+                        spread[a, b] += part * (covariance[i, q, a, b] + da * db)
+            out_mode[i, k] = total
+            for a in range(4):
+                for b in range(4):
+                    out_mean[i, k, a] += f[a, b] * mixed[b]
+                    moved[a, b] = 0.0
+                    for c in range(4):
+                        moved[a, b] += f[a, c] * spread[c, b]
+            for a in range(4):
+                for b in range(4):
+                    value = noise[k, a, b]
+                    for c in range(4):
+                        value += moved[a, c] * f[b, c]
+                    out_covariance[i, k, a, b] = value
+    return out_mean, out_covariance, out_mode
+
+
+@njit(cache=True, nogil=True)
+def _correct(
+    mean: Float64,
+    covariance: Float64,
+    mode: Float64,
+    innovation_covariance: Float64,
+    start: Int64,
+    innovation: Float64,
+    density: Float64,
+    share: Float64,
+    seen: Float64,
+) -> tuple[Float64, Float64, Float64]:
+    n, modes = mode.shape
+    out_mean, out_covariance = mean.copy(), covariance.copy()
+    out_mode = mode.copy()
+    gain, spread = np.empty((4, 2)), np.empty((2, 2))
+    for i in range(n):
+        norm = 0.0
+        for k in range(modes):
+            # How much likelier than over all modes each measurement is in this one.
+            found, dx, dy, xx, xy, yy = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+            for e in range(start[i], start[i + 1]):
+                mixed = 0.0
+                for q in range(modes):
+                    mixed += mode[i, q] * density[e, q]
+                part = share[e] * density[e, k] / mixed
+                x, y = innovation[e, k, 0], innovation[e, k, 1]
+                found += part
+                dx += part * x
+                dy += part * y
+                xx += part * x * x
+                xy += part * x * y
+                yy += part * y * y
+            total = found + 1.0 - seen[i]
+            out_mode[i, k] = mode[i, k] * total
+            norm += out_mode[i, k]
+            found, dx, dy = found / total, dx / total, dy / total
+            s = innovation_covariance[i, k]
+            determinant = s[0, 0] * s[1, 1] - s[0, 1] * s[1, 0]
+            spread[0, 0] = xx / total - dx * dx - found * s[0, 0]
+            spread[1, 1] = yy / total - dy * dy - found * s[1, 1]
+            spread[0, 1] = spread[1, 0] = xy / total - dx * dy - found * s[0, 1]
+            for a in range(4):
+                px, py = covariance[i, k, a, 0], covariance[i, k, a, 1]
+                gain[a, 0] = (px * s[1, 1] - py * s[1, 0]) / determinant
+                gain[a, 1] = (py * s[0, 0] - px * s[0, 1]) / determinant
+                out_mean[i, k, a] += gain[a, 0] * dx + gain[a, 1] * dy
+            for a in range(4):
+                for b in range(a + 1):
+                    value = covariance[i, k, a, b]
+                    for c in range(2):
+                        for d in range(2):
+                            value += gain[a, c] * spread[c, d] * gain[b, d]
+                    out_covariance[i, k, a, b] = out_covariance[i, k, b, a] = value
+        for k in range(modes):
+            out_mode[i, k] /= norm
+    return out_mean, out_covariance, out_mode

@@ -32,8 +32,8 @@ class SwimmingMode:
 
 
 STILL = SwimmingMode(acceleration_um_s2=10.0, yaw_um=0.2, speed_um_s=10.0, prior=0.3)
-LINEAR = SwimmingMode(acceleration_um_s2=100.0, yaw_um=1.5, speed_um_s=50.0, prior=0.5)
-HYPERACTIVE = SwimmingMode(acceleration_um_s2=400.0, yaw_um=2.5, speed_um_s=60.0, prior=0.2)
+LINEAR = SwimmingMode(acceleration_um_s2=200.0, yaw_um=0.8, speed_um_s=50.0, prior=0.5)
+HYPERACTIVE = SwimmingMode(acceleration_um_s2=100.0, yaw_um=3.0, speed_um_s=60.0, prior=0.2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class TrackerSettings:
     clutter_per_um2: float = 8e-5
     clutter_adapt_s: float = 5.0
     clutter_range: float = 10.0
-    resolution_um: float = 4.0
+    resolution_um: float = 3.0
     head_um: float = 5.0
     hidden_after_s: float = 4.0
     hidden_for_s: float = 0.15

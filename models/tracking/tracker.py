@@ -16,7 +16,8 @@ from models.tracking.life import (
     surviving,
     update_existence,
 )
-from models.tracking.motion import Motion, MotionModel
+from models.tracking.motion import MotionModel
+from models.tracking.proximity import nearest_fellow_um, nearest_um
 from models.tracking.settings import TrackerSettings
 from models.tracking.view import View
 from models.types import Float32, Float64, Int8, Int64, Tracks, TrackState
@@ -135,6 +136,8 @@ class Tracker:
             raise ValueError(f"Tracker.step: time {time_s} s after {self._time_s} s")
         if not np.isfinite(measured).all():
             raise ValueError("Tracker.step: a position is not finite")
+        if n and not (0 <= np.min(label) and np.max(label) <= 2):
+            raise ValueError("Tracker.step: a label is no SpermClass")
 
     def _update(self, time_s: float, measured: Float64, view: View) -> tuple[Int64, Float64]:
         """Correct all tracks; return their own detections (-1: none) and what is explained."""
@@ -148,7 +151,7 @@ class Tracker:
         self.overloads += association.overloads
         seen = update_existence(tracks, association.missed, detectable, settings.gate_probability)
         share = np.minimum(association.paired / tracks.existence[pairs.track], 1.0)
-        tracks.motion = self._correct(pairs, share, seen, mixed)
+        tracks.motion = self._motion.correct(motion, pairs, share, seen)
         tracks.mean, tracks.covariance = tracks.motion.combined()
         found = seen >= settings.associated
         tracks.coasting = ~found
@@ -163,29 +166,12 @@ class Tracker:
         """Of each track (N,): less at the border, and where two heads may be seen as one."""
         settings = self._settings
         position = self._tracks.mean[:, :2]
-        visible = np.clip(0.5 + view.depth_um(position) / settings.head_um, 0.0, 1.0)
-        apart2 = ((position[:, None, :] - position[None, :, :]) ** 2).sum(axis=2)
+        visible = np.clip(0.5 + view.depth_um(position) / settings.head_um, 0.05, 1.0)
         # Only established neighbours count: a second track on one head must not excuse itself.
-        apart2[:, ~self._tracks.confirmed] = np.inf
-        np.fill_diagonal(apart2, np.inf)
-        resolved = -np.expm1(-apart2.min(axis=1) / settings.resolution_um**2)
+        apart = nearest_fellow_um(position, self._tracks.confirmed)
+        resolved = -np.expm1(-((apart / settings.resolution_um) ** 2))
         detectable: Float64 = settings.detection_probability * visible * resolved
         return detectable
-
-    def _correct(self, pairs: Candidates, share: Float64, seen: Float64, mixed: Float64) -> Motion:
-        """Correct each mode with its own share of the evidence, and weigh the modes by it."""
-        motion = self._tracks.motion
-        ratio = share[:, None] * pairs.density / mixed[:, None]
-        evidence = np.zeros_like(motion.mode)
-        np.add.at(evidence, pairs.track, ratio)
-        total = evidence + (1.0 - seen)[:, None]
-        ratio /= total[pairs.track]
-        mode = motion.mode * total
-        mode /= mode.sum(axis=1, keepdims=True)
-        innovation, spread = _combine(pairs, ratio, motion.mode.shape)
-        return self._motion.update(
-            Motion(motion.mean, motion.covariance, mode), evidence / total, innovation, spread
-        )
 
     def _associate(
         self, pairs: Candidates, mixed: Float64, detectable: Float64, measurements: int
@@ -241,8 +227,7 @@ class Tracker:
         fresh = (explained < 0.5) & np.greater_equal(score, settings.birth_score)
         there = tracks.mean[~tracks.coasting, :2]
         if fresh.any() and len(there):
-            apart2 = ((measured[:, None, :] - there[None, :, :]) ** 2).sum(axis=2)
-            fresh &= apart2.min(axis=1) > settings.birth_clearance_um**2
+            fresh &= nearest_um(measured, there) > settings.birth_clearance_um
         rows = np.flatnonzero(fresh)
         if len(rows) == 0:
             return own
@@ -297,18 +282,6 @@ class Tracker:
             if isinstance(value, np.ndarray):
                 value.flags.writeable = False
         return report
-
-
-def _combine(pairs: Candidates, share: Float64, shape: tuple[int, ...]) -> tuple[Float64, Float64]:
-    """Weighted innovation (N, K, 2) of each track and mode, and its spread (N, K, 2, 2)."""
-    weighted = pairs.innovation_um * share[..., None]
-    innovation = np.zeros((*shape, 2))
-    spread = np.zeros((*shape, 2, 2))
-    np.add.at(innovation, pairs.track, weighted)
-    outer = weighted[..., :, None] * pairs.innovation_um[..., None, :]
-    np.add.at(spread, pairs.track, outer)
-    spread -= innovation[..., :, None] * innovation[..., None, :]
-    return innovation, spread
 
 
 def _claims(

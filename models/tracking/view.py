@@ -17,11 +17,13 @@ class View:
     ----------
     corners_um : (K, 2) float64
         Corners in order, either way round.
+    area_um2 : float
     """
 
     corners_um: Float64
     _normal: Float64 = field(init=False, repr=False, compare=False)
     _offset_um: Float64 = field(init=False, repr=False, compare=False)
+    area_um2: float = field(init=False)
 
     def __post_init__(self) -> None:
         corners = np.asarray(self.corners_um, dtype=np.float64)
@@ -34,14 +36,11 @@ class View:
         normal = np.stack([-edge[:, 1], edge[:, 0]], axis=1) / length[:, None]
         inside = (normal * (corners.mean(axis=0) - corners)).sum(axis=1)
         normal *= np.sign(inside)[:, None]
+        x, y = corners.T
+        twice = np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))
+        object.__setattr__(self, "area_um2", float(abs(twice) / 2.0))
         object.__setattr__(self, "_normal", normal)
         object.__setattr__(self, "_offset_um", (normal * corners).sum(axis=1))
-
-    @property
-    def area_um2(self) -> float:
-        """Area of the field (shoelace formula)."""
-        x, y = self.corners_um.T
-        return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2.0)
 
     def depth_um(self, position_um: Float64) -> Float64:
         """Distance of (N, 2) stage-frame points from the border; negative outside."""

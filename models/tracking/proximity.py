@@ -1,0 +1,62 @@
+"""Who is near whom: distances between tracks and detections, compiled."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from models.types import Float64
+
+Bool = NDArray[np.bool_]
+
+
+@njit(cache=True, nogil=True)
+def nearest_um(position_um: Float64, other_um: Float64) -> Float64:
+    """Distance of (N, 2) points to the nearest of (M, 2) others; infinite without any."""
+    least = np.full(position_um.shape[0], np.inf)
+    for i in range(position_um.shape[0]):
+        for j in range(other_um.shape[0]):
+            dx = position_um[i, 0] - other_um[j, 0]
+            dy = position_um[i, 1] - other_um[j, 1]
+            least[i] = min(least[i], dx * dx + dy * dy)
+    distance: Float64 = np.sqrt(least)
+    return distance
+
+
+@njit(cache=True, nogil=True)
+def nearest_fellow_um(position_um: Float64, counts: Bool) -> Float64:
+    """Distance of each of (N, 2) points to the nearest other one that ``counts`` (N,)."""
+    n = position_um.shape[0]
+    least = np.full(n, np.inf)
+    for i in range(n):
+        for j in range(i):
+            dx = position_um[i, 0] - position_um[j, 0]
+            dy = position_um[i, 1] - position_um[j, 1]
+            d2 = dx * dx + dy * dy
+            if counts[j]:
+                least[i] = min(least[i], d2)
+            if counts[i]:
+                least[j] = min(least[j], d2)
+    distance: Float64 = np.sqrt(least)
+    return distance
+
+
+@njit(cache=True, nogil=True)
+def beside_senior(position_um: Float64, confirmed: Bool, reach_um: float) -> Bool:
+    """Whether a senior track is within ``reach_um`` (N,). Rows are ordered by age.
+
+    A confirmed track is senior to a tentative one; otherwise the older one is.
+    """
+    n = position_um.shape[0]
+    beside = np.zeros(n, np.bool_)
+    for i in range(n):
+        for j in range(i):
+            dx = position_um[i, 0] - position_um[j, 0]
+            dy = position_um[i, 1] - position_um[j, 1]
+            if dx * dx + dy * dy < reach_um * reach_um:
+                if confirmed[i] and not confirmed[j]:
+                    beside[j] = True
+                else:
+                    beside[i] = True
+    return beside
