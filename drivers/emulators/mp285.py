@@ -6,6 +6,7 @@ import math
 import random
 import struct
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from drivers.emulators.axis import AxisSettings
@@ -80,8 +81,8 @@ class MP285Emulator:
     """A controller with three axes, seen from its serial socket. Implements Instrument.
 
     Bytes arrive one after the other at the line's rate and are parsed as they arrive; replies
-    leave at the same rate. Positions start at 0 in the middle of the travel of 25 mm; switching
-    off and on makes the place where it stands the new origin.
+    leave at the same rate. The travel is 25 mm. Where it stands when it is switched on is its
+    origin.
 
     Parameters
     ----------
@@ -91,6 +92,8 @@ class MP285Emulator:
         9600 unless stated.
     time_s : float
         Monotonic time at which it is switched on.
+    start_um : sequence of 3 float
+        Where within the travel of -12500 to 12500 it then stands, and has its origin.
     seed : int
         Of the ROE's effect.
 
@@ -101,7 +104,13 @@ class MP285Emulator:
     """
 
     def __init__(
-        self, variant: str = "mp285", *, baud: int | None = None, time_s: float = 0.0, seed: int = 0
+        self,
+        variant: str = "mp285",
+        *,
+        baud: int | None = None,
+        time_s: float = 0.0,
+        start_um: Sequence[float] = (),
+        seed: int = 0,
     ) -> None:
         if variant not in VARIANTS:
             raise DeviceError(
@@ -112,7 +121,8 @@ class MP285Emulator:
         axis = AxisSettings(-_TRAVEL_UM, _TRAVEL_UM)
         self._plant = Plant(
             PlantSettings((axis,) * 3, float(self._variant.coarse_max_um_s), dead_time_s=0.010),
-            time_s=time_s,
+            start_um,
+            time_s,
         )
         self._dice = random.Random(seed)
         self._input: deque[tuple[float, int]] = deque()
@@ -225,13 +235,13 @@ class MP285Emulator:
         length = _LENGTHS.get(line[:1])
         if length is not None and len(line) < length:
             return
-        if not line.endswith(codec.CR):
+        if length is None and not line.endswith(codec.CR):
             if len(line) >= _BUFFER_BYTES:
                 self._buffer.clear()
                 self._reply(_BUFFER_FULL, time_s)
             return
         self._buffer.clear()
-        if length is not None and len(line) != length:
+        if not line.endswith(codec.CR):
             self._reply(_BAD_COMMAND, time_s)
         elif line[:1] == b"m":
             self._move(struct.unpack("<3i", line[1:-1]), time_s)

@@ -13,7 +13,7 @@ from drivers.mp285 import codec
 
 INT32 = st.integers(-(2**31), 2**31 - 1)
 
-# A real controller's answer to s, published with an open driver of the MP-285 .
+# A real controller's answer to s, published with an open driver of the MP-285.
 REAL_STATUS = bytes.fromhex(
     "40000204 070063006300140088130178 701710275000000019000400c8005401 0d".replace(" ", "")
 )

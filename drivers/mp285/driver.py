@@ -1,0 +1,283 @@
+"""The Sutter MP-285 on a wire: one move at a time, and silence while it moves."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from enum import Enum
+
+from drivers.errors import BadReply, DeviceError, ReplyTimeout
+from drivers.mp285 import codec
+from drivers.mp285.link import OFF_AND_ON, Link, Microsteps
+from drivers.pose import Pose
+from drivers.wire import Preempted, Wire
+
+_SETTLE_S = 0.040
+_READINGS = 4
+_TOLERANCE = 5  # microsteps: the coarse resolution stops at every fifth
+
+
+class State(Enum):
+    """Where the conversation stands. In MOVING nothing but the interrupt may be sent."""
+
+    IDLE = "idle"
+    MOVING = "moving"
+    STOPPING = "stopping"
+    FAULT = "fault"
+
+
+class MP285:
+    """Driver of the MP-285 and MP-285A. Implements GuardedDevice.
+
+    The controller gives up a move, or hangs until it is switched off, when any byte but 0x03
+    comes in while it moves: positions are read at rest only. All three axes run at the speed of
+    the move, so a straight path is not to be had from one move.
+
+    Parameters
+    ----------
+    wire : Wire
+        9600 baud, 8N1 unless set otherwise on the controller; RTS/CTS on some MP-285A.
+    microsteps_per_um : float or None
+        Scale, where the controller's own word (status block) is wrong for the mechanics.
+    poll_s : float or None
+        Least time between two position queries; ``read_pose`` gives the last pose until then.
+        By default 0.2 s on the MP-285A, 1 s on the MP-285, which serial traffic may crash while
+        somebody turns its knobs.
+    """
+
+    axes = ("x", "y", "z")
+
+    def __init__(
+        self, wire: Wire, *, microsteps_per_um: float | None = None, poll_s: float | None = None
+    ) -> None:
+        self._link = Link(wire)
+        self._device = wire.device
+        self._stated_scale = microsteps_per_um
+        self._scale = microsteps_per_um or codec.MICROSTEPS_PER_UM
+        self._stated_poll_s = poll_s
+        self._poll_s = 0.0
+        self._state = State.FAULT  # unknown is never idle
+        self._pose: Pose | None = None
+        self._microsteps: Microsteps = (0, 0, 0)
+        self._speed: tuple[int, bool] | None = None
+        self._target: Microsteps = (0, 0, 0)
+        self._deadline_s = math.inf
+        self._arrived_s: float | None = None
+
+    @property
+    def state(self) -> State:
+        """Where the conversation stands."""
+        return self._state
+
+    @property
+    def moving(self) -> bool | None:
+        """As last known, without I/O. None is unknown."""
+        return {State.IDLE: False, State.MOVING: True}.get(self._state)
+
+    def connect(self) -> str:
+        """Make sure that an MP-285 answers, stop what still moves, and read where it is.
+
+        Returns
+        -------
+        str
+            Name, firmware and scale.
+
+        Raises
+        ------
+        WrongDevice
+            Something else answers.
+        ReplyTimeout
+            Nothing answers.
+        """
+        self._state = State.FAULT
+        self._speed = None
+        status = self._link.identify()
+        self._scale = self._stated_scale or status.microsteps_per_um
+        poll_s = 0.2 if status.is_285a else 1.0
+        self._poll_s = poll_s if self._stated_poll_s is None else self._stated_poll_s
+        self._link.command(codec.ABSOLUTE)
+        self._ask_pose(None)
+        self._state = State.IDLE
+        model = "MP-285A" if status.is_285a else "MP-285"
+        return f"Sutter {model}, firmware {status.version / 100:.2f}, {self._scale:g} microsteps/um"
+
+    def read_pose(self) -> Pose:
+        """Where it is, read at rest; while it moves, where it was last, with ``moving`` true.
+
+        Raises
+        ------
+        DeviceError
+            No answer, or its state is unknown.
+        """
+        last = self._pose
+        if self._state is State.MOVING and last is not None:
+            return Pose(last.time_s, last.x_um, last.y_um, last.z_um, moving=True)
+        self._require_idle("read the position")
+        if last is not None and time.perf_counter() - last.time_s < self._poll_s:
+            return last
+        return self._ask_pose(self._microsteps)
+
+    def move_to(self, target_um: Sequence[float], speed_um_s: float) -> None:
+        """Start one absolute move and return.
+
+        Parameters
+        ----------
+        target_um : sequence of 3 float
+            Pipette frame.
+        speed_um_s : float
+            Of each axis. Above 1310 um/s the controller moves in coarse steps of 0.2 um.
+
+        Raises
+        ------
+        DeviceError
+            It moves, its state is unknown, or it refused the speed. Nothing moves then.
+        """
+        self._require_idle("move")
+        target, command = self._encode(target_um, speed_um_s)
+        self._ask_pose(self._microsteps)  # the knobs may have been turned
+        self._set_speed(speed_um_s)
+        ways = (abs(a - b) for a, b in zip(target, self._microsteps, strict=True))
+        self._target = target
+        self._arrived_s = None
+        self._state = State.MOVING  # from the first byte on: half a command may move it too
+        sent_s = self._link.send(command)
+        self._deadline_s = sent_s + 1.8 * max(ways) / self._scale / min(speed_um_s, 3000.0) + 1.0
+
+    def set_velocity(self, velocity_um_s: Sequence[float]) -> None:
+        """Refuse: there is no velocity command. Raises DeviceError."""
+        raise DeviceError(self._device, "has no velocity command", "move it in planned legs")
+
+    def service(self) -> None:
+        """Follow a move to its end, and check that it ended at the target.
+
+        Raises
+        ------
+        RefusedCommand
+            Something else interrupted the move.
+        ReplyTimeout
+            It did not arrive in time; it was told to stop.
+        BadReply
+            It is at rest in another place than it should be.
+        """
+        if self._state is not State.MOVING:
+            return
+        now_s = time.perf_counter()
+        if self._arrived_s is not None:
+            if now_s - self._arrived_s >= _SETTLE_S:
+                self._finish()
+        elif self._has_arrived():
+            self._arrived_s = time.perf_counter()
+        elif now_s > self._deadline_s:
+            self.stop()
+            raise ReplyTimeout(
+                self._device, f"did not arrive at {self._in_um(self._target)} um in time",
+                "it was stopped; look for an obstacle",
+            )  # fmt: skip
+
+    def stop(self) -> None:
+        """Interrupt whatever moves: the byte first, then the confirmation.
+
+        Raises
+        ------
+        ReplyTimeout
+            The controller hangs; its state is unknown.
+        """
+        self._state = State.STOPPING
+        try:
+            self._link.interrupt()
+            self._ask_pose(None)
+        except BaseException:
+            self._state = State.FAULT
+            raise
+        self._state = State.IDLE
+
+    def disconnect(self) -> None:
+        """Stop what moves. The knobs of the ROE are never switched off."""
+        if self._state is not State.IDLE:
+            self.stop()
+
+    def _has_arrived(self) -> bool:
+        """Whether the CR that ends a move has come. Waits for nothing."""
+        try:
+            self._link.acknowledge(b"m", 0.0)
+        except BadReply:
+            self._state = State.FAULT
+            raise
+        except ReplyTimeout:
+            return False
+        return True
+
+    def _finish(self) -> None:
+        pose = self._ask_pose(self._target)
+        self._state = State.IDLE
+        ways = (abs(a - b) for a, b in zip(self._microsteps, self._target, strict=True))
+        if max(ways) > _TOLERANCE:
+            raise BadReply(
+                self._device,
+                f"came to rest at {(pose.x_um, pose.y_um, pose.z_um)} um,"
+                f" not at {self._in_um(self._target)} um",
+                "look for an obstacle, an end of travel, or a hand on the knobs",
+            )
+        self._link.command(codec.REFRESH_DISPLAY)  # serial moves do not show on it
+
+    def _set_speed(self, speed_um_s: float) -> None:
+        speed = (int(min(speed_um_s, 0x7FFF)), speed_um_s <= codec.FINE_MAX_UM_S)
+        if speed != self._speed:
+            self._speed = None
+            self._link.command(codec.encode_speed(speed[0], fine=speed[1]))
+            self._speed = speed
+
+    def _ask_pose(self, expected: Microsteps | None) -> Pose:
+        """Read the position: believed when it is as expected, or when it came before.
+
+        The protocol has no checksum. Raises ReplyTimeout, or BadReply when no two readings agree.
+        """
+        believed = [] if expected is None else [expected]
+        error: DeviceError | None = None
+        for _ in range(_READINGS):
+            try:
+                time_s, microsteps = self._link.position()
+            except Preempted:
+                raise
+            except (BadReply, ReplyTimeout) as caught:
+                error = caught
+                self._link.wire.discard(0.05)
+                continue
+            except DeviceError:
+                self._state = State.FAULT
+                raise
+            if microsteps in believed:
+                self._microsteps = microsteps
+                self._pose = Pose(time_s, *self._in_um(microsteps), moving=False)
+                return self._pose
+            believed.append(microsteps)
+        self._state = State.FAULT
+        if isinstance(error, ReplyTimeout) and len(believed) <= 1:
+            raise ReplyTimeout(self._device, "does not tell its position", OFF_AND_ON) from error
+        raise BadReply(
+            self._device, f"no two of {_READINGS} position readings agree",
+            "keep the knobs still, and check the cable",
+        ) from error  # fmt: skip
+
+    def _encode(self, target_um: Sequence[float], speed_um_s: float) -> tuple[Microsteps, bytes]:
+        x, y, z = target_um
+        try:
+            if not 1 <= speed_um_s < math.inf:
+                raise ValueError(f"the speed is {speed_um_s} um/s, at least 1 is needed")
+            target = (round(x * self._scale), round(y * self._scale), round(z * self._scale))
+            return target, codec.encode_move(target)
+        except (ValueError, OverflowError) as error:
+            raise DeviceError(
+                self._device, f"no move to {(x, y, z)} um: {error}", "nothing was sent"
+            ) from error
+
+    def _require_idle(self, purpose: str) -> None:
+        if self._state is State.MOVING:
+            raise DeviceError(self._device, f"cannot {purpose} while it moves", "stop it first")
+        if self._state is not State.IDLE:
+            raise DeviceError(self._device, f"cannot {purpose}: its state is unknown", "reconnect")
+
+    def _in_um(self, microsteps: Microsteps) -> tuple[float, float, float]:
+        x, y, z = microsteps
+        return x / self._scale, y / self._scale, z / self._scale
