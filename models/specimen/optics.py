@@ -41,7 +41,7 @@ class Look:
     blur_px: float
     head_contrast: float
     head_spread: float
-    rim_contrast: float
+    rim_ratio: float
     rim_at_um: float
     rim_width_um: float
     tail_contrast: float
@@ -63,9 +63,11 @@ class Look:
     def box_margin_um(self) -> float:
         """How far a box lies outside the outline of a head.
 
-        People draw boxes about what they see, blur included: 2.3 standard deviations in focus.
+        People draw boxes about what they see, blur included: 2.3 standard deviations in focus,
+        and of a bright head the halo too.
         """
-        return 2.3 * float(self.blur_um(np.zeros(1))[0])
+        halo = 0.7 * self.rim_width_um if self.bright_heads else 0.0
+        return 2.3 * float(self.blur_um(np.zeros(1))[0]) + halo
 
     def blur_um(self, z_um: Float64) -> Float64:
         """Give the standard deviation of the blur at depth ``z_um`` (any shape), um."""
@@ -92,7 +94,7 @@ def draw_look(profile: Profile, rng: np.random.Generator) -> Look:
         blur_px=draw(profile.blur_px),
         head_contrast=draw(profile.head_contrast),
         head_spread=profile.head_spread,
-        rim_contrast=draw(profile.rim_contrast),
+        rim_ratio=draw(profile.rim_ratio),
         rim_at_um=draw(profile.rim_at_um),
         rim_width_um=draw(profile.rim_width_um),
         tail_contrast=draw(profile.tail_contrast),
@@ -143,12 +145,14 @@ def make_tables(look: Look) -> Tables:
     blur = look.blur_um(z)
     d = np.asarray(EDGE_FROM_UM + EDGE_STEP_UM * np.arange(EDGE_COUNT), dtype=np.float64)
     core = ndtr(-d[None, :] / blur[:, None])
-    rim = look.rim_contrast / max(look.head_contrast, 1e-6)
+    rim = look.rim_ratio
     line_t = np.arange(LINE_COUNT) * LINE_STEP
     line = np.exp(-0.5 * line_t**2) - look.tail_fringe * np.exp(-0.5 * ((line_t - 2.8) / 0.9) ** 2)
     if look.bright_heads:
-        edge = _phase_edge(d, z, core, rim, look)
-        speck = _dark_edge(d, z, core, 0.6 * rim, look)
+        # The image of a head is wider than the head: phase is delayed at its edge too.
+        wide = ndtr((0.35 - d[None, :]) / blur[:, None])
+        edge = _phase_edge(d, z, wide, rim, look)
+        speck = _phase_speck(d, z, core, rim)
     else:
         edge = _dark_edge(d, z, core, rim, look)
         speck = edge
@@ -173,15 +177,26 @@ def _dark_edge(d: Float64, z: Float64, core: Float64, rim: float, look: Look) ->
 def _phase_edge(d: Float64, z: Float64, core: Float64, rim: float, look: Look) -> Float64:
     """Phase contrast: bright core with a thin dark line at its edge, halo, faint dark ring."""
     halo = np.exp(-0.5 * (np.maximum(d - 0.3, 0.0)[None, :] / look.rim_width_um) ** 2)
-    line = np.exp(-0.5 * ((d[None, :] - 0.1) / 0.35) ** 2)
-    sharp = np.exp(-0.5 * (z / 1.5) ** 2)[:, None]
-    far = np.exp(-0.5 * ((d[None, :] - 5.5) / 1.6) ** 2)
+    line = np.exp(-0.5 * ((d[None, :] - 0.55) / 0.28) ** 2)
+    sharp = 0.12 + 0.22 * np.exp(-0.5 * (z / 1.5) ** 2)[:, None]
+    inner = 0.18 * np.exp(-0.5 * ((d[None, :] + 1.6) / 0.35) ** 2)
+    far = np.exp(-0.5 * ((d[None, :] - 6.0) / 1.2) ** 2)
     grow = np.clip(1.0 + 0.1 * z, 0.6, 1.5)[:, None]
-    outside = 1.0 - core
     return np.asarray(
-        core + rim * grow * 1.6 * halo * outside - 0.25 * sharp * line - 0.12 * rim * far,
+        core + rim * grow * 1.7 * halo * (1.0 - core) - sharp * (line + inner) - 0.06 * rim * far,
         dtype=np.float64,
     )
+
+
+def _phase_speck(d: Float64, z: Float64, core: Float64, rim: float) -> Float64:
+    """Phase contrast, small things: dark core with a thin rim; rings when out of focus."""
+    edge = np.exp(-0.5 * ((d[None, :] - 1.1) / 0.5) ** 2)
+    away = np.clip((np.abs(z) - 1.2) / 2.5, 0.0, 1.0)[:, None]
+    outside = np.maximum(d, 0.0)[None, :]
+    period = 1.5 + 0.12 * np.abs(z)[:, None]
+    rings = np.cos(2 * np.pi * outside / period) * np.exp(-outside / 2.2)
+    focused = core - 0.8 * rim * edge
+    return np.asarray((1.0 - away) * focused + away * (0.35 * core + 0.30 * rings))
 
 
 def depth_levels(z_um: Float64) -> NDArray[np.int64]:

@@ -50,7 +50,8 @@ class Profile:
     blur_px : blur of the camera and film in focus, standard deviation.
     head_contrast : peak contrast of a head in focus (fraction of the background).
     head_spread : its lognormal spread from head to head.
-    rim_contrast, rim_at_um, rim_width_um : the ring of opposite sign about a head.
+    rim_ratio, rim_at_um, rim_width_um : the ring of opposite sign about a dark head, relative to
+        the head's contrast; the halo about a bright one.
     tail_contrast, tail_spread : contrast of the tail's centre line and its spread.
     tail_width_um : apparent full width of the principal piece before blur.
     speck_contrast : median contrast of specks; spread is lognormal.
@@ -67,7 +68,7 @@ class Profile:
     modality: str = "brightfield"
     um_per_px: Range = (0.495, 0.495)
     numerical_aperture: float = 0.45
-    density_per_field: float = 25.0
+    density_per_field: float = 28.0
     density_range: Range | None = None
     abnormal_fraction: float = 0.58
     specks: Range = (150.0, 160.0)
@@ -75,17 +76,17 @@ class Profile:
     bubbles: Range = (0.0, 1.0)
     strands: Range = (0.0, 2.0)
     drift_um_s: Range = (0.0, 2.0)
-    pace: Range = (0.75, 0.75)
+    pace: Range = (0.82, 0.82)
     depth_sd_um: Range = (2.2, 2.2)
-    blur_px: Range = (1.25, 1.25)
-    head_contrast: Range = (0.73, 0.73)
+    blur_px: Range = (1.38, 1.38)
+    head_contrast: Range = (0.74, 0.74)
     head_spread: float = 0.16
-    rim_contrast: Range = (0.11, 0.11)
+    rim_ratio: Range = (0.15, 0.15)
     rim_at_um: Range = (2.3, 2.3)
     rim_width_um: Range = (0.95, 0.95)
-    tail_contrast: Range = (0.10, 0.10)
+    tail_contrast: Range = (0.092, 0.092)
     tail_spread: float = 0.45
-    tail_width_um: Range = (1.3, 1.3)
+    tail_width_um: Range = (1.35, 1.35)
     speck_contrast: Range = (0.16, 0.16)
     speck_diameter_um: Range = (1.5, 5.0)
     background: Range = (152.0, 152.0)
@@ -117,24 +118,26 @@ _EXAM = Profile("exam")
 _EXAM_PHASE = replace(
     _EXAM,
     modality="phase",
-    depth_sd_um=(2.5, 2.5),
-    blur_px=(0.75, 0.75),
-    head_contrast=(0.80, 0.80),
-    head_spread=0.10,
-    rim_contrast=(0.20, 0.20),
-    rim_at_um=(2.2, 2.2),
-    rim_width_um=(1.6, 1.6),
-    tail_contrast=(0.26, 0.26),
-    tail_width_um=(1.0, 1.0),
+    density_per_field=14.0,
+    specks=(290.0, 310.0),
+    pace=(0.5, 0.5),
+    depth_sd_um=(1.8, 1.8),
+    blur_px=(0.6, 0.6),
+    head_contrast=(0.92, 0.92),
+    head_spread=0.08,
+    rim_ratio=(0.25, 0.25),
+    rim_width_um=(2.0, 2.0),
+    tail_contrast=(0.28, 0.28),
+    tail_width_um=(0.8, 0.8),
     speck_contrast=(0.24, 0.24),
-    speck_diameter_um=(1.2, 3.5),
+    speck_diameter_um=(1.2, 3.2),
     background=(119.0, 119.0),
-    tilt=(0.035, 0.035),
-    vignette=(0.025, 0.025),
-    noise_sd=(0.6, 0.6),
-    static_sd=(2.5, 2.5),
-    noise_x=(1.0, 0.69, 0.39, 0.2, 0.09),
-    noise_y=(1.0, 0.68, 0.37, 0.2, 0.09),
+    tilt=(0.042, 0.042),
+    vignette=(0.028, 0.028),
+    noise_sd=(0.35, 0.35),
+    static_sd=(2.35, 2.35),
+    noise_x=(1.0, 0.65, 0.34, 0.13, 0.03),
+    noise_y=(1.0, 0.65, 0.32, 0.13, 0.03),
     field_gap_s=(0.0, 0.0),
 )
 
@@ -153,7 +156,7 @@ _TRAIN = replace(
     blur_px=(0.5, 1.8),
     head_contrast=(0.20, 0.85),
     head_spread=0.22,
-    rim_contrast=(0.0, 0.18),
+    rim_ratio=(0.0, 0.3),
     rim_at_um=(1.5, 3.0),
     rim_width_um=(0.6, 1.5),
     tail_contrast=(0.06, 0.28),
@@ -174,7 +177,7 @@ _TRAIN_PHASE = replace(
     _TRAIN,
     modality="phase",
     head_contrast=(0.25, 1.1),
-    rim_contrast=(0.05, 0.35),
+    rim_ratio=(0.1, 0.45),
     rim_width_um=(0.9, 2.4),
     tail_contrast=(0.08, 0.40),
     speck_contrast=(0.08, 0.40),

@@ -26,7 +26,7 @@ STEP_S = 1.0 / 240.0
 SWITCH_PER_S = 0.05
 RELAX_S = 0.25
 HYPER_TURN_PER_S = 2.0
-STUCK = 0.07  # share of the immotile that start beside another sperm
+STUCK = 0.13  # share of the immotile that start beside another sperm
 
 # Columns of the state of one sperm.
 X, Y, HEADING, PHASE, SPEED, A0, K0, SCALE = range(8)
