@@ -1,0 +1,237 @@
+"""Scores of a detector on labelled frames: recordings, specimen directories, fresh specimens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from models.detector import Detector
+from models.errors import DataError
+from models.specimen.profiles import Profile, profile
+from models.specimen.scene import Specimen
+from models.training.datasets import open_data
+from models.training.detection_scores import DetectionScores
+from models.training.labelled_frames import LabelledFrame, LabelledFrames
+from models.training.segmentation_scores import SegmentationScores
+from models.types import Detections, Float64
+
+# A head this much of which lies outside the picture cannot be asked for.
+_LEAST_INSIDE = 0.5
+# Fainter than this fraction of the background a head cannot be told from a speck by eye.
+_LEAST_CONTRAST = 0.06
+_EXPOSURE_S = 0.008
+
+
+def evaluate(
+    detector: Detector,
+    data: Sequence[Path | LabelledFrames],
+    *,
+    box_scale: float = 1.0,
+    um_per_px: float | None = None,
+    skip_bad: bool = False,
+) -> dict[str, object]:
+    """Score a detector on all frames of some labelled data, pooled.
+
+    Parameters
+    ----------
+    detector : Detector
+    data : sequence of folders, or of opened data
+        See ``datasets.open_data``.
+    box_scale : float
+        Boxes found are scaled about their centres before they are compared: data sets differ in
+        how tightly their boxes hug the head.
+    um_per_px : float, optional
+        Pixel size on the object side, for the error of the centre in um; else the data's own.
+    skip_bad : bool
+        Leave out files that cannot be read instead of raising.
+
+    Returns
+    -------
+    dict
+        Scores in percent. Segmentation (if detector and data have class maps): dice, miou,
+        sensitivity, precision, e_measure, pooled over three classes with background, and under
+        foreground, binary, per_image; detection: ap, ap50, ap75, f1_10px with precision_10px,
+        recall_10px and the score threshold that serves it best, centre_error_px, centre_error_um;
+        frames, heads, detector; gmacs and params_m where the detector knows them. None is unknown.
+
+    Raises
+    ------
+    DataError
+        Nothing to read, or a bad file.
+    """
+    detection, segmentation = DetectionScores(), SegmentationScores()
+    sizes: list[float] = []
+    for recording in _opened(data, skip_bad):
+        frames = iter(recording)
+        while True:
+            try:
+                frame = next(frames)
+            except StopIteration:
+                break
+            except DataError:
+                if not skip_bad:
+                    raise
+                break
+            _score(detector, frame, detection, segmentation, box_scale)
+            sizes.append(recording.um_per_px if um_per_px is None else um_per_px)
+    if not len(detection):
+        raise DataError(f"{', '.join(_names(data))}: no frame could be read; check the data")
+    mean_um_per_px = float(np.mean(sizes))
+    return {**_table(detection, segmentation, mean_um_per_px), **_about(detector)}
+
+
+def evaluate_exam(
+    detector: Detector,
+    seeds: Iterable[int],
+    *,
+    frames: int = 4,
+    interval_s: float = 0.5,
+    modality: str = "brightfield",
+    box_scale: float = 1.0,
+) -> dict[str, object]:
+    """Score a detector on fresh specimens of profile ``exam``, one per seed.
+
+    Parameters
+    ----------
+    detector : Detector
+    seeds : iterable of int
+        Never those of a training.
+    frames : int
+        Frames of each specimen, ``interval_s`` apart: far enough for its cells to have moved on.
+    modality : 'brightfield' or 'phase'
+    box_scale : float
+        See ``evaluate``.
+
+    Returns
+    -------
+    dict
+        As ``evaluate``.
+    """
+    chosen = profile("exam", modality=modality)
+    data = [specimen_frames(chosen, seed, frames, interval_s) for seed in seeds]
+    return evaluate(detector, data, box_scale=box_scale)
+
+
+def exam_table(
+    detector: Detector, *, seeds: Iterable[int] = range(90_000, 90_012), frames: int = 3
+) -> dict[str, dict[str, object]]:
+    """Score a detector on fresh bright field and phase contrast specimens of profile ``exam``."""
+    chosen = tuple(seeds)
+    return {
+        modality: evaluate_exam(detector, chosen, frames=frames, modality=modality)
+        for modality in ("brightfield", "phase")
+    }
+
+
+def specimen_frames(
+    chosen: Profile, seed: int, frames: int, interval_s: float, *, masks: bool = True
+) -> LabelledFrames:
+    """Return frames of a fresh specimen, the stage at rest, rendered when they are iterated over.
+
+    Heads that are mostly outside the picture, or too faint to be seen, are ignored regions.
+    """
+
+    def read() -> Iterator[LabelledFrame]:
+        specimen = Specimen(chosen, seed)
+        for number in range(frames):
+            yield specimen_frame(specimen, number * interval_s, masks=masks)
+
+    um = specimen_um_per_px(chosen)
+    return LabelledFrames(f"{chosen.name} {seed}", frames, read, um, 1 / interval_s)
+
+
+def specimen_um_per_px(chosen: Profile) -> float:
+    """Return a profile's pixel size, um; NaN where it is drawn for each specimen."""
+    low, high = chosen.um_per_px
+    return low if low == high else float("nan")
+
+
+def specimen_frame(specimen: Specimen, time_s: float, *, masks: bool = True) -> LabelledFrame:
+    """Render one labelled frame of a specimen, the stage at rest at its origin."""
+    rest = np.zeros(2)
+    image = specimen.render(time_s, _EXPOSURE_S, lambda times_s: np.zeros((len(times_s), 2)), None)
+    truth = specimen.truth(time_s, rest, masks=masks)
+    box_px, share = cut_at_border(truth.box_px, specimen.height_px, specimen.width_px)
+    asked = truth.visible & (share > _LEAST_INSIDE) & (truth.contrast > _LEAST_CONTRAST)
+    ignored = box_px[~asked & (share > 0)]
+    return LabelledFrame(
+        image, box_px[asked], truth.label[asked], truth.sperm_id[asked], ignored,
+        truth.class_map, truth.part_map,
+    )  # fmt: skip
+
+
+def cut_at_border(box_px: Float64, height_px: int, width_px: int) -> tuple[Float64, Float64]:
+    """Cut boxes at the picture's border; return them and the share of each that is inside."""
+    edge = np.array([width_px, height_px]) - 0.5
+    low = np.clip(box_px[:, :2] - box_px[:, 2:] / 2, -0.5, edge)
+    high = np.clip(box_px[:, :2] + box_px[:, 2:] / 2, -0.5, edge)
+    size = high - low
+    share = size.prod(axis=1) / np.maximum(box_px[:, 2:].prod(axis=1), 1e-9)
+    return np.hstack([(low + high) / 2, size]), share
+
+
+def _opened(data: Sequence[Path | LabelledFrames], skip_bad: bool) -> Iterator[LabelledFrames]:
+    for item in data:
+        if isinstance(item, LabelledFrames):
+            yield item
+        else:
+            yield from open_data(Path(item), skip_bad=skip_bad)
+
+
+def _names(data: Sequence[Path | LabelledFrames]) -> list[str]:
+    return [d.name if isinstance(d, LabelledFrames) else str(d) for d in data] or ["no data"]
+
+
+def _score(
+    detector: Detector,
+    frame: LabelledFrame,
+    detection: DetectionScores,
+    segmentation: SegmentationScores,
+    box_scale: float,
+) -> None:
+    perception = detector.detect(frame.image)
+    found = perception.detections
+    if box_scale != 1.0:
+        scaled = found.box_px * np.array([1, 1, box_scale, box_scale], np.float32)
+        found = Detections(scaled, found.score, found.label)
+    detection.add(found, frame.box_px, frame.ignored_px)
+    if perception.class_map is not None and frame.class_map is not None:
+        segmentation.add(perception.class_map, frame.class_map)
+
+
+def _table(
+    detection: DetectionScores, segmentation: SegmentationScores, um_per_px: float
+) -> dict[str, object]:
+    distance = detection.by_distance()
+    table: dict[str, object] = {
+        "frames": len(detection),
+        "heads": detection.heads,
+        **detection.average_precision(),
+        "f1_10px": distance["f1"],
+        "precision_10px": distance["precision"],
+        "recall_10px": distance["recall"],
+        "score_threshold": distance["score"],
+        "centre_error_px": distance["centre_error_px"],
+        "centre_error_um": distance["centre_error_px"] * um_per_px,
+    }
+    names = ("dice", "miou", "e_measure", "sensitivity", "precision")
+    table.update(segmentation.scores() if len(segmentation) else dict.fromkeys(names, None))
+    return {key: _known(value) for key, value in table.items()}
+
+
+def _known(value: object) -> object:
+    """Replace NaN, which JSON does not have, by None."""
+    if isinstance(value, dict):
+        return {key: _known(inner) for key, inner in value.items()}
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def _about(detector: Detector) -> dict[str, object]:
+    """Name the detector and its cost, where it knows."""
+    return {
+        "detector": detector.name,
+        "gmacs": getattr(detector, "gmacs", None),
+        "params_m": getattr(detector, "params_m", None),
+    }
