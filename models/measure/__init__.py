@@ -1,1 +1,1 @@
-"""models.measure."""
+"""What can be told of each sperm: how it swims."""

@@ -1,0 +1,237 @@
+"""How a sperm swims: VSL, VCL, VAP, ALH, MAD, BCF, LIN, WOB, STR of one path.
+
+The measures are taken from raw associated head positions; a filtered path has lost the yawing
+that VCL, ALH, BCF and MAD are about. The average path is a centred moving average whose window
+shrinks symmetrically at the ends, so that it starts and ends where the raw path does: then
+VSL <= VAP <= VCL always holds. ALH and BCF are read where the window has its full width.
+
+Sources: WHO laboratory manual for the examination and processing of human semen, 6th edition
+(2021), section on computer-aided sperm analysis; Mortimer, Reproduction, Fertility and
+Development (2000), for the usual conventions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from models.measure.settings import MotilitySettings
+from models.types import Float64
+
+COLUMNS = (
+    "vsl_um_s", "vcl_um_s", "vap_um_s", "alh_um", "alh_max_um", "mad_deg", "bcf_hz",
+    "lin", "wob", "str",
+)  # fmt: skip
+OK = "ok"
+INSUFFICIENT = "insufficient track"
+
+
+@dataclass(frozen=True, slots=True)
+class Motility:
+    """Measures of one path.
+
+    Attributes
+    ----------
+    values : dict of str to float
+        By column of sperm.csv: VSL, VCL, VAP (um/s); ALH as twice the mean and twice the largest
+        lateral excursion (um); MAD (degrees); BCF as crossings of the average path (Hz); LIN,
+        WOB, STR (0 to 1). NaN is unknown.
+    quality : str
+        'ok', or why nothing is known.
+    duration_s : float
+        Of the piece that was measured.
+    """
+
+    values: dict[str, float]
+    quality: str
+    duration_s: float
+
+
+def measure_path(
+    time_s: Float64, raw_um: Float64, settings: MotilitySettings | None = None
+) -> Motility:
+    """Measure the longest unbroken piece of a path.
+
+    Parameters
+    ----------
+    time_s : (N,)
+        Time of each frame, increasing.
+    raw_um : (N, 2)
+        Associated head position, any frame that rests; NaN where there is none.
+
+    Raises
+    ------
+    ValueError
+        Columns differ in length, or time does not increase.
+    """
+    settings = settings or MotilitySettings()
+    if raw_um.shape != (len(time_s), 2):
+        raise ValueError(f"measure_path: {len(time_s)} times, {raw_um.shape} positions")
+    if len(time_s) > 1 and not (np.diff(time_s) > 0.0).all():
+        raise ValueError("measure_path: time does not increase")
+    time_s = np.ascontiguousarray(time_s, dtype=np.float64)
+    raw_um = np.ascontiguousarray(raw_um, dtype=np.float64)
+    numbers = path_measures(time_s, raw_um, False, *convention(settings))
+    values = dict(zip(COLUMNS, numbers[:-1].tolist(), strict=True))
+    known = bool(np.isfinite(numbers[0]))
+    return Motility(values, OK if known else INSUFFICIENT, float(numbers[-1]))
+
+
+def convention(settings: MotilitySettings) -> tuple[float, ...]:
+    """Pass the settings on to the compiled kernels."""
+    return (
+        settings.average_s, settings.minimum_s, float(settings.gap_frames),
+        settings.minimum_step_um, settings.localisation_um, settings.still_um,
+    )  # fmt: skip
+
+
+@njit(cache=True, nogil=True)
+def _pieces(
+    time_s: Float64, real: NDArray[np.bool_], longest_gap_s: float, newest: bool
+) -> tuple[int, int]:
+    """First and last frame of the longest unbroken piece, or of the newest; -1 without any."""
+    first, last = -1, -1
+    begin, previous = -1, -1
+    for k in range(time_s.shape[0]):
+        if not real[k]:
+            continue
+        if previous < 0 or time_s[k] - time_s[previous] > longest_gap_s:
+            begin = k
+        previous = k
+        if newest or first < 0 or time_s[k] - time_s[begin] > time_s[last] - time_s[first]:
+            first, last = begin, k
+    return first, last
+
+
+@njit(cache=True, nogil=True)
+def _average(path: Float64, half: int) -> Float64:
+    """Centred moving average of 2 half + 1 points, symmetrically less at the ends."""
+    n = path.shape[0]
+    sums = np.zeros((n + 1, 2))
+    for k in range(n):
+        sums[k + 1, 0] = sums[k, 0] + (path[k, 0] - path[0, 0])
+        sums[k + 1, 1] = sums[k, 1] + (path[k, 1] - path[0, 1])
+    average = np.empty((n, 2))
+    for k in range(n):
+        reach = min(half, k, n - 1 - k)
+        for a in range(2):
+            total = sums[k + reach + 1, a] - sums[k - reach, a]
+            average[k, a] = path[0, a] + total / (2 * reach + 1)
+    return average
+
+
+@njit(cache=True, nogil=True)
+def _length(path: Float64) -> float:
+    total = 0.0
+    for k in range(path.shape[0] - 1):
+        total += np.hypot(path[k + 1, 0] - path[k, 0], path[k + 1, 1] - path[k, 1])
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _lateral(
+    time_s: Float64, path: Float64, average: Float64, half: int
+) -> tuple[float, float, float]:
+    """ALH mean, ALH max (um) and BCF (Hz), where the average has its full width."""
+    n = path.shape[0]
+    low, high = max(half, 1), n - 1 - max(half, 1)
+    if high - low < 2:
+        return np.nan, np.nan, np.nan
+    crossings, lobes, total, largest, peak, before = 0, 0, 0.0, 0.0, 0.0, 0.0
+    for k in range(low, high + 1):
+        tx = average[k + 1, 0] - average[k - 1, 0]
+        ty = average[k + 1, 1] - average[k - 1, 1]
+        dx, dy = path[k, 0] - average[k, 0], path[k, 1] - average[k, 1]
+        along = np.hypot(tx, ty)
+        side = (tx * dy - ty * dx) / along if along > 0.0 else np.hypot(dx, dy)
+        if side * before < 0.0:
+            # The lobe before the first crossing was cut off by the beginning.
+            if crossings > 0:
+                lobes += 1
+                total += peak
+                largest = max(largest, peak)
+            crossings += 1
+            peak = 0.0
+        peak = max(peak, abs(side))
+        if side != 0.0:
+            before = side
+    frequency = crossings / (time_s[high] - time_s[low])
+    if lobes == 0:
+        return 2.0 * peak, 2.0 * peak, frequency
+    return 2.0 * total / lobes, 2.0 * largest, frequency
+
+
+@njit(cache=True, nogil=True)
+def _turning(path: Float64, real: NDArray[np.bool_], least_um: float) -> float:
+    """MAD: mean absolute angle between successive steps, degrees."""
+    total, count = 0.0, 0
+    for k in range(1, path.shape[0] - 1):
+        ax, ay = path[k, 0] - path[k - 1, 0], path[k, 1] - path[k - 1, 1]
+        bx, by = path[k + 1, 0] - path[k, 0], path[k + 1, 1] - path[k, 1]
+        if not (real[k - 1] and real[k] and real[k + 1]):
+            continue
+        if np.hypot(ax, ay) < least_um or np.hypot(bx, by) < least_um:
+            continue
+        total += abs(np.arctan2(ax * by - ay * bx, ax * bx + ay * by))
+        count += 1
+    return np.degrees(total / count) if count > 0 else np.nan
+
+
+@njit(cache=True, nogil=True)
+def path_measures(
+    time_s: Float64,
+    raw_um: Float64,
+    newest: bool,
+    average_s: float,
+    minimum_s: float,
+    gap_frames: float,
+    least_step_um: float,
+    localisation_um: float,
+    still_um: float,
+) -> Float64:
+    """Measures in the order of COLUMNS, then the duration; NaN where unknown."""
+    out = np.full(11, np.nan)
+    out[10] = 0.0
+    if time_s.shape[0] < 3:
+        return out
+    step_s = np.median(np.diff(time_s))
+    real = np.isfinite(raw_um[:, 0]) & np.isfinite(raw_um[:, 1])
+    first, last = _pieces(time_s, real, (gap_frames + 1.5) * step_s, newest)
+    if first < 0:
+        return out
+    out[10] = time_s[last] - time_s[first]
+    # Fifteen frames at 30 a second span 14 steps: they are the half second that is asked for.
+    if out[10] < minimum_s - 1.25 * step_s or last - first < 4:
+        return out
+    time_s, real = time_s[first : last + 1], real[first : last + 1]
+    path = raw_um[first : last + 1].copy()
+    n = path.shape[0]
+    before = 0
+    for k in range(1, n):
+        if real[k]:
+            for m in range(before + 1, k):
+                part = (time_s[m] - time_s[before]) / (time_s[k] - time_s[before])
+                for a in range(2):
+                    path[m, a] = path[before, a] + part * (path[k, a] - path[before, a])
+            before = k
+    half = max(1, int(average_s / (2.0 * step_s) + 0.4))
+    average = _average(path, half)
+    duration = out[10]
+    vsl = np.hypot(path[n - 1, 0] - path[0, 0], path[n - 1, 1] - path[0, 1]) / duration
+    # Rounding alone must not break VSL <= VAP <= VCL.
+    vap = max(_length(average) / duration, vsl)
+    vcl = max(_length(path) / duration, vap)
+    out[0], out[1], out[2] = vsl, vcl, vap
+    farthest = 0.0
+    cx, cy = average[:, 0].mean(), average[:, 1].mean()
+    for k in range(n):
+        farthest = max(farthest, np.hypot(average[k, 0] - cx, average[k, 1] - cy))
+    if vcl <= np.sqrt(np.pi) * localisation_um / step_s or farthest <= still_um:
+        return out
+    out[3], out[4], out[6] = _lateral(time_s, path, average, half)
+    out[5] = _turning(path, real, least_step_um)
+    out[7], out[8], out[9] = vsl / vcl, vap / vcl, vsl / vap
+    return out
