@@ -17,6 +17,11 @@ class DeadMan:
         self._beat_s = -math.inf
         self._steered_s = math.inf
 
+    @property
+    def steering(self) -> bool:
+        """Whether a velocity other than zero is being streamed."""
+        return self._steered_s < math.inf
+
     def beat(self, now_s: float) -> None:
         """Note a sign of life."""
         self._beat_s = now_s

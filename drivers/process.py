@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+_HIGH_PRIORITY_CLASS = 0x80
+
 _ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -36,6 +38,20 @@ def start_module(module: str, arguments: Sequence[str]) -> subprocess.Popen[byte
         env=environment,
         start_new_session=True,
     )
+
+
+def raise_priority() -> None:
+    """Ask to be woken before ordinary programs; where that is not allowed, go on without."""
+    if sys.platform == "win32":
+        import ctypes
+
+        kernel = ctypes.windll.kernel32
+        kernel.SetPriorityClass(kernel.GetCurrentProcess(), _HIGH_PRIORITY_CLASS)
+        return
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, -10)
+    except OSError:
+        pass  # a user's right on few systems; the dead man's patience allows for the delay
 
 
 def end_process(process: subprocess.Popen[bytes], timeout_s: float = 2.0) -> int:

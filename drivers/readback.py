@@ -29,10 +29,12 @@ class Readback:
         self._poses: deque[Pose] = deque()
         self._misses = 0
 
-    def restart(self) -> None:
-        """Forget: a new stretch of motion begins."""
+    def restart(self, pose: Pose | None = None) -> None:
+        """Forget: a new stretch of motion begins, at ``pose``, from standstill."""
         self._velocities.clear()
         self._poses.clear()
+        if pose is not None:
+            self._poses.append(pose)
         self._misses = 0
 
     def commanded(self, time_s: float, velocity_um_s: Sequence[float]) -> None:

@@ -25,13 +25,14 @@ class PlantSettings:
         100 mm/s^2 reproduces measured travel times of a ProScan stage.
     dead_time_s : float
         From the end of a command on the wire to the first motion. Everything up to
-        ``dead_time_s`` ahead is therefore decided, and published ahead of time.
+        ``dead_time_s`` ahead is therefore decided, and published ahead of time. With 50
+        velocities a second over 38400 baud, 18 ms make a sine lag by 33 ms.
     """
 
     axes: tuple[AxisSettings, ...] = field(default_factory=lambda: (AxisSettings(),) * 3)
     max_speed_um_s: float = 5_500.0
     acceleration_um_s2: float = 100_000.0
-    dead_time_s: float = 0.020
+    dead_time_s: float = 0.018
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from drivers.emulators.links import Link, open_link
 from drivers.emulators.plant import Plant
 from drivers.emulators.shared_pose import PosePublisher
 from drivers.errors import DeviceError
+from drivers.process import raise_priority
 
 _STEP_S = 0.002
 _MOVING_WAKE_S = 0.008
@@ -145,6 +146,7 @@ def serve(options: argparse.Namespace) -> None:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, lambda *_: server.end())
         _fine_timers()
+        raise_priority()
         print(f"ready {link.endpoint}", flush=True)
         server.run()
     finally:

@@ -1,0 +1,211 @@
+"""A stage and a manipulator behind their guardians: what the rest of the program drives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from drivers.guardian_client import GuardianClient
+from drivers.guardian_messages import GuardianSettings, Json, decode_pose
+from drivers.limits import SoftLimits
+from drivers.pose import Pose
+
+Options = Mapping[str, float | bool | str]
+
+
+class _Guarded:
+    """What stage and manipulator have in common. All methods from any thread."""
+
+    def __init__(self, settings: GuardianSettings) -> None:
+        self._client = GuardianClient(settings)
+        try:
+            self._client.connect()
+        except BaseException:
+            self._client.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def identity(self) -> str:
+        """What the instrument says that it is."""
+        return self._client.identity
+
+    @property
+    def guardian_pid(self) -> int:
+        """Process that owns the port."""
+        return self._client.pid
+
+    def read_pose(self) -> Pose:
+        """Position as read back from the controller. Raises DeviceError."""
+        return decode_pose(self._client.ask("pose")["value"])
+
+    def stop(self) -> None:
+        """Stop all motion now; returns when the controller has confirmed.
+
+        Overtakes everything that waits, and cancels it. Raises DeviceError only where the stop
+        is not confirmed; the guardian goes on trying.
+        """
+        self._client.stop()
+
+    def reconnect(self) -> Pose:
+        """After a fault: open and identify anew, or start a new guardian. Moves nothing.
+
+        Returns the position found. Raises DeviceError.
+        """
+        answer = self._client.connect() if self._client.alive else self._client.restart()
+        return decode_pose(answer["pose"])
+
+    def events(self) -> list[tuple[str, str]]:
+        """Take what happened unasked: (kind, why), kind 'deadman', 'fault' or 'died'."""
+        return self._client.events()
+
+    def transcript(self, last: int = 100) -> list[tuple[float, str, bytes]]:
+        """Newest lines of the wire: monotonic time_s, '>' or '<', bytes."""
+        lines = self._client.ask("transcript", last=last)["value"]
+        return [
+            (float(time_s), str(way), str(data).encode("latin-1"))
+            for time_s, way, data in (lines if isinstance(lines, list) else [])
+        ]
+
+    def close(self) -> None:
+        """Stop what moves, give the joystick back, release the port. Safe to call twice."""
+        self._client.close()
+
+
+class GuardedStage(_Guarded):
+    """A Stage (drivers.protocols) on a ProScan. Connects when built.
+
+    Parameters
+    ----------
+    url : str
+        Port: ``COM3``, ``/dev/ttyUSB0``, ``socket://127.0.0.1:PORT``.
+    limits : SoftLimits
+        Two axes, stage frame.
+    name : str
+        What messages call it.
+    baud : int
+        Tried first; on a tty the other usual rates are tried too.
+    move_speed_um_s : float
+        Of planned moves.
+    deadman_s : float
+        How long a velocity lives, and how long the host may be silent while something moves.
+    transcript : Path, optional
+        File to append everything on the wire to.
+    options : mapping
+        Further arguments of drivers.prior.driver.ProScan.
+
+    Raises
+    ------
+    DeviceError
+        PortError, WrongDevice, ReplyTimeout...: nothing has been moved then.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        limits: SoftLimits,
+        *,
+        name: str = "stage",
+        baud: int = 38400,
+        move_speed_um_s: float = 2_000.0,
+        deadman_s: float = 0.150,
+        transcript: Path | None = None,
+        options: Options | None = None,
+    ) -> None:
+        self._move_speed_um_s = move_speed_um_s
+        super().__init__(
+            GuardianSettings(
+                device="proscan",
+                url=url,
+                name=name,
+                low_um=limits.low_um,
+                high_um=limits.high_um,
+                max_speed_um_s=limits.max_speed_um_s,
+                baud=baud,
+                deadman_s=deadman_s,
+                transcript=str(transcript) if transcript else "",
+                options=dict(options or {}),
+            )
+        )
+
+    def move_to(self, x_um: float, y_um: float) -> None:
+        """Start one absolute move and return. Raises LimitError, GuardianError while moving."""
+        self._client.ask("move", um=[x_um, y_um], speed=self._move_speed_um_s)
+
+    def set_velocity(self, vx_um_s: float, vy_um_s: float) -> None:
+        """Stream a velocity: one round trip of about 12 ms. Slowed down to the speed limit.
+
+        Raises LimitError, and the stage is stopped, where it leads to a soft limit.
+        """
+        self._client.ask("velocity", um_s=[vx_um_s, vy_um_s])
+
+    def set_velocity_and_read_pose(self, vx_um_s: float, vy_um_s: float) -> Pose:
+        """Do both in one request to the guardian: two round trips on the wire, about 25 ms."""
+        answer: Json = self._client.ask("velocity", um_s=[vx_um_s, vy_um_s], pose=True)
+        return decode_pose(answer["pose"])
+
+
+class GuardedManipulator(_Guarded):
+    """A Manipulator (drivers.protocols) on an MP-285. Connects when built.
+
+    Parameters
+    ----------
+    url : str
+    limits : SoftLimits
+        Three axes, pipette frame.
+    name, baud, deadman_s, transcript
+        As for GuardedStage.
+    rtscts : bool
+        Hardware handshake: some serial MP-285A want it, their USB does not.
+    options : mapping
+        Further arguments of drivers.mp285.driver.MP285.
+
+    Raises
+    ------
+    DeviceError
+        Nothing has been moved then.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        limits: SoftLimits,
+        *,
+        name: str = "pipette",
+        baud: int = 9600,
+        rtscts: bool = False,
+        deadman_s: float = 0.150,
+        transcript: Path | None = None,
+        options: Options | None = None,
+    ) -> None:
+        super().__init__(
+            GuardianSettings(
+                device="mp285",
+                url=url,
+                name=name,
+                low_um=limits.low_um,
+                high_um=limits.high_um,
+                max_speed_um_s=limits.max_speed_um_s,
+                baud=baud,
+                rtscts=rtscts,
+                deadman_s=deadman_s,
+                transcript=str(transcript) if transcript else "",
+                options=dict(options or {}),
+            )
+        )
+
+    def move_to(self, x_um: float, y_um: float, z_um: float, speed_um_s: float) -> None:
+        """Start one absolute move and return. Raises LimitError, GuardianError while moving."""
+        self._client.ask("move", um=[x_um, y_um, z_um], speed=speed_um_s)

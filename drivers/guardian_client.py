@@ -1,0 +1,201 @@
+"""The host's end of a guardian: requests, heartbeats, and the rescue if the guardian dies."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import deque
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import replace
+
+from drivers.devices import make_device, make_wire
+from drivers.errors import DeviceError, GuardianError
+from drivers.guardian_messages import GuardianSettings, Json, decode, decode_error, encode
+from drivers.process import end_process, start_module
+
+_ANSWER_S = 3.0
+_CONNECT_S = 8.0
+_STOP_S = 3.0
+_EVENTS = 100
+
+
+class GuardianClient:
+    """Starts a guardian process and talks to it. All methods from any thread.
+
+    Heartbeats go out on a thread of their own, three to a dead man's patience. If the guardian
+    dies, the port is opened here and the instrument is stopped; requests raise GuardianError from
+    then on, until ``restart``.
+    """
+
+    def __init__(self, settings: GuardianSettings) -> None:
+        self.settings = settings
+        self.identity = ""
+        self._events: deque[tuple[str, str]] = deque(maxlen=_EVENTS)
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._dead = ""
+        self.rescued = threading.Event()
+        self._start()
+
+    @property
+    def pid(self) -> int:
+        """Of the guardian process."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether the guardian is there."""
+        return not self._dead and self._process.poll() is None
+
+    def events(self) -> list[tuple[str, str]]:
+        """Take what the guardian had to say unasked, oldest first: ('deadman' or 'fault', why)."""
+        taken = []
+        while self._events:
+            taken.append(self._events.popleft())
+        return taken
+
+    def connect(self) -> Json:
+        """Connect or, after a fault, reconnect. Moves nothing. Raises DeviceError."""
+        answer = self.ask("connect", timeout_s=_CONNECT_S)
+        self.identity = str(answer["identity"])
+        # the rescue must not have to look for the rate that has been found
+        self.settings = replace(self.settings, baud=int(str(answer["baud"])))
+        return answer
+
+    def ask(self, do: str, *, timeout_s: float = _ANSWER_S, **fields: object) -> Json:
+        """Send a request and wait for its answer. Raises the DeviceError that it ends with."""
+        future: Future[Json] = Future()
+        number = next(self._numbers)
+        with self._lock:
+            self._waiting[number] = future
+        try:
+            self._send({"n": number, "do": do, **fields})
+            return future.result(timeout_s)
+        except FutureTimeout:
+            what = f"the guardian has not answered within {timeout_s:g} s and is ended"
+            self._process.kill()
+            raise GuardianError(self._name, what, "reconnect") from None
+        finally:
+            with self._lock:
+                self._waiting.pop(number, None)
+
+    def stop(self) -> None:
+        """Stop the instrument: through the guardian or, if that has died, directly."""
+        if self.alive:
+            try:
+                self.ask("stop", timeout_s=_STOP_S)
+                return
+            except GuardianError:
+                if self.alive:
+                    raise
+        if not self.rescued.wait(_STOP_S):
+            raise GuardianError(self._name, "the stop is not confirmed", "switch it off")
+
+    def restart(self) -> Json:
+        """Start a new guardian in place of a dead one, and connect. Moves nothing."""
+        self.close()
+        self._closing.clear()
+        self.rescued.clear()
+        self._dead = ""
+        self._start()
+        return self.connect()
+
+    def close(self) -> None:
+        """Let the guardian stop what moves, release the port and end. Safe to call twice."""
+        self._closing.set()
+        end_process(self._process)
+        self._reader.join()
+        self._heart.join()
+
+    @property
+    def _name(self) -> str:
+        return f"{self.settings.name} at {self.settings.url}"
+
+    def _start(self) -> None:
+        self._waiting: dict[int, Future[Json]] = {}
+        self._process = start_module(
+            "drivers.guardian", ["--device", self.settings.device, "--url", self.settings.url]
+        )
+        self._reader = threading.Thread(target=self._read, name="guardian-reader", daemon=True)
+        self._heart = threading.Thread(target=self._beat, name="guardian-heart", daemon=True)
+        self._send(self.settings.to_json())
+        self._reader.start()
+        self._heart.start()
+
+    def _send(self, message: Json) -> None:
+        pipe = self._process.stdin
+        try:
+            with self._lock:
+                if self._dead or pipe is None or pipe.closed:
+                    raise BrokenPipeError
+                pipe.write(encode(message))
+                pipe.flush()
+        except OSError as error:
+            why = self._dead or "the guardian has ended"
+            raise GuardianError(self._name, why, "reconnect") from error
+
+    def _beat(self) -> None:
+        while not self._closing.wait(self.settings.deadman_s / 3.5):
+            try:
+                self._send({"do": "beat"})
+            except GuardianError:
+                return
+
+    def _read(self) -> None:
+        pipe = self._process.stdout
+        while pipe is not None and (line := pipe.readline()):
+            self._dispatch(decode(line))
+        if not self._closing.is_set():
+            self._dead = self._dead or "the guardian has died; the instrument was stopped"
+            self._fail_all()
+            self._rescue()
+            self._events.append(("died", self._dead))
+        self._fail_all()
+
+    def _dispatch(self, message: Json) -> None:
+        if "event" in message:
+            if message["event"] == "refused":
+                self._dead = str(decode_error(_object(message["error"])))
+            self._events.append((str(message["event"]), str(message.get("why", self._dead))))
+            return
+        with self._lock:
+            future = self._waiting.get(int(str(message.get("n"))))
+        if future is None:
+            return
+        if "error" in message:
+            future.set_exception(decode_error(_object(message["error"])))
+        else:
+            ok = message.get("ok")
+            future.set_result(ok if isinstance(ok, dict) else {"value": ok})
+
+    def _fail_all(self) -> None:
+        with self._lock:
+            waiting = list(self._waiting.values())
+        for future in waiting:
+            if not future.done():
+                why = self._dead or "the guardian has ended"
+                future.set_exception(GuardianError(self._name, why, "reconnect"))
+
+    def _rescue(self) -> None:
+        """Stop the instrument without a guardian: open the port, stop, let go."""
+        if not self.identity:
+            self.rescued.set()  # never connected: nothing has been moved
+            return
+        wire = make_wire(self.settings)
+        try:
+            device = make_device(self.settings, wire)
+            wire.open()
+            device.stop()
+            device.disconnect()
+            self.rescued.set()
+        except DeviceError as error:
+            self._dead = f"the guardian has died, and the instrument cannot be stopped: {error}"
+        finally:
+            wire.close()
+            wire.transcript.close()
+
+
+def _object(value: object) -> Json:
+    return value if isinstance(value, dict) else {}
