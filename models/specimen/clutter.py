@@ -132,9 +132,13 @@ def _add_specks(
     shape[:, 3] = np.where(lobed, rng.uniform(-0.3, 0.3, n), 0.0)
     shape[:, 4] = np.where(lobed, rng.uniform(-0.25, 0.25, n), 0.0)
     contrast = look.speck_contrast * np.exp(rng.normal(0.0, 0.55, n))
-    # One in eight is as dark as a head.
-    dark = rng.random(n) < 0.16
-    contrast = np.where(dark, rng.uniform(0.35, 0.95, n) * look.head_contrast, contrast)
+    # One in five is as dark as a head; most of these are much smaller than one.
+    dark = rng.random(n) < 0.2
+    contrast = np.where(dark, rng.uniform(0.4, 1.2, n) * look.head_contrast, contrast)
+    little = dark & (rng.random(n) < 0.85)
+    shape[:, :2] *= np.where(little, np.minimum(rng.uniform(1.5, 2.6, n) / diameter, 1.0), 1.0)[
+        :, None
+    ]
     bright = rng.random(n) < (0.15 if look.bright_heads else 0.02)
     sign = np.where(bright, 0.6, -1.0)
     z = rng.normal(0, max(look.depth_sd_um, 1.5), n).clip(-9, 9)
