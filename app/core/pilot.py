@@ -52,6 +52,13 @@ class Pilot:
     poses : PoseHistory
         Fed by ``read`` and by the commands that ``act`` returns.
     frame_rate_hz : float
+
+    Attributes
+    ----------
+    ranking : tuple of int
+        Best first, as of the newest frame: what ``FollowBest`` chooses from.
+    fault : str
+        What the stage itself did wrong; cleared by arming.
     """
 
     def __init__(self, settings: ServoConfig, poses: PoseHistory, frame_rate_hz: float) -> None:
@@ -59,7 +66,7 @@ class Pilot:
         self._servo = Servo(settings, frame_rate_hz)
         self._poses = poses
         self._tracks = Tracks.empty(0.0)
-        self._ranking: tuple[int, ...] = ()
+        self.ranking: tuple[int, ...] = ()
         self._wanted: Move | None = None
         self._move: Move | None = None
         self._move_s = 0.0
@@ -103,9 +110,9 @@ class Pilot:
                     "check joystick, obstacles and calibration, then arm again"
                 )
 
-    def see(self, tracks: Tracks, ranking: tuple[int, ...], now_s: float) -> None:
+    def see(self, tracks: Tracks, now_s: float) -> None:
         """Take in the tracks of a new frame."""
-        self._tracks, self._ranking = tracks, ranking
+        self._tracks = tracks
         state = self._interlocks.state
         if state.mode in MOVING and state.target is not None:
             self._servo.observe(find_target(tracks, state.target), tracks.time_s)
@@ -134,9 +141,9 @@ class Pilot:
             case Follow(track_id):
                 return self._follow(track_id, now_s)
             case FollowBest():
-                if not self._ranking:
+                if not self.ranking:
                     return "no sperm can be ranked yet; wait for a second"
-                return self._follow(self._ranking[0], now_s)
+                return self._follow(self.ranking[0], now_s)
             case Resume():
                 return self._resume(now_s, health)
             case MoveBy():

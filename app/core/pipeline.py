@@ -35,7 +35,7 @@ class Follower(Protocol):
 
 
 class Measurer(Protocol):
-    """What ``models.measure.motility.LiveMotility`` does."""
+    """What ``models.measure.live.LiveMotility`` does."""
 
     def update(self, tracks: Tracks) -> Measurements:
         """Measure each track over the window that ends with this frame."""

@@ -17,12 +17,16 @@ from models.types import Float64
 class Truth(Protocol):
     """What only a simulated rig can know: how well the chosen sperm really is centred."""
 
-    def choose(self, position_um: Float64, time_s: float) -> int:
+    def centre_um(self, time_s: float) -> Float64:
+        """Say where the picture's centre truly was, (2,), stage frame. Known for some seconds."""
+        ...
+
+    def nearest(self, position_um: Float64, time_s: float) -> int:
         """Name the true sperm nearest to ``position_um`` (2,), stage frame."""
         ...
 
-    def centring_um(self, sperm_id: int, time_s: float) -> float:
-        """Distance of the sperm's true mean path from the picture's true centre at ``time_s``."""
+    def mean_path_um(self, sperm_id: int, time_s: float, near_um: Float64) -> Float64:
+        """Position (2,) of a sperm without its head's yawing. Times in ascending order."""
         ...
 
 

@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from models.measure.motility import LiveMotility
 
 from app.core.messages import Command, Event, MotionState, Snapshot, Stop
 from app.core.pipeline import Pipeline
@@ -20,7 +19,7 @@ from app.runtime.grabber import Grabber
 from app.runtime.inference import Inference
 from app.runtime.mailbox import Latest
 from app.runtime.manipulator import PipetteWorker
-from app.runtime.motion import Sighting, StagePoses, StageWorker
+from app.runtime.motion import StagePoses, StageWorker
 from app.runtime.scoring import Scoring
 from app.runtime.timing import Delays
 from app.runtime.watchdog import Watchdog
@@ -28,8 +27,9 @@ from app.runtime.worker import Worker
 from drivers.errors import CameraError, DeviceError
 from drivers.types import Frame
 from models.errors import ModelError
+from models.measure.live import LiveMotility
 from models.tracking.tracker import Tracker
-from models.types import Float64
+from models.types import Float64, Tracks
 
 SWITCH_INTERVAL_S = 0.0005  # a busy Python thread gives way ten times sooner than by default
 OPEN_TIMEOUT_S = 15.0
@@ -46,17 +46,24 @@ class Engine:
         Closed by ``stop``.
     out : Path or None
         Folder for the session's record; nothing is recorded without.
+
+    Attributes
+    ----------
+    folder : Path or None
+        This session's own folder in ``out``.
     """
 
     def __init__(self, rig: Rig, *, out: Path | None = None) -> None:
         self.rig = rig
         self._session = Session(out, rig.config, _about(rig)) if out is not None else None
+        self.folder = None if self._session is None else self._session.folder
         self._lock = threading.Lock()
         self._events: deque[Event] = deque(maxlen=EVENTS_KEPT)
         self._faults: dict[str, str] = {}
         self._first_failure: Exception | None = None
         self._latest: Snapshot | None = None
         self._drawn = -1
+        self.changed = threading.Event()  # set on every new snapshot and event; for those who wait
         self._stopped = False
         self._overlay = Delays()
         self._scoring = None if rig.truth is None else Scoring(rig.truth)
@@ -71,6 +78,7 @@ class Engine:
             self._make_pipeline,
             pose_at=self._pose_at,
             sight=self._sight,
+            rank=self._rank,
             publish=self._publish,
             motion=lambda: self.motion,
             faults=lambda: self.faults,
@@ -182,7 +190,7 @@ class Engine:
         count, stage, scoring = self._inference.count, self._stage, self._scoring
         command = Delays() if stage is None else stage.frame_to_command
         snapshot = self._latest
-        rms_um = None if scoring is None else scoring.rms_um
+        rms_um, worst_um, counted = (None, None, 0) if scoring is None else scoring.result()
         return {
             "frames": count.frames,
             "fps_mean": _rounded(count.mean_fps(), 2),
@@ -193,7 +201,8 @@ class Engine:
             "tracks": 0 if snapshot is None else len(snapshot.tracks),
             "target": self.motion.target,
             "centring_rms_um": _rounded(rms_um, 3),
-            "centring_frames": 0 if scoring is None else scoring.frames,
+            "centring_worst_um": _rounded(worst_um, 3),
+            "centring_frames": counted,
             "choices": 0 if scoring is None else scoring.choices,
         }
 
@@ -256,14 +265,20 @@ class Engine:
         with self._lock:
             if self._latest is not None:
                 self._latest = replace(self._latest, motion=self.motion, faults=faults)
+        self.changed.set()
 
     def _publish(self, snapshot: Snapshot) -> None:
         with self._lock:
             self._latest = snapshot
+        self.changed.set()
 
-    def _sight(self, sighting: Sighting) -> None:
+    def _sight(self, tracks: Tracks) -> None:
         if self._stage is not None:
-            self._stage.sightings.put(sighting)
+            self._stage.sightings.put(tracks)
+
+    def _rank(self, ranking: tuple[int, ...]) -> None:
+        if self._stage is not None:
+            self._stage.rank(ranking)
 
     def _pose_at(self, time_s: float) -> Float64 | None:
         return np.zeros(2) if self.rig.stage is None else self._poses.at(time_s)

@@ -11,13 +11,12 @@ import numpy as np
 from app.core.messages import MotionState, Snapshot, Timing
 from app.core.pipeline import Pipeline
 from app.runtime.mailbox import Latest
-from app.runtime.motion import Sighting
 from app.runtime.scoring import Scoring
 from app.runtime.timing import FrameCount
 from app.runtime.worker import Board, Worker
 from drivers.types import Frame, Pose
 from models.detector import Detector
-from models.types import Float64
+from models.types import Float64, Tracks
 
 TAKE_TIMEOUT_S = 0.25
 
@@ -35,7 +34,9 @@ class Inference(Worker):
     pose_at : callable
         Stage position (2,) um at a time; None where it is not known.
     sight : callable
-        Takes what the stage thread needs, as soon as there is something.
+        Takes the tracks for the stage thread, before anything else is computed.
+    rank : callable
+        Takes the ranking, best first.
     publish : callable
         Takes the snapshot.
     motion : callable
@@ -55,7 +56,8 @@ class Inference(Worker):
         make_pipeline: Callable[[int, int], Pipeline],
         *,
         pose_at: Callable[[float], Float64 | None],
-        sight: Callable[[Sighting], None],
+        sight: Callable[[Tracks], None],
+        rank: Callable[[tuple[int, ...]], None],
         publish: Callable[[Snapshot], None],
         motion: Callable[[], MotionState],
         faults: Callable[[], tuple[str, ...]],
@@ -69,6 +71,7 @@ class Inference(Worker):
         self._make_pipeline = make_pipeline
         self._pose_at = pose_at
         self._sight = sight
+        self._rank = rank
         self._publish = publish
         self._motion = motion
         self._faults = faults
@@ -77,7 +80,6 @@ class Inference(Worker):
         self._pipeline: Pipeline | None = None
         self._shape = (0, 0)
         self._pose_um = np.zeros(2)
-        self._ranking: tuple[int, ...] = ()
         self.count = FrameCount()
 
     def open(self) -> None:
@@ -114,9 +116,9 @@ class Inference(Worker):
             pose_um = self._pose_um  # nothing is driven by it: a stale pose holds the stage
         self._pose_um = pose_um
         tracks = pipeline.follow(frame.time_s, pose_um, perception.detections)
-        self._sight(Sighting(tracks, self._ranking))
+        self._sight(tracks)
         findings = pipeline.measure(tracks, pose_um)
-        self._ranking = findings.ranking
+        self._rank(findings.ranking)
         motion = self._motion()
         published_s = time.perf_counter()
         self.count.add(frame.number, published_s)

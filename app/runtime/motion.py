@@ -6,7 +6,6 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from app.config import ServoConfig
 from app.core.interlocks import MOVING, Health
@@ -27,14 +26,6 @@ IDLE_POLL_S = 0.050
 FAULT_POLL_S = 0.500
 READ_EVERY = 3  # a readback costs as much line time as a command
 SMOOTHING = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class Sighting:
-    """What the stage thread needs of one frame."""
-
-    tracks: Tracks
-    ranking: tuple[int, ...]
 
 
 class StagePoses(PoseHistory):
@@ -100,7 +91,7 @@ class StageWorker(Worker):
         self._unread = 0
         self._broken = False
         self.commands: Inbox[Command] = Inbox(self._wake)
-        self.sightings: Latest[Sighting] = Latest(self._wake)
+        self.sightings: Latest[Tracks] = Latest(self._wake)
         self.frame_to_command = Delays()
         self.stop_asked_s = math.inf  # a Stop that this thread has not seen yet
 
@@ -121,6 +112,10 @@ class StageWorker(Worker):
             self.stop_asked_s = min(self.stop_asked_s, time.perf_counter())
         self.commands.put(command, urgent=urgent)
 
+    def rank(self, ranking: tuple[int, ...]) -> None:
+        """Say what ``FollowBest`` chooses from. Never blocks."""
+        self._pilot.ranking = ranking
+
     def halt(self) -> None:
         """Ask the loop to end at once."""
         super().halt()
@@ -136,9 +131,9 @@ class StageWorker(Worker):
         sighting = self.sightings.take()
         now_s = time.perf_counter()
         if sighting is not None:
-            self._frame_s = sighting.tracks.time_s
+            self._frame_s = sighting.time_s
             self._latency_s += SMOOTHING * (now_s - self._frame_s - self._latency_s)
-            self._pilot.see(sighting.tracks, sighting.ranking, now_s)
+            self._pilot.see(sighting, now_s)
         due = sighting is not None or now_s - self._sent_s >= RENEW_S
         if due or self._pilot.state.mode not in MOVING:
             self._talk(lambda: self._act(fresh=sighting is not None))

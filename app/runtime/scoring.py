@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 import math
+import threading
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
 
 from app.core.interlocks import MOVING
 from app.core.messages import MotionState
 from app.core.selection import find_target
 from app.runtime.devices import Truth
-from models.types import Tracks
+from models.types import Float64, Tracks
 
 SETTLING_S = 3.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """One frame to be judged later."""
+
+    time_s: float
+    centre_um: Float64
+    choice_um: Float64 | None  # where the sperm was chosen; None: the same as before
+    counts: bool
+
+
 class Scoring:
     """Root mean square of the true distance from the centre, from 3 s after each choice.
+
+    While the loop runs it only takes notes; the truth is worked out when somebody asks.
 
     Parameters
     ----------
@@ -23,41 +40,48 @@ class Scoring:
 
     def __init__(self, truth: Truth) -> None:
         self._truth = truth
+        self._lock = threading.Lock()
+        self._notes: deque[_Look] = deque()
         self._target: int | None = None
-        self._sperm = 0
         self._chosen_s = 0.0
+        self._sperm = 0
         self._squares_um2 = 0.0
-        self._frames = 0
-        self.worst_um = 0.0
+        self._counted = 0
+        self._worst_um = 0.0
         self.choices = 0
-
-    @property
-    def rms_um(self) -> float | None:
-        """Over all frames that count; None before the first."""
-        return math.sqrt(self._squares_um2 / self._frames) if self._frames else None
-
-    @property
-    def frames(self) -> int:
-        """Frames that count."""
-        return self._frames
 
     def add(self, tracks: Tracks, motion: MotionState) -> None:
         """Take in a frame."""
         target = motion.target if motion.mode in MOVING else None
+        choice_um: Float64 | None = None
         if target != self._target:
-            self._choose(tracks, target)
-        if self._target is None or tracks.time_s - self._chosen_s < SETTLING_S:
+            found = None if target is None else find_target(tracks, target)
+            self._target = None if found is None else target
+            if found is not None:
+                self._chosen_s, choice_um = tracks.time_s, found.position_um
+                self.choices += 1
+        if self._target is None:
             return
-        away_um = self._truth.centring_um(self._sperm, tracks.time_s)
-        self._squares_um2 += away_um**2
-        self._frames += 1
-        self.worst_um = max(self.worst_um, away_um)
+        counts = tracks.time_s - self._chosen_s >= SETTLING_S
+        if counts or choice_um is not None:
+            centre_um = self._truth.centre_um(tracks.time_s)
+            self._notes.append(_Look(tracks.time_s, centre_um, choice_um, counts))
 
-    def _choose(self, tracks: Tracks, target: int | None) -> None:
-        found = None if target is None else find_target(tracks, target)
-        if found is None:
-            self._target = None
-            return
-        self._target, self._chosen_s = target, tracks.time_s
-        self._sperm = self._truth.choose(found.position_um, tracks.time_s)
-        self.choices += 1
+    def result(self) -> tuple[float | None, float | None, int]:
+        """Return root mean square and worst distance, um, and the frames that count."""
+        with self._lock:
+            while self._notes:
+                self._judge(self._notes.popleft())
+            if not self._counted:
+                return None, None, 0
+            return math.sqrt(self._squares_um2 / self._counted), self._worst_um, self._counted
+
+    def _judge(self, look: _Look) -> None:
+        if look.choice_um is not None:
+            self._sperm = self._truth.nearest(look.choice_um, look.time_s)
+        if look.counts:
+            path_um = self._truth.mean_path_um(self._sperm, look.time_s, look.centre_um)
+            away_um = float(np.linalg.norm(path_um - look.centre_um))
+            self._squares_um2 += away_um**2
+            self._worst_um = max(self._worst_um, away_um)
+            self._counted += 1

@@ -124,7 +124,7 @@ class VirtualLoop:
         pose_um = self.poses.at(frame_s)
         if pose_um is not None:
             tracks = self.pipeline.follow(frame_s, pose_um, detections)
-            self.pilot.see(tracks, (), now_s)
+            self.pilot.see(tracks, now_s)
             self._choose(tracks, now_s)
             self._check_identity(tracks)
             self.send(now_s, frame_s)

@@ -1,0 +1,198 @@
+"""The threads together: follow, stop, fault, shut down. Real threads and clock, small parts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_rig import DiscDetector, Discs, SmallRig
+
+from app.core.messages import Arm, Command, Disarm, Follow, FollowBest, Mode, MoveBy, Snapshot, Stop
+from app.records.journal import verify_journal
+from app.runtime.engine import Engine
+from app.runtime.operator import ScriptedOperator
+from drivers.errors import CameraError, PortError
+from drivers.scene_camera import SceneCameraSettings
+
+
+@contextmanager
+def running(parts: SmallRig, out: Path | None = None) -> Iterator[Engine]:
+    engine = Engine(parts.build(), out=out)
+    engine.start()
+    try:
+        yield engine
+    finally:
+        engine.stop()
+    assert parts.closed
+
+
+def wait(engine: Engine, until: Callable[[Snapshot], bool], timeout_s: float = 8.0) -> Snapshot:
+    """Look at each new snapshot until one will do."""
+    deadline_s = time.perf_counter() + timeout_s
+    last = None
+    while time.perf_counter() < deadline_s:
+        snapshot = engine.latest()
+        if snapshot is not None and snapshot is not last:
+            last = snapshot
+            engine.overlay_drawn(snapshot, time.perf_counter())
+            if until(snapshot):
+                return snapshot
+        engine.changed.wait(0.1)
+        engine.changed.clear()
+    raise AssertionError(f"it did not happen within {timeout_s} s; last: {last and last.motion}")
+
+
+def follow_best(engine: Engine) -> Snapshot:
+    wait(engine, lambda s: bool(s.ranking) and s.pose is not None)
+    engine.submit(Arm("20x"))
+    engine.submit(FollowBest())
+    return wait(engine, lambda s: s.motion.mode is Mode.FOLLOWING)
+
+
+def test_the_fastest_is_followed_and_recorded(tmp_path: Path) -> None:
+    parts = SmallRig()
+    with running(parts, tmp_path) as engine:
+        operator = ScriptedOperator(engine, "20x", "best")
+        start_s = time.perf_counter()
+
+        def done(snapshot: Snapshot) -> bool:
+            operator.tick()
+            return time.perf_counter() - start_s > 7.0
+
+        last = wait(engine, done, 9.0)
+        figures = engine.statistics()
+    assert last.motion.mode is Mode.FOLLOWING
+    row = int(np.flatnonzero(last.tracks.track_id == last.motion.target)[0])
+    centre_px = np.array((319.5, 239.5))
+    assert np.linalg.norm(last.track_px[row] - centre_px) < 8.0
+    assert isinstance(figures["centring_rms_um"], float)
+    assert figures["centring_rms_um"] < 3.0
+    assert figures["choices"] == 1
+    assert float(str(figures["fps_mean"])) > 25
+    assert figures["dropped"] <= 0.05 * figures["frames"]  # type: ignore[operator]
+    for delay in ("frame_to_overlay_ms", "frame_to_command_ms"):
+        assert set(figures[delay]) == {"p50", "p95", "p99"}  # type: ignore[call-overload]
+    (session,) = tmp_path.iterdir()
+    assert verify_journal(session / "journal.jsonl").ok
+    assert "Arm" in (session / "journal.jsonl").read_text(encoding="utf-8")
+    assert {p.name for p in session.iterdir()} >= {"rig.toml", "session.json", "summary.json"}
+
+
+def test_nothing_moves_before_arming_or_after_a_stop() -> None:
+    parts = SmallRig()
+    with running(parts) as engine:
+        wait(engine, lambda s: bool(s.ranking))
+        refused: list[Command] = [FollowBest(), Follow(1), MoveBy(10.0, 0.0), Arm("40x")]
+        for command in refused:
+            engine.submit(command)
+        wait(engine, lambda s: s.motion.reason != "")
+        assert "40x is not 20x" in engine.motion.reason
+        assert not {what for what, _ in parts.stage.log} & {"move", "velocity"}
+        follow_best(engine)
+        stopped_s = time.perf_counter()
+        engine.submit(Stop())
+        wait(engine, lambda s: s.motion.mode is Mode.DISARMED)
+        wait(engine, lambda s: s.frame.time_s > stopped_s + 0.3)
+    late = [what for what, at_s in parts.stage.log if at_s > stopped_s + 0.1]
+    assert set(late) <= {"stop"}
+    stops_s = [at_s for what, at_s in parts.stage.log if what == "stop" and at_s > stopped_s]
+    assert stops_s[0] - stopped_s < 0.050
+    speed = parts.stage.plant.velocity_um_s(stopped_s + 0.2)
+    assert speed[:2] == (0.0, 0.0)
+
+
+def test_a_planned_move_arrives_and_disarming_ends_it() -> None:
+    parts = SmallRig()
+    with running(parts) as engine:
+        wait(engine, lambda s: s.pose is not None)
+        engine.submit(Arm("20x"))
+        engine.submit(MoveBy(40.0, -25.0))
+        wait(engine, lambda s: s.pose is not None and abs(s.pose.x_um - 40.0) < 0.5)
+        snapshot = wait(engine, lambda s: s.pose is not None and abs(s.pose.y_um + 25.0) < 0.5)
+        assert snapshot.motion.mode is Mode.ARMED
+        engine.submit(Disarm())
+        wait(engine, lambda s: s.motion.mode is Mode.DISARMED)
+
+
+def test_a_sperm_that_vanishes_holds_the_stage() -> None:
+    parts = SmallRig(scene=Discs(hidden_from_s=4.0))
+    with running(parts) as engine:
+        target = follow_best(engine).motion.target
+        snapshot = wait(engine, lambda s: s.motion.mode is Mode.HOLD)
+        assert snapshot.motion.target == target
+        assert "lost" in snapshot.motion.reason
+        assert any("lost" in event.text for event in engine.events())
+    assert parts.stage.plant.velocity_um_s(time.perf_counter())[:2] == (0.0, 0.0)
+
+
+def test_a_camera_that_stops_is_a_named_fault_and_stops_the_stage() -> None:
+    parts = SmallRig(camera_settings=SceneCameraSettings(vanish_after_s=4.0))
+    with running(parts) as engine:
+        follow_best(engine)
+        snapshot = wait(engine, lambda s: s.motion.mode is Mode.FAULT)
+        assert "was unplugged" in snapshot.motion.reason
+        assert "was unplugged" in snapshot.faults[0]
+        assert isinstance(engine.failure, CameraError)
+        fault_s = time.perf_counter()
+        assert any(event.severity == "fault" for event in engine.events())
+    assert parts.stage.plant.velocity_um_s(fault_s + 0.2)[:2] == (0.0, 0.0)
+
+
+def test_a_thread_that_raises_is_named_and_stops_the_stage() -> None:
+    trigger: list[Exception] = []
+    parts = SmallRig(detector=DiscDetector(lambda: trigger[0] if trigger else None))
+    with running(parts) as engine:
+        follow_best(engine)
+        trigger.append(RuntimeError("out of memory"))
+        snapshot = wait(engine, lambda s: s.motion.mode is Mode.FAULT)
+        assert "infer: RuntimeError: out of memory" in snapshot.faults
+        engine.submit(Arm("20x"))
+        time_s = time.perf_counter()
+        wait_events(engine, "out of memory")
+        assert engine.motion.mode is Mode.FAULT
+        stop_s = time.perf_counter()
+    assert time.perf_counter() - stop_s < 3.0
+    assert parts.stage.plant.velocity_um_s(time_s + 0.2)[:2] == (0.0, 0.0)
+
+
+def test_a_port_that_vanishes_is_a_fault_and_can_come_back() -> None:
+    parts = SmallRig()
+    with running(parts) as engine:
+        follow_best(engine)
+        parts.stage.broken = PortError("stage", "the port has vanished", "plug it in")
+        wait(engine, lambda s: s.motion.mode is Mode.FAULT)
+        assert "plug it in" in engine.motion.reason
+        parts.stage.broken = None
+        wait(engine, lambda s: not s.faults)
+        assert engine.motion.mode is Mode.FAULT
+        engine.submit(Arm("20x"))
+        wait(engine, lambda s: s.motion.mode is Mode.ARMED)
+
+
+def test_a_camera_that_does_not_open_is_raised_and_leaves_nothing_behind() -> None:
+    parts = SmallRig()
+    rig = parts.build()
+    error = CameraError("camera 40012345", "is not there", "check its cable")
+
+    def refuse() -> None:
+        raise error
+
+    rig.camera.open = refuse  # type: ignore[method-assign]
+    engine = Engine(rig)
+    with pytest.raises(CameraError, match="check its cable"):
+        engine.start()
+    assert parts.closed
+
+
+def wait_events(engine: Engine, text: str, timeout_s: float = 5.0) -> None:
+    deadline_s = time.perf_counter() + timeout_s
+    while time.perf_counter() < deadline_s:
+        if any(text in event.text for event in engine.events()):
+            return
+        engine.changed.wait(0.1)
+        engine.changed.clear()
+    raise AssertionError(f"nobody said {text!r}")
