@@ -63,16 +63,20 @@ class MainWindow(QWidget):
         self._timer = QTimer(self)
         self._timer.setTimerType(Qt.TimerType.PreciseTimer)
         self._timer.setInterval(POLL_MS)
-        self._timer.timeout.connect(self.pull)
+        self._timer.timeout.connect(lambda: self.pull())
         self._timer.start()
 
-    def pull(self) -> None:
-        """Take the newest snapshot if there is one, and what happened since."""
+    def hold_still(self) -> None:
+        """Pull nothing by itself any more."""
+        self._timer.stop()
+
+    def pull(self, *, all_of_it: bool = False) -> None:
+        """Take the newest snapshot if there is one; the numbers that are read, when it is time."""
         now_s = time.perf_counter()
         snapshot = self._loop.latest()
         if snapshot is not None and snapshot is not self._snapshot:
             self._take(snapshot)
-        if now_s >= self._slow_due_s:
+        if all_of_it or now_s >= self._slow_due_s:
             self._slow_due_s = now_s + SLOW_S
             self._show_slow(now_s)
 

@@ -1,0 +1,76 @@
+"""A Qt program around one main window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from PySide6.QtCore import QTimer
+from PySide6.QtWidgets import QApplication
+
+from app.ui import theme
+from app.ui.loop import Loop, RigView
+from app.ui.window import MainWindow
+
+TICK_MS: Final = 50
+SIZE: Final = (1440, 900)
+
+
+def application() -> QApplication:
+    """Return the Qt application of this process, made and themed when there is none yet."""
+    existing = QApplication.instance()
+    if isinstance(existing, QApplication):
+        return existing
+    made = QApplication(["sfcscope"])
+    made.setApplicationName("sfcscope")
+    theme.apply(made)
+    return made
+
+
+class LiveSession:
+    """The window, and Qt's event loop while it is open."""
+
+    def __init__(self, loop: Loop, rig: RigView, *, headless: bool) -> None:
+        self._application = application()
+        self.window = MainWindow(loop, rig)
+        self.window.resize(*SIZE)
+        if headless:
+            self.window.show()
+            return
+        room = self.window.screen().availableGeometry()
+        if room.width() <= SIZE[0] or room.height() <= SIZE[1]:
+            self.window.showMaximized()
+        else:
+            self.window.show()
+
+    def run(self, tick: Callable[[], None]) -> None:
+        """Run until the window is closed or ``quit`` is called; ``tick`` is called all the while.
+
+        The ticks are also what lets Python see Ctrl-C.
+        """
+        timer = QTimer()
+        timer.setInterval(TICK_MS)
+        timer.timeout.connect(tick)
+        timer.start()
+        self._application.exec()
+        timer.stop()
+
+    def quit(self) -> None:
+        """Leave ``run``."""
+        self._application.quit()
+
+    def save_picture(self, folder: Path | None) -> Path | None:
+        """Save what the window shows as window.png."""
+        if folder is None:
+            return None
+        path = folder / "window.png"
+        if not self.window.grab().save(str(path)):
+            raise OSError(f"{path}: the picture cannot be written; check the disk")
+        return path
+
+    def close(self) -> None:
+        """Close the window and free it."""
+        self.window.close()
+        self.window.deleteLater()
+        self._application.processEvents()

@@ -1,0 +1,124 @@
+"""The table: sorted as asked, unknown last, the selection on the sperm and not on a place."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from PySide6.QtCore import Qt
+from pytestqt.qtbot import QtBot
+
+from app.ui.track_rows import LAST, Column, held, ordered, rows_of
+from app.ui.track_table import TrackTable
+from app.ui.window import MainWindow
+from models.types import TrackState
+from tests.gui.conftest import show_next
+from tests.gui.stand_in import StandIn
+
+
+def shown(table: TrackTable, column: Column) -> list[str]:
+    model = table.model()
+    return [model.index(row, column).data() for row in range(model.rowCount())]
+
+
+def test_best_comes_first(window: MainWindow, loop: StandIn) -> None:
+    show_next(window, loop)
+    ids = shown(window.table, Column.ID)
+    ranking = [str(track) for track in loop.newest.ranking]
+    assert ids[: len(ranking)] == ranking
+    assert len(ids) == len(loop.newest.tracks)
+
+
+def test_sorting_by_velocity_puts_the_unknown_last_both_ways(
+    window: MainWindow, loop: StandIn
+) -> None:
+    show_next(window, loop)
+    for order in (Qt.SortOrder.AscendingOrder, Qt.SortOrder.DescendingOrder):
+        window.table.sortByColumn(Column.VAP, order)
+        texts = shown(window.table, Column.VAP)
+        known = [float(text) for text in texts if text != "–"]
+        assert texts[len(known) :] == ["–", "–"]
+        assert known == sorted(known, reverse=order == Qt.SortOrder.AscendingOrder)
+
+
+def test_velocities_have_one_decimal(window: MainWindow, loop: StandIn) -> None:
+    show_next(window, loop)
+    assert all(t == "–" or len(t.split(".")[1]) == 1 for t in shown(window.table, Column.VSL))
+
+
+def test_pressing_a_row_chooses_that_sperm(window: MainWindow, loop: StandIn, qtbot: QtBot) -> None:
+    show_next(window, loop)
+    index = window.table.model().index(4, Column.CLASS)
+    at = window.table.visualRect(index).center()
+    qtbot.mouseClick(window.table.viewport(), Qt.MouseButton.LeftButton, pos=at)
+    assert window.controller.chosen == loop.newest.ranking[4]
+    assert loop.commands == []
+
+
+def test_selection_stays_with_the_sperm(window: MainWindow, loop: StandIn) -> None:
+    show_next(window, loop)
+    track = loop.newest.ranking[0]
+    window.controller.choose(track)
+    show_next(window, loop, ranking=loop.newest.ranking[::-1])
+    rows = window.table.selectionModel().selectedRows()
+    assert [index.siblingAtColumn(Column.ID).data() for index in rows] == [str(track)]
+    assert rows[0].row() != 0
+
+
+def test_keys_walk_the_table(window: MainWindow, loop: StandIn, qtbot: QtBot) -> None:
+    show_next(window, loop)
+    ids = [int(t) for t in shown(window.table, Column.ID)]
+    for expected in ids[:3]:
+        qtbot.keyClick(window, Qt.Key.Key_J)
+        assert window.controller.chosen == expected
+    qtbot.keyClick(window, Qt.Key.Key_K)
+    assert window.controller.chosen == ids[1]
+
+
+def test_tracks_come_and_go(window: MainWindow, loop: StandIn) -> None:
+    show_next(window, loop)
+    whole = loop.newest
+    for count in (0, 7, 40, 1):
+        keep = slice(0, count)
+        tracks = replace(
+            whole.tracks,
+            **{
+                name: getattr(whole.tracks, name)[keep]
+                for name in whole.tracks.__slots__
+                if name != "time_s"
+            },
+        )
+        show_next(window, loop, tracks=tracks, track_px=whole.track_px[keep], ranking=())
+        assert len(shown(window.table, Column.ID)) == count
+
+
+def test_tentative_tracks_are_not_listed(window: MainWindow, loop: StandIn) -> None:
+    snapshot = loop.advance()
+    state = snapshot.tracks.state.copy()
+    state[:5] = TrackState.TENTATIVE
+    show_next(window, loop, tracks=replace(snapshot.tracks, state=state))
+    assert len(shown(window.table, Column.ID)) == len(state) - 5
+
+
+@given(st.permutations(range(40)), st.integers(0, 40))
+def test_held_order_moves_no_row(order: list[int], newcomers: int) -> None:
+    rows = rows_of(StandIn().advance()) if not CACHE else CACHE
+    CACHE[:] = rows
+    before = [rows[k] for k in order[newcomers:]]
+    after = held([rows[k] for k in np.argsort(order)], [row.track_id for row in before])
+    assert after[: len(before)] == before
+
+
+@given(st.sampled_from(Column), st.booleans())
+def test_ordered_is_a_permutation_with_unknown_last(column: Column, backwards: bool) -> None:
+    rows = CACHE or rows_of(StandIn().advance())
+    CACHE[:] = rows
+    result = ordered(rows, column, backwards=backwards)
+    assert sorted(r.track_id for r in result) == sorted(r.track_id for r in rows)
+    unknown = [row.keys[column] == LAST for row in result]
+    assert unknown == sorted(unknown)
+
+
+CACHE: list = []
