@@ -100,8 +100,7 @@ class ProScanConfig(_PortConfig):
     baud: Literal[9600, 19200, 38400, 115200] = 38400
     x_limits_um: Range = (-20_000.0, 20_000.0)
     y_limits_um: Range = (-20_000.0, 20_000.0)
-    top_speed_um_s: float = Field(default=5000.0, gt=0, le=50_000)
-    acceleration_um_s2: float = Field(default=100_000.0, gt=0, le=1_000_000)
+    move_speed_um_s: float = Field(default=2000.0, gt=0, le=20_000)
 
     _order = field_validator("x_limits_um", "y_limits_um")(_ascending)
 

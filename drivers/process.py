@@ -7,14 +7,17 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 _HIGH_PRIORITY_CLASS = 0x80
 
 _ROOT = Path(__file__).resolve().parents[1]
 
 
-def start_module(module: str, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
-    """Run ``python -m module`` with pipes for input and output.
+def start_module(
+    module: str, arguments: Sequence[str], errors: IO[bytes] | None = None
+) -> subprocess.Popen[bytes]:
+    """Run ``python -m module`` with pipes for input and output; complaints go to ``errors``.
 
     The child ends when it sees the end of its input, so it never outlives its parent for long.
     An interrupt typed at the terminal reaches the parent only: the parent decides what stops.
@@ -28,6 +31,7 @@ def start_module(module: str, arguments: Sequence[str]) -> subprocess.Popen[byte
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=errors,
             env=environment,
             creationflags=subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP,
         )
@@ -35,6 +39,7 @@ def start_module(module: str, arguments: Sequence[str]) -> subprocess.Popen[byte
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        stderr=errors,
         env=environment,
         start_new_session=True,
     )

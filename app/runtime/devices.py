@@ -4,14 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from app.config import RigConfig
 from calibration.store import CalibrationRecord
 from calibration.transform import ImageToStage
+from drivers.pose import Pose
 from drivers.protocols import Camera, Manipulator, Stage
 from models.detector import Detector
 from models.types import Float64
+
+
+@runtime_checkable
+class Kept(Protocol):
+    """An instrument behind a guardian that may refuse motion, stop by itself, or die."""
+
+    def reconnect(self) -> Pose:
+        """After a fault: open and identify anew. Moves nothing. Raises DeviceError."""
+        ...
+
+    def events(self) -> list[tuple[str, str]]:
+        """Take what happened unasked: (kind, why), kind 'deadman', 'fault' or 'died'."""
+        ...
 
 
 class Truth(Protocol):

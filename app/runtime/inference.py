@@ -19,6 +19,7 @@ from models.detector import Detector
 from models.types import Float64, Tracks
 
 TAKE_TIMEOUT_S = 0.25
+WARM_UP_FRAMES = 40  # longer than the live window: nothing is first any more
 
 
 class Inference(Worker):
@@ -83,7 +84,7 @@ class Inference(Worker):
         self.count = FrameCount()
 
     def open(self) -> None:
-        """Warm up at the size of the first frame; what comes meanwhile is too early, not lost."""
+        """Warm up on the first frame; what comes meanwhile is too early, not lost."""
         frame = None
         while frame is None and not self.stopping.is_set():
             frame = self._frames.take(TAKE_TIMEOUT_S)
@@ -91,6 +92,11 @@ class Inference(Worker):
             return
         height_px, width_px = frame.image.shape
         self._detector.warm_up(height_px, width_px)
+        detections = self._detector.detect(frame.image).detections
+        scratch = self._make_pipeline(width_px, height_px)
+        for k in range(WARM_UP_FRAMES):  # compiles what is compiled on first use
+            tracks = scratch.follow(k / 30.0, np.zeros(2), detections)
+            scratch.measure(tracks, np.zeros(2))
         self._pipeline = self._make_pipeline(width_px, height_px)
         self._shape = (height_px, width_px)
         self._frames.take()

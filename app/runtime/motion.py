@@ -13,10 +13,11 @@ from app.core.messages import Arm, Command, Disarm, Mode, MotionState, Stop
 from app.core.pilot import Halt, Pilot
 from app.core.pose_history import PoseHistory
 from app.core.servo import Move, Velocity
+from app.runtime.devices import Kept
 from app.runtime.mailbox import Inbox, Latest
 from app.runtime.timing import Delays
 from app.runtime.worker import Board, Worker
-from drivers.errors import DeviceError, LimitError
+from drivers.errors import DeviceError, GuardianError, LimitError
 from drivers.protocols import Stage
 from drivers.types import Pose
 from models.types import Float64, Tracks
@@ -137,6 +138,7 @@ class StageWorker(Worker):
         due = sighting is not None or now_s - self._sent_s >= RENEW_S
         if due or self._pilot.state.mode not in MOVING:
             self._talk(lambda: self._act(fresh=sighting is not None))
+        self._talk(self._listen)
         self._talk(self._look)
         if self._pilot.state != before:
             self._tell(self._pilot.state)
@@ -175,6 +177,27 @@ class StageWorker(Worker):
         if isinstance(command, Stop | Disarm):
             self._talk(lambda: self._act(fresh=False))
 
+    def _reconnect(self) -> None:
+        """Before arming after a fault: the guardian refuses motion until it is asked to."""
+        if isinstance(self._stage, Kept):
+            self._take_pose(self._stage.reconnect())
+
+    def _listen(self) -> None:
+        """Hear what the guardian did by itself."""
+        if not isinstance(self._stage, Kept):
+            return
+        for kind, why in self._stage.events():
+            if kind == "deadman":
+                self._pilot.hold(time.perf_counter(), f"the stage was stopped: {why}")
+            else:
+                raise GuardianError("stage", why, "arm again")
+
+    def _take_pose(self, pose: Pose) -> None:
+        self._pilot.read(pose, time.perf_counter())
+        if self._broken:
+            self._broken = False
+            self.board.clear(self.role)
+
     def _act(self, *, fresh: bool) -> None:
         now_s = time.perf_counter()
         action = self._pilot.act(now_s, self._health(now_s))
@@ -206,10 +229,7 @@ class StageWorker(Worker):
             wanted = now_s - self._asked_s >= 0.9 * self._patience_s()
         if wanted:
             self._asked_s, self._unread = now_s, 0
-            self._pilot.read(self._stage.read_pose(), now_s)
-            if self._broken:
-                self._broken = False
-                self.board.clear(self.role)
+            self._take_pose(self._stage.read_pose())
 
     def _talk(self, exchange: Callable[[], None]) -> None:
         """Talk to the stage; an error stops it and becomes a visible fault."""

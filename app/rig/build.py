@@ -1,0 +1,235 @@
+"""RigConfig to Rig: opens what can be opened without moving anything."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from app.config import (
+    NOMINAL,
+    BaslerCameraConfig,
+    Mp285Config,
+    NetworkConfig,
+    ProScanConfig,
+    RigConfig,
+    SceneCameraConfig,
+    VideoCameraConfig,
+)
+from app.rig.emulators import EmulatorProcess
+from app.runtime.devices import Rig, Truth
+from calibration.errors import CalibrationError
+from calibration.store import (
+    SIMULATED,
+    CalibrationRecord,
+    SetUp,
+    load_calibration,
+    nominal_calibration,
+)
+from calibration.transform import ImageToStage
+from drivers.guarded import GuardedManipulator, GuardedStage
+from drivers.limits import SoftLimits
+from drivers.protocols import Camera, Manipulator, Stage
+from models.detector import Detector
+
+BEFORE_S = 1.0  # the specimen lives a little longer than the camera looks at it
+UM_PER_PX_AT_1X = 9.9  # pixel pitch of the usual camera, micrometres: 0.495 at 20x
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What sees the specimen, and how what it sees maps to the stage."""
+
+    camera: Camera
+    image_to_stage: ImageToStage
+    calibration: CalibrationRecord | None
+    truth: Truth | None = None
+
+
+def build_rig(config: RigConfig) -> Rig:
+    """Connect the instruments of ``config`` and load its detector. Nothing moves.
+
+    Raises
+    ------
+    DeviceError
+        A camera, port or instrument that is not there, or is another one.
+    ModelError
+        Weights that are missing or not in their manifest.
+    CalibrationError
+        A calibration file that is missing or broken.
+    """
+    with ExitStack() as started:
+        detector = make_detector(config.network)
+        stage_end = emulate(config.stage, started)
+        pipette_end = emulate(config.pipette, started)
+        sight = open_sight(config, stage_end, pipette_end, started)
+        stage = connect_stage(config, stage_end, started)
+        pipette = connect_pipette(config, pipette_end, started)
+        close = started.pop_all().close
+    record = sight.calibration
+    return Rig(
+        config=config,
+        camera=sight.camera,
+        stage=stage,
+        pipette=pipette,
+        detector=detector,
+        image_to_stage=sight.image_to_stage,
+        command_to_motion_s=0.0 if record is None else record.latency.command_to_motion_s,
+        calibration=record,
+        refuse_calibration=calibration_check(config, record),
+        truth=sight.truth,
+        close=close,
+    )
+
+
+def open_sight(
+    config: RigConfig,
+    stage_end: EmulatorProcess | None,
+    pipette_end: EmulatorProcess | None,
+    started: ExitStack,
+) -> Sight:
+    """Make the camera, with the calibration that belongs to it."""
+    camera = config.camera
+    if isinstance(camera, VideoCameraConfig):
+        return _recording(camera, config.objective)
+    record = read_calibration(config)
+    affine = record.image_to_stage
+    if isinstance(camera, BaslerCameraConfig):
+        return Sight(_basler(camera), affine, record)
+    from app.rig.simulated import SimulatedTruth, make_camera, make_specimen
+
+    epoch_s = time.perf_counter() - BEFORE_S
+    specimen = make_specimen(camera, config.objective, affine)
+    scene = make_camera(camera, specimen, epoch_s, stage_end, pipette_end)
+    if stage_end is None:
+        return Sight(scene, affine, record)
+    twin = make_specimen(camera, config.objective, affine)
+    truth = SimulatedTruth(twin, epoch_s, stage_end.reader())
+    started.callback(truth.close)
+    return Sight(scene, affine, record, truth)
+
+
+def make_detector(config: NetworkConfig) -> Detector:
+    """Load the detector; torch is imported only where a network is wanted."""
+    if config.detector == "threshold":
+        from models.threshold import ThresholdDetector
+
+        return ThresholdDetector()
+    from models.sfcnet.runtime import SFCNetDetector, load_shipped
+
+    if config.weights is not None:
+        return SFCNetDetector(config.weights, device=config.device)
+    return load_shipped(config.variant, config.device)
+
+
+def read_calibration(config: RigConfig) -> CalibrationRecord:
+    """Read the calibration that ``config`` names.
+
+    Raises
+    ------
+    CalibrationError
+        Missing, broken, or nominal for an objective that the simulated rig does not have.
+    """
+    camera = config.camera
+    if config.calibration != NOMINAL:
+        return load_calibration(Path(config.calibration))
+    if not isinstance(camera, SceneCameraConfig):
+        raise CalibrationError(f"{config.name}: {NOMINAL} is for the simulated rig; calibrate")
+    return nominal_calibration(config.objective, camera.width_px, camera.height_px)
+
+
+def calibration_check(config: RigConfig, record: CalibrationRecord | None) -> Callable[[str], str]:
+    """Return what says, for a confirmed objective, why nothing may move; empty when it may."""
+
+    def refuse(objective: str) -> str:
+        if record is None:
+            return "there is no calibration; calibrate first"
+        if objective != config.objective:
+            return f"{objective} was confirmed, but the rig file says {config.objective}"
+        return record.refusal(set_up_of(config, objective), datetime.now(UTC).date())
+
+    return refuse
+
+
+def set_up_of(config: RigConfig, objective: str) -> SetUp:
+    """State what is mounted: what a calibration has to be for."""
+    camera, stage = config.camera, config.stage
+    basler = camera if isinstance(camera, BaslerCameraConfig) else None
+    return SetUp(
+        camera_serial=SIMULATED if basler is None else basler.serial or "any",
+        objective=objective,
+        binning=1 if basler is None else basler.binning,
+        stage=SIMULATED if stage is None or stage.emulated else stage.name,
+    )
+
+
+def connect_stage(
+    config: RigConfig, emulator: EmulatorProcess | None, started: ExitStack
+) -> Stage | None:
+    """Connect the stage through its guardian; closed with ``started``."""
+    port = config.stage
+    if port is None:
+        return None
+    limits = SoftLimits(
+        (port.x_limits_um[0], port.y_limits_um[0]),
+        (port.x_limits_um[1], port.y_limits_um[1]),
+        config.servo.top_speed_um_s,
+    )
+    stage = GuardedStage(
+        port.url if emulator is None else emulator.url,
+        limits,
+        baud=port.baud,
+        move_speed_um_s=port.move_speed_um_s,
+    )
+    started.callback(stage.close)
+    return stage
+
+
+def connect_pipette(
+    config: RigConfig, emulator: EmulatorProcess | None, started: ExitStack
+) -> Manipulator | None:
+    """Connect the manipulator through its guardian; closed with ``started``."""
+    port = config.pipette
+    if port is None:
+        return None
+    ranges = (port.x_limits_um, port.y_limits_um, port.z_limits_um)
+    low_um, high_um = zip(*ranges, strict=True)
+    pipette = GuardedManipulator(
+        port.url if emulator is None else emulator.url,
+        SoftLimits(low_um, high_um, port.speed_um_s),
+        baud=port.baud,
+    )
+    started.callback(pipette.close)
+    return pipette
+
+
+def emulate(
+    config: ProScanConfig | Mp285Config | None, started: ExitStack
+) -> EmulatorProcess | None:
+    """Start the emulator of a port that has one; ended with ``started``."""
+    if config is None or not config.emulated:
+        return None
+    emulator = EmulatorProcess(config.kind, config.variant, config.fault)
+    started.callback(emulator.close)
+    return emulator
+
+
+def _recording(config: VideoCameraConfig, objective: str) -> Sight:
+    """Look into a recording for its size. Without a stated pixel size, the objective's is taken."""
+    from drivers.video_file import VideoFile
+
+    camera = VideoFile(config.path, realtime=True, loop=config.loop)
+    camera.open()
+    width_px, height_px = camera.width_px, camera.height_px
+    camera.close()
+    um_per_px = config.um_per_px or UM_PER_PX_AT_1X / float(objective.removesuffix("x"))
+    return Sight(camera, ImageToStage.nominal(um_per_px, width_px, height_px), None)
+
+
+def _basler(config: BaslerCameraConfig) -> Camera:
+    from drivers.basler import BaslerCamera
+
+    return BaslerCamera(config.serial)

@@ -1,0 +1,110 @@
+"""What to look at in the rig of a RigConfig."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+
+from app.config import RigConfig, VideoCameraConfig
+from app.rig.build import (
+    connect_pipette,
+    connect_stage,
+    emulate,
+    make_detector,
+    open_sight,
+    read_calibration,
+    set_up_of,
+)
+from app.runtime.doctor import Check, Probe, run_probes
+from calibration.errors import CalibrationError
+from drivers.errors import CameraError, DeviceError
+from drivers.protocols import Manipulator, Stage
+
+FREE_BYTES = 2 * 2**30
+FRAME_S = 3.0
+
+
+def doctor(config: RigConfig) -> dict[str, list[Check]]:
+    """Check camera, ports, device, weights, calibration and disk. Nothing moves.
+
+    Returns
+    -------
+    dict
+        ``checks``: name, ok, detail and hint of each.
+    """
+    with ExitStack() as started:
+        return {"checks": run_probes(_probes(config, started))}
+
+
+def _probes(config: RigConfig, started: ExitStack) -> list[Probe]:
+    probes = [Probe("camera", lambda: _camera(config, started))]
+    if config.stage is not None:
+        probes.append(Probe("stage port", lambda: _stage(config, started)))
+    if config.pipette is not None:
+        probes.append(Probe("pipette port", lambda: _pipette(config, started)))
+    probes += [
+        Probe("detector", lambda: _detector(config), "check device and weights in the rig file"),
+        Probe("calibration", lambda: _calibration(config), "calibrate again"),
+        Probe("disk", _disk, "make room before a session is recorded"),
+    ]
+    return probes
+
+
+def _camera(config: RigConfig, started: ExitStack) -> str:
+    camera = open_sight(config, None, None, started).camera
+    camera.open()
+    try:
+        deadline_s = time.perf_counter() + FRAME_S
+        frame = None
+        while frame is None and time.perf_counter() < deadline_s:
+            frame = camera.read(0.25)
+        if frame is None:
+            raise CameraError(camera.name, f"no frame for {FRAME_S:.0f} s", "check its cable")
+        height_px, width_px = frame.image.shape
+        return f"{camera.name}: {width_px}x{height_px} at {camera.frame_rate_hz:g} Hz"
+    finally:
+        camera.close()
+
+
+def _stage(config: RigConfig, started: ExitStack) -> str:
+    stage = connect_stage(config, emulate(config.stage, started), started)
+    return _answer("stage", stage)
+
+
+def _pipette(config: RigConfig, started: ExitStack) -> str:
+    pipette = connect_pipette(config, emulate(config.pipette, started), started)
+    return _answer("pipette", pipette)
+
+
+def _answer(name: str, instrument: Stage | Manipulator | None) -> str:
+    if instrument is None:
+        raise DeviceError(name, "is not in the rig file", "add it")
+    pose = instrument.read_pose()
+    return f"answers, at {pose.x_um:.1f}, {pose.y_um:.1f} um"
+
+
+def _detector(config: RigConfig) -> str:
+    detector = make_detector(config.network)
+    return f"{detector.name} on {config.network.device}"
+
+
+def _calibration(config: RigConfig) -> str:
+    if isinstance(config.camera, VideoCameraConfig):
+        return "none: nothing moves in a recording"
+    record = read_calibration(config)
+    refusal = record.refusal(set_up_of(config, config.objective), datetime.now(UTC).date())
+    if refusal:
+        raise CalibrationError(refusal)
+    until = record.valid_until
+    validity = "does not expire" if until is None else f"valid until {until}"
+    return f"{config.objective}, {record.image_to_stage.um_per_px:.4f} um per pixel, {validity}"
+
+
+def _disk() -> str:
+    free = shutil.disk_usage(Path.cwd()).free
+    if free < FREE_BYTES:
+        raise OSError(f"{free / 2**30:.1f} GB free; 2 GB are needed")
+    return f"{free / 2**30:.1f} GB free"
