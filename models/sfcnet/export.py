@@ -1,0 +1,129 @@
+"""Writes a network as a TorchScript archive with an entry in the manifest beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from models.errors import WeightsError
+from models.sfcnet.fold import folded
+from models.sfcnet.inference import Inference
+from models.sfcnet.manifest import Entry, sha256_of, write_entry
+from models.sfcnet.network import SFCNet
+from models.sfcnet.variant import variant
+
+
+def network_from(weights: Path) -> SFCNet:
+    """Return the network of a training's weights file, averaged weights loaded.
+
+    Raises
+    ------
+    WeightsError
+        The file is missing or is no weights file.
+    """
+    try:
+        state = torch.load(weights, map_location="cpu", weights_only=True)
+        settings = state["settings"]
+        network = SFCNet(variant(settings["variant"]), settings["task"])
+        network.load_state_dict(state["average"])
+    except (OSError, RuntimeError, KeyError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise WeightsError(
+            f"{weights}: no weights of a training ({reason}); name the weights.pt that "
+            "'sfcscope train' wrote"
+        ) from error
+    return network.eval()
+
+
+def largest_difference(network: SFCNet, archive: nn.Module) -> float:
+    """Return the largest absolute difference between eager and exported outputs.
+
+    Of the segmentation logits relative to their largest, and of all box columns in px and of
+    the scores, on one structured picture.
+    """
+    row = torch.arange(160, dtype=torch.float32)
+    waves = torch.sin(row[:, None] / 3.0) * torch.cos(row[None, :] / 4.0)
+    image = (150.0 + 60.0 * waves)[None, None].to(torch.uint8)
+    with torch.inference_mode():
+        mine, theirs = Inference(network).eval()(image), archive(image)
+    worst = 0.0
+    for a, b in zip(mine, theirs, strict=True):
+        if a.numel():
+            scale = max(float(a.abs().max()), 1.0) if a.ndim == 4 else 1.0
+            worst = max(worst, float((a - b).abs().max()) / scale)
+    return worst
+
+
+def write_archive(
+    network: SFCNet,
+    out: Path,
+    *,
+    half: bool = False,
+    score_threshold: float = 0.5,
+    provenance: Mapping[str, object] | None = None,
+    scores: Mapping[str, object] | None = None,
+) -> dict[str, object]:
+    """Script ``network``, write it to ``out`` and enter it in the manifest there.
+
+    Parameters
+    ----------
+    half : bool
+        Store the weights in half precision: half the size; loaded, they run in the precision
+        that the device is best at.
+
+    Returns
+    -------
+    dict
+        path, sha256, max_abs_difference.
+    """
+    model = folded(Inference(network))
+    if half:
+        model = model.half()
+    scripted = torch.jit.script(model)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(out.name + ".part")
+    scripted.save(str(partial))
+    partial.replace(out)
+    loaded = torch.jit.load(str(out), map_location="cpu").to(torch.float32).eval()
+    entry = Entry(
+        file=out.name,
+        sha256=sha256_of(out),
+        variant=network.variant.name,
+        task=network.task,
+        half=half,
+        score_threshold=score_threshold,
+        provenance=dict(provenance or {}),
+        scores=dict(scores or {}),
+    )
+    write_entry(out.parent, entry)
+    return {
+        "path": str(out),
+        "sha256": entry.sha256,
+        "max_abs_difference": largest_difference(network, loaded),
+    }
+
+
+def export(weights: Path, out: Path, half: bool = False) -> dict[str, object]:
+    """Export a training's weights; what verb ``export`` does."""
+    return write_archive(
+        network_from(Path(weights)), Path(out), half=half, provenance=training_facts(Path(weights))
+    )
+
+
+def export_random(out: Path, name: str = "lite", task: str = "joint", seed: int = 0) -> Path:
+    """Write an archive of untrained weights: for tests of speed and of loading, not for use."""
+    torch.manual_seed(seed)
+    network = SFCNet(variant(name), task).eval()
+    write_archive(network, out, provenance={"weights": "random", "seed": seed})
+    return out
+
+
+def training_facts(weights: Path) -> dict[str, object]:
+    """Return what a weights file says of its training."""
+    state: dict[str, Tensor | dict[str, object] | int] = torch.load(
+        weights, map_location="cpu", weights_only=True
+    )
+    return {"steps": state["step"], "settings": state["settings"]}

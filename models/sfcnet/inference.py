@@ -1,0 +1,99 @@
+"""From a grey frame to boxes and logits of fixed size: what is exported to TorchScript."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.sfcnet.anchors import decode
+from models.sfcnet.network import SFCNet, normalise
+from models.sfcnet.nms import nms_sorted
+from models.sfcnet.proposals import level_shapes, select_proposals
+from models.sfcnet.second_stage import delta_scale
+
+
+class NoTask(nn.Module):
+    """Stands where a task is absent, so that one definition scripts for all tasks."""
+
+    def forward(self, stages: list[Tensor]) -> Tensor:
+        """Return nothing."""
+        return torch.zeros(0)
+
+
+class BoxHead(nn.Module):
+    """Detection with both suppressions: a fixed number of rows, best first."""
+
+    def __init__(self, network: SFCNet) -> None:
+        super().__init__()
+        if network.detection is None:
+            raise ValueError("a network without detection has no boxes")
+        variant = network.variant
+        self.detection = network.detection
+        self.sizes_px = list(variant.anchor_sizes_px)
+        self.ratios = list(variant.anchor_ratios)
+        self.before, self.after = variant.proposals_before, variant.proposals
+        self.proposal_iou, self.box_iou = variant.proposal_iou, variant.box_iou
+        self.rows = variant.boxes
+        self.strides = [4, 8, 16, 32, 64]
+
+    def forward(self, stages: list[Tensor]) -> Tensor:
+        """Return (rows, 5): x, y, width, height, score; rows that hold nothing score 0."""
+        levels = self.detection.pyramid(stages)
+        objectness, deltas = self.detection.proposals(levels)
+        # On a GPU a fixed number of rounds avoids a synchronisation.
+        rounds = 16 if objectness.is_cuda else 0
+        boxes, kept = select_proposals(
+            objectness[0].to(torch.float32), deltas[0], level_shapes(levels, self.strides),
+            self.sizes_px, self.ratios, self.before, self.after, self.proposal_iou, rounds,
+        )  # fmt: skip
+        first = [levels[0][0], levels[1][0], levels[2][0], levels[3][0]]
+        logits, shift = self.detection.judge(first, boxes)
+        score = torch.softmax(logits.to(torch.float32), 1)[:, 1] * kept.to(torch.float32)
+        boxes = decode(shift.to(torch.float32) / delta_scale(boxes), boxes)
+        score, order = torch.sort(score, descending=True)
+        boxes = boxes[order]
+        keep = nms_sorted(boxes, self.box_iou, rounds)
+        score = score * keep.to(torch.float32)
+        score, order = torch.sort(score, descending=True)
+        boxes = boxes[order]
+        centre, size = (boxes[:, :2] + boxes[:, 2:]) * 0.5, boxes[:, 2:] - boxes[:, :2]
+        rows = torch.cat([centre, size, score[:, None]], 1)
+        missing = self.rows - rows.shape[0]
+        if missing > 0:
+            rows = functional.pad(rows, [0, 0, 0, missing])
+        return rows[: self.rows]
+
+
+class Inference(nn.Module):
+    """One grey frame in, ``(rows, logits)`` out."""
+
+    def __init__(self, network: SFCNet) -> None:
+        super().__init__()
+        self.encoder = network.encoder
+        self.boxes: nn.Module = BoxHead(network) if network.detection is not None else NoTask()
+        self.maps: nn.Module = network.segmentation or NoTask()
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Find heads and pixels.
+
+        Parameters
+        ----------
+        image : (1, 1, H, W) uint8 or float tensor
+            Grey levels; H and W are multiples of 32.
+
+        Returns
+        -------
+        rows : (300, 5) float32 tensor
+            Box centre x, y, width, height (px) and score; best first, 0 where there is none.
+            Empty without detection.
+        logits : (1, classes + parts, h, w) float32 tensor
+            At the resize stage; models.sfcnet.finish makes maps of it. Empty without
+            segmentation.
+        """
+        # The weights' own precision, so that one archive serves every precision.
+        precision: torch.dtype = self.encoder.stem[0].weight.dtype  # type: ignore[assignment]
+        x = normalise(image).to(precision).contiguous(memory_format=torch.channels_last)
+        stages = self.encoder(x)
+        logits: Tensor = self.maps(stages)
+        return self.boxes(stages), logits.to(torch.float32)

@@ -1,0 +1,237 @@
+"""Losses of both tasks: equations (2) and (5) to (7) of the paper, and a soft Dice beside them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from models.sfcnet.anchors import anchor_boxes, encode
+from models.sfcnet.network import STRIDES, SFCNet
+from models.sfcnet.nms import box_iou
+from models.sfcnet.proposals import level_shapes, select_proposals
+from models.sfcnet.second_stage import delta_scale
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Truth of a batch.
+
+    Attributes
+    ----------
+    class_map, part_map : (B, H, W) int64 tensors
+    boxes, ignore : B tensors (N, 4)
+        Corner boxes of heads, and of what is neither right nor wrong to find.
+    """
+
+    class_map: Tensor
+    part_map: Tensor
+    boxes: list[Tensor]
+    ignore: list[Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class LossSettings:
+    """Weights and sample sizes.
+
+    Sperm cover 1 to 3% of the pixels: the soft Dice term works on the quantity that is reported,
+    and the class weights keep thin tails from drowning in background.
+    """
+
+    class_weights: tuple[float, ...] = (1.0, 2.0, 2.0)
+    part_weights: tuple[float, ...] = (1.0, 2.0, 3.0, 2.0)
+    dice: float = 1.0
+    parts: float = 0.5
+    anchors_per_picture: int = 128
+    boxes_per_picture: int = 64
+    proposals: int = 96
+    positive_iou: float = 0.5
+    negative_iou: float = 0.3
+
+
+def smooth_l1(prediction: Tensor, truth: Tensor) -> Tensor:
+    """Return equation (6), summed over the four coordinates and all rows."""
+    difference = (prediction - truth).abs()
+    return torch.where(difference < 1.0, 0.5 * difference**2, difference - 0.5).sum()
+
+
+def soft_dice_loss(logits: Tensor, truth: Tensor) -> Tensor:
+    """Return 1 - mean Dice of the foreground classes, counts pooled over the batch.
+
+    ``logits`` is (B, C, H, W), ``truth`` (B, H, W) with class 0 as the background.
+    """
+    probability = logits.softmax(1)
+    losses = []
+    for k in range(1, logits.shape[1]):
+        there = (truth == k).to(probability.dtype)
+        overlap = (probability[:, k] * there).sum()
+        total = probability[:, k].sum() + there.sum()
+        losses.append(1.0 - (2.0 * overlap + 1.0) / (total + 1.0))
+    return torch.stack(losses).mean()
+
+
+def segmentation_losses(
+    logits: Tensor, target: Target, settings: LossSettings
+) -> dict[str, Tensor]:
+    """Return the losses of class and part maps from logits at the resize stage."""
+    size = [target.class_map.shape[1], target.class_map.shape[2]]
+    logits = functional.interpolate(logits.float(), size=size, mode="bilinear", align_corners=False)
+    classes = len(settings.class_weights)
+    weight = torch.tensor(settings.class_weights, device=logits.device)
+    part_weight = torch.tensor(settings.part_weights, device=logits.device)
+    return {
+        "classes": functional.cross_entropy(logits[:, :classes], target.class_map, weight),
+        "dice": settings.dice * soft_dice_loss(logits[:, :classes], target.class_map),
+        "parts": settings.parts
+        * functional.cross_entropy(logits[:, classes:], target.part_map, part_weight),
+    }
+
+
+def _inside(boxes: Tensor, regions: Tensor) -> Tensor:
+    """Say whose centre lies inside any of ``regions``."""
+    if len(regions) == 0:
+        return torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
+    centre = (boxes[:, :2] + boxes[:, 2:]) * 0.5
+    low, high = regions[None, :, :2], regions[None, :, 2:]
+    return ((centre[:, None] >= low) & (centre[:, None] <= high)).all(2).any(1)
+
+
+def _pick(candidates: Tensor, count: int) -> Tensor:
+    """Return up to ``count`` of the row numbers, at random."""
+    if len(candidates) <= count:
+        return candidates
+    return candidates[torch.randperm(len(candidates), device=candidates.device)[:count]]
+
+
+def _pick_negatives(candidates: Tensor, score: Tensor, count: int) -> Tensor:
+    """Return half at random, half those that look most like a head."""
+    if len(candidates) <= count:
+        return candidates
+    hardest = candidates[torch.topk(score[candidates], count // 2).indices]
+    return torch.cat([hardest, _pick(candidates, count - count // 2)])
+
+
+def proposal_losses(
+    objectness: Tensor,
+    deltas: Tensor,
+    anchors: Tensor,
+    boxes: Tensor,
+    ignore: Tensor,
+    settings: LossSettings,
+) -> tuple[Tensor, Tensor]:
+    """Return the class and box losses of one picture's proposals."""
+    count = settings.anchors_per_picture
+    nearest = torch.zeros(len(anchors), dtype=torch.int64, device=anchors.device)
+    positive = torch.zeros(len(anchors), dtype=torch.bool, device=anchors.device)
+    negative = ~_inside(anchors, ignore)
+    if len(boxes):
+        iou = box_iou(anchors, boxes)
+        best, nearest = iou.max(1)
+        positive = best >= settings.positive_iou
+        # Every head has at least its best anchor.
+        top, champion = iou.max(0)
+        champion = champion[top > 0.2]
+        positive[champion] = True
+        nearest[champion] = torch.nonzero(top > 0.2)[:, 0]
+        negative &= (best < settings.negative_iou) & ~positive
+    chosen = _pick(torch.nonzero(positive)[:, 0], count // 2)
+    others = _pick_negatives(
+        torch.nonzero(negative)[:, 0], objectness.detach(), count - len(chosen)
+    )
+    rows = torch.cat([chosen, others])
+    truth = torch.zeros(len(rows), device=anchors.device)
+    truth[: len(chosen)] = 1.0
+    classes = functional.binary_cross_entropy_with_logits(objectness[rows], truth, reduction="sum")
+    if len(chosen):
+        wanted = encode(boxes[nearest[chosen]], anchors[chosen])
+        # Deltas are small next to 1: scaled, so that the linear part of the loss is reached.
+        regression = smooth_l1(deltas[chosen] * 3.0, wanted * 3.0)
+    else:
+        regression = deltas.sum() * 0.0
+    return classes / count, regression / count
+
+
+def box_losses(
+    network: SFCNet,
+    levels: list[Tensor],
+    proposals: Tensor,
+    boxes: Tensor,
+    ignore: Tensor,
+    settings: LossSettings,
+) -> tuple[Tensor, Tensor]:
+    """Return the class and box losses of one picture's second stage, equation (7)."""
+    detection = network.detection
+    if detection is None:
+        raise ValueError("a network without detection has no second stage")
+    count = settings.boxes_per_picture
+    if len(boxes):
+        size = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)
+        jittered = boxes + 0.15 * size * torch.randn_like(boxes)
+        proposals = torch.cat([proposals, boxes, jittered])
+        best, nearest = box_iou(proposals, boxes).max(1)
+    else:
+        best = torch.zeros(len(proposals), device=proposals.device)
+        nearest = torch.zeros(len(proposals), dtype=torch.int64, device=proposals.device)
+    positive = best >= settings.positive_iou
+    negative = ~positive & ~_inside(proposals, ignore)
+    chosen = _pick(torch.nonzero(positive)[:, 0], count // 2)
+    # Proposals come best first, so their order is a score.
+    rank = -torch.arange(len(proposals), device=proposals.device, dtype=torch.float32)
+    others = _pick_negatives(torch.nonzero(negative)[:, 0], rank, count - len(chosen))
+    rows = torch.cat([chosen, others])
+    logits, deltas = detection.judge(levels, proposals[rows])
+    truth = torch.zeros(len(rows), dtype=torch.int64, device=proposals.device)
+    truth[: len(chosen)] = 1
+    classes = functional.cross_entropy(logits.float(), truth, reduction="sum")
+    if len(chosen):
+        wanted = encode(boxes[nearest[chosen]], proposals[chosen]) * delta_scale(boxes)
+        regression = smooth_l1(deltas[: len(chosen)].float(), wanted)
+    else:
+        regression = deltas.sum() * 0.0
+    return classes / count, regression / count
+
+
+def detection_losses(
+    network: SFCNet, outputs: dict[str, Tensor], target: Target, settings: LossSettings
+) -> dict[str, Tensor]:
+    """Return the four losses of the detection, averaged over the batch."""
+    variant = network.variant
+    levels = [outputs[f"p{k}"] for k in range(2, 7)]
+    shapes = level_shapes(levels, list(STRIDES))
+    objectness, deltas = outputs["objectness"].float(), outputs["deltas"].float()
+    index = torch.arange(objectness.shape[1], device=objectness.device)
+    sizes, ratios = list(variant.anchor_sizes_px), list(variant.anchor_ratios)
+    anchors = anchor_boxes(index, shapes, sizes, ratios)
+    # Unbound once: indexing a batch picture by picture makes a full-size gradient each time.
+    pictures = list(zip(*(level.float().unbind(0) for level in levels[:4]), strict=True))
+    scores, shifts = objectness.unbind(0), deltas.unbind(0)
+    sums: list[list[Tensor]] = [[], [], [], []]
+    for picture in range(len(pictures)):
+        boxes, ignore = target.boxes[picture], target.ignore[picture]
+        first = proposal_losses(scores[picture], shifts[picture], anchors, boxes, ignore, settings)
+        with torch.no_grad():
+            proposals, kept = select_proposals(
+                scores[picture], shifts[picture], shapes, sizes, ratios,
+                2 * settings.proposals, settings.proposals, variant.proposal_iou, 0,
+            )  # fmt: skip
+        second = box_losses(
+            network, list(pictures[picture]), proposals[kept], boxes, ignore, settings
+        )
+        for column, value in zip(sums, (*first, *second), strict=True):
+            column.append(value)
+    names = ("objectness", "anchor_boxes", "sperm", "boxes")
+    return {name: torch.stack(values).mean() for name, values in zip(names, sums, strict=True)}
+
+
+def total_losses(
+    network: SFCNet, outputs: dict[str, Tensor], target: Target, settings: LossSettings
+) -> dict[str, Tensor]:
+    """Return every loss of the network's task, by name; their sum is what is minimised."""
+    losses: dict[str, Tensor] = {}
+    if "segmentation" in outputs:
+        losses.update(segmentation_losses(outputs["segmentation"], target, settings))
+    if "objectness" in outputs:
+        losses.update(detection_losses(network, outputs, target, settings))
+    return losses

@@ -1,0 +1,55 @@
+"""Non-maximum suppression by iterating the suppression matrix, in scriptable torch.
+
+Greedy suppression keeps a box when no kept box of higher score overlaps it. Starting from 'all
+are kept', each round applies that rule to every box at once; after as many rounds as the longest
+chain of suppressions (a handful in practice) nothing changes any more, and the result is that of
+the greedy rule, exactly.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def box_iou(a: Tensor, b: Tensor) -> Tensor:
+    """Return the (N, M) intersection over union of corner boxes ``a`` (N, 4) and ``b`` (M, 4)."""
+    top_left = torch.maximum(a[:, None, :2], b[None, :, :2])
+    bottom_right = torch.minimum(a[:, None, 2:], b[None, :, 2:])
+    size = (bottom_right - top_left).clamp(min=0.0)
+    overlap = size[..., 0] * size[..., 1]
+    area_a = (a[:, 2] - a[:, 0]) * (a[:, 3] - a[:, 1])
+    area_b = (b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1])
+    return overlap / (area_a[:, None] + area_b[None, :] - overlap).clamp(min=1e-6)
+
+
+def nms_sorted(boxes: Tensor, iou: float, rounds: int) -> Tensor:
+    """Say which of ``boxes`` survive.
+
+    Parameters
+    ----------
+    boxes : (N, 4) tensor
+        Corner boxes, best score first.
+    iou : float
+        A box that overlaps a kept, better one by more than this goes.
+    rounds : int
+        Rounds to run without looking; 0 runs until nothing changes, which costs a
+        synchronisation a round on a GPU.
+
+    Returns
+    -------
+    (N,) bool tensor
+    """
+    overlap = box_iou(boxes, boxes) > iou
+    suppress = torch.triu(overlap, diagonal=1).to(torch.float32)
+    keep = torch.ones(boxes.shape[0], dtype=torch.float32, device=boxes.device)
+    if rounds > 0:
+        for _ in range(rounds):
+            keep = (torch.mv(suppress.t(), keep) < 0.5).to(torch.float32)
+        return keep > 0.5
+    for _ in range(boxes.shape[0]):
+        new = (torch.mv(suppress.t(), keep) < 0.5).to(torch.float32)
+        if torch.equal(new, keep):
+            break
+        keep = new
+    return keep > 0.5

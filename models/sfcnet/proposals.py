@@ -1,0 +1,78 @@
+"""Multi-scale region proposals (paper, section III-C2): a 3x3 slides over P2 to P6."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from models.sfcnet.anchors import anchor_boxes, decode
+from models.sfcnet.nms import nms_sorted
+from models.sfcnet.variant import Variant
+
+
+class ProposalHead(nn.Module):
+    """Objectness and box deltas of every anchor."""
+
+    def __init__(self, variant: Variant) -> None:
+        super().__init__()
+        width, ratios = variant.pyramid_channels, len(variant.anchor_ratios)
+        self.slide = nn.Sequential(nn.Conv2d(width, width, 3, 1, 1), nn.ReLU(inplace=True))
+        self.objectness = nn.Conv2d(width, ratios, 1)
+        self.deltas = nn.Conv2d(width, 4 * ratios, 1)
+        # Few anchors hold a head: start from a low prior (Lin et al. 2017, focal loss).
+        nn.init.constant_(self.objectness.bias, -3.0)  # type: ignore[arg-type]
+
+    def forward(self, levels: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return objectness (B, N) and deltas (B, N, 4) in the order of the anchors."""
+        scores: list[Tensor] = []
+        deltas: list[Tensor] = []
+        for level in levels:
+            x = self.slide(level)
+            batch = x.shape[0]
+            scores.append(self.objectness(x).permute(0, 2, 3, 1).reshape(batch, -1))
+            deltas.append(self.deltas(x).permute(0, 2, 3, 1).reshape(batch, -1, 4))
+        return torch.cat(scores, 1), torch.cat(deltas, 1)
+
+
+def level_shapes(levels: list[Tensor], strides: list[int]) -> list[list[int]]:
+    """Return [height, width, stride] of each level."""
+    shapes: list[list[int]] = []
+    for k, level in enumerate(levels):
+        shapes.append([level.shape[2], level.shape[3], strides[k]])
+    return shapes
+
+
+def select_proposals(
+    objectness: Tensor,
+    deltas: Tensor,
+    shapes: list[list[int]],
+    sizes_px: list[float],
+    ratios: list[float],
+    before: int,
+    after: int,
+    iou: float,
+    rounds: int,
+) -> tuple[Tensor, Tensor]:
+    """Choose the best proposals of one picture.
+
+    Parameters
+    ----------
+    objectness, deltas : (N,), (N, 4) tensors
+        Of every anchor.
+    before, after : int
+        How many go into the suppression, and how many come out.
+
+    Returns
+    -------
+    boxes : (after, 4) float32 tensor
+        Corner boxes, the kept ones first, best first.
+    kept : (after,) bool tensor
+    """
+    before = min(before, objectness.shape[0])
+    index = torch.topk(objectness, before).indices
+    anchors = anchor_boxes(index, shapes, sizes_px, ratios)
+    boxes = decode(deltas[index].to(torch.float32), anchors)
+    keep = nms_sorted(boxes, iou, rounds)
+    # A stable sort brings the kept ones to the front without a data-dependent shape.
+    order = torch.argsort((~keep).to(torch.int8), stable=True)[:after]
+    return boxes[order], keep[order]

@@ -1,0 +1,216 @@
+"""SFCNet as a Detector: an archive in TorchScript, any size of frame, processor or GPU."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numba
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.errors import WeightsError
+from models.sfcnet.finish import class_and_part_maps
+from models.sfcnet.manifest import shipped_archive, trusted_entry
+from models.types import Detections, Perception, UInt8
+
+STRIDE_PX = 32
+WARM_UP_FRAMES = 6
+
+
+def best_precision(device: torch.device) -> torch.dtype:
+    """Return the precision a device computes fastest in without losing sperm.
+
+    Half on a GPU; bfloat16 on a processor with instructions for it, else float32.
+    """
+    if device.type == "cuda":
+        return torch.float16
+    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return torch.bfloat16 if capabilities.get("amx_bf16") else torch.float32
+
+
+def chosen_device(name: str) -> torch.device:
+    """Return the device called ``name``; WeightsError where there is none."""
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise WeightsError(f"device '{name}': unknown; use cpu or cuda") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise WeightsError(
+            f"device '{name}': this torch sees no CUDA device; use cpu, or install the CUDA "
+            "build of torch"
+        )
+    return device
+
+
+@numba.njit(cache=True, nogil=True)
+def _labels(box_px, class_map, labels):  # type: ignore[no-untyped-def]
+    height, width = class_map.shape
+    for k in range(len(box_px)):
+        x, y, w, h = box_px[k]
+        left, right = max(int(x - 0.5 * w + 0.5), 0), min(int(x + 0.5 * w + 0.5), width - 1)
+        top, bottom = max(int(y - 0.5 * h + 0.5), 0), min(int(y + 0.5 * h + 0.5), height - 1)
+        normal = 0
+        abnormal = 0
+        for v in range(top, bottom + 1):
+            for u in range(left, right + 1):
+                if class_map[v, u] == 1:
+                    normal += 1
+                elif class_map[v, u] == 2:
+                    abnormal += 1
+        if normal + abnormal > 0:
+            labels[k] = 1 if normal >= abnormal else 2
+
+
+def labels_in_boxes(box_px: NDArray[np.float32], class_map: UInt8) -> NDArray[np.int8]:
+    """Return the class with most pixels inside each box (N, 4); 0 where there is no sperm."""
+    labels = np.zeros(len(box_px), np.int8)
+    _labels(box_px, class_map, labels)
+    return labels
+
+
+class SFCNetDetector:
+    """Finds heads and segments sperm with an exported network.
+
+    Parameters
+    ----------
+    archive : Path
+        TorchScript archive; its sha256 must stand in the manifest.
+    device : str
+        'cpu' or 'cuda'.
+    dtype : torch.dtype, optional
+        Precision; the device's best when left out.
+    score_threshold : float, optional
+        The manifest's when left out.
+    segmentation : Path, optional
+        A second archive that segments, where ``archive`` only detects.
+
+    Raises
+    ------
+    WeightsError
+        Missing, unknown or damaged archive; device that is not there.
+    """
+
+    def __init__(
+        self,
+        archive: Path,
+        *,
+        device: str = "cpu",
+        dtype: torch.dtype | None = None,
+        score_threshold: float | None = None,
+        segmentation: Path | None = None,
+    ) -> None:
+        self._archives = [Path(archive)] + ([Path(segmentation)] if segmentation else [])
+        entries = [trusted_entry(path) for path in self._archives]
+        self.entry = entries[0]
+        self.score_threshold = (
+            self.entry.score_threshold if score_threshold is None else score_threshold
+        )
+        self.device = chosen_device(device)
+        self.dtype = dtype or best_precision(self.device)
+        self._models = [self._load(path) for path in self._archives]
+
+    def _load(self, path: Path) -> torch.jit.ScriptModule:
+        try:
+            model = torch.jit.load(str(path), map_location=self.device)
+        except RuntimeError as error:
+            reason = str(error).splitlines()[0]
+            raise WeightsError(
+                f"{path}: torch {torch.__version__} cannot load it ({reason}); export it again"
+            ) from error
+        model = model.to(self.dtype).to(memory_format=torch.channels_last).eval()
+        frozen: torch.jit.ScriptModule = torch.jit.freeze(model)
+        return frozen
+
+    @property
+    def name(self) -> str:
+        """Variant, first digits of the sha256, device and precision."""
+        precision = str(self.dtype).removeprefix("torch.")
+        return (
+            f"SFCNet {self.entry.variant} {self.entry.sha256[:8]} ({self.device.type}, {precision})"
+        )
+
+    def warm_up(self, height_px: int, width_px: int) -> None:
+        """Run realistic and empty frames, so that the first real one is as fast as the others."""
+        rng = np.random.default_rng(0)
+        empty = np.full((height_px, width_px), 128, np.uint8)
+        grainy = (128 + 8 * rng.standard_normal((height_px, width_px))).astype(np.uint8)
+        for _ in range(40):
+            y, x = int(rng.integers(height_px)), int(rng.integers(width_px))
+            grainy[max(y - 3, 0) : y + 4, max(x - 4, 0) : x + 5] = 60
+        for k in range(WARM_UP_FRAMES):
+            self.detect(empty if k % 3 == 2 else grainy)
+
+    def detect(self, image: UInt8) -> Perception:
+        """Find heads and pixels in a grey frame (H, W) uint8."""
+        if image.ndim != 2 or image.dtype != np.uint8 or min(image.shape) < STRIDE_PX:
+            raise ValueError(
+                f"detect: a grey picture (H, W) uint8 of at least {STRIDE_PX} px a side is needed, "
+                f"not {image.dtype} {image.shape}"
+            )
+        height, width = image.shape
+        spare = (-height % STRIDE_PX, -width % STRIDE_PX)
+        padded = np.pad(image, ((0, spare[0]), (0, spare[1])), "edge") if any(spare) else image
+        rows, logits = self._run(np.ascontiguousarray(padded))
+        class_map = part_map = None
+        if logits.size:
+            class_map, part_map = class_and_part_maps(logits, *padded.shape)
+            if any(spare):
+                class_map = np.ascontiguousarray(class_map[:height, :width])
+                part_map = np.ascontiguousarray(part_map[:height, :width])
+        return Perception(self._detections(rows, class_map, height, width), class_map, part_map)
+
+    def _detections(
+        self, rows: NDArray[np.float32], class_map: UInt8 | None, height: int, width: int
+    ) -> Detections:
+        if not len(rows):
+            return Detections.empty()
+        keep = (
+            (rows[:, 4] >= self.score_threshold)
+            & (rows[:, 0] > -0.5)
+            & (rows[:, 0] < width - 0.5)
+            & (rows[:, 1] > -0.5)
+            & (rows[:, 1] < height - 0.5)
+        )
+        rows = rows[keep]
+        boxes = np.ascontiguousarray(rows[:, :4])
+        if class_map is None:
+            labels = np.zeros(len(rows), np.int8)
+        else:
+            labels = labels_in_boxes(boxes, class_map)
+        return Detections(boxes, np.ascontiguousarray(rows[:, 4]), labels)
+
+    def _run(self, image: UInt8) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        try:
+            return self._forward(image)
+        except torch.cuda.OutOfMemoryError:
+            warnings.warn(
+                "SFCNet: the GPU's memory is full; the network goes on, slower, on the processor",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+            self.device = torch.device("cpu")
+            self.dtype = best_precision(self.device)
+            self._models = [self._load(path) for path in self._archives]
+            return self._forward(image)
+
+    def _forward(self, image: UInt8) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        rows = np.zeros((0, 5), np.float32)
+        logits = np.zeros((0, 0, 0), np.float32)
+        # A read-only frame is not written to; the copy silences no warning but torch's.
+        source = torch.from_numpy(image if image.flags.writeable else image.copy())
+        with torch.inference_mode():
+            tensor = source[None, None].to(self.device)
+            for model in self._models:
+                found, maps = model(tensor)
+                if found.numel():
+                    rows = found.cpu().numpy()
+                if maps.numel():
+                    logits = maps[0].cpu().numpy()
+        return rows, logits
+
+
+def load_shipped(variant: str = "lite", device: str = "cpu") -> SFCNetDetector:
+    """Return the detector with the weights that come with the program."""
+    return SFCNetDetector(shipped_archive(variant), device=device)

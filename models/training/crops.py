@@ -1,0 +1,129 @@
+"""Training crops drawn on the fly: sample i of seed s is always the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from models.sfcnet.losses import Target
+from models.specimen.profiles import profile
+from models.specimen.sampling import training_sample
+
+# Seeds below this are for training; examinations start above it and are never trained on.
+FIRST_EXAM_SEED = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """One labelled crop. Image frame; boxes are centre x, y, width, height in px."""
+
+    image: NDArray[np.uint8]
+    boxes: NDArray[np.float32]
+    class_map: NDArray[np.uint8]
+    part_map: NDArray[np.uint8]
+    ignore: NDArray[np.float32]
+
+
+class SpecimenCrops(Dataset[Crop]):
+    """Crops of fresh specimens.
+
+    Parameters
+    ----------
+    seed : int
+    size_px : (height, width)
+    exam_share : float
+        Share drawn with the optics of profile 'exam'; the rest draws its optics from 'train'.
+    phase_share : float
+        Share of phase contrast among the former.
+    """
+
+    def __init__(
+        self, seed: int, size_px: tuple[int, int], exam_share: float, phase_share: float
+    ) -> None:
+        self.seed = seed
+        self.size_px = size_px
+        self.exam_share = exam_share
+        self.phase_share = phase_share
+
+    def __getitem__(self, index: int) -> Crop:
+        """Draw crop number ``index``."""
+        rng = np.random.default_rng([self.seed, index])
+        base = None
+        if rng.random() < self.exam_share:
+            phase = rng.random() < self.phase_share
+            base = profile("exam", modality="phase" if phase else "brightfield")
+        sample = training_sample(rng, *self.size_px, base=base)
+        crop = Crop(sample.image, sample.boxes, sample.class_map, sample.part_map, sample.ignore)
+        return mirrored(crop, bool(rng.random() < 0.5), bool(rng.random() < 0.5))
+
+
+def mirrored(crop: Crop, across: bool, down: bool) -> Crop:
+    """Return the crop mirrored. Rows stay rows: interlacing and noise know which is which."""
+    height, width = crop.image.shape
+    boxes, ignore = crop.boxes.copy(), crop.ignore.copy()
+    maps = [crop.image, crop.class_map, crop.part_map]
+    if across:
+        maps = [m[:, ::-1] for m in maps]
+        boxes[:, 0] = width - 1 - boxes[:, 0]
+        ignore[:, 0] = width - 1 - ignore[:, 0]
+    if down:
+        maps = [m[::-1] for m in maps]
+        boxes[:, 1] = height - 1 - boxes[:, 1]
+        ignore[:, 1] = height - 1 - ignore[:, 1]
+    image, class_map, part_map = (np.ascontiguousarray(m) for m in maps)
+    return Crop(image, boxes, class_map, part_map, ignore)
+
+
+class StepSampler(Sampler[int]):
+    """Sample numbers from step ``first`` on: a resumed training sees what it would have seen."""
+
+    def __init__(self, first: int, steps: int, batch: int) -> None:
+        self.numbers = range(first * batch, steps * batch)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.numbers)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+
+def corners(boxes: NDArray[np.float32]) -> Tensor:
+    """Return centre boxes as corner boxes."""
+    b = torch.from_numpy(np.asarray(boxes, np.float32).reshape(-1, 4))
+    return torch.cat([b[:, :2] - b[:, 2:] / 2, b[:, :2] + b[:, 2:] / 2], 1)
+
+
+def collate(crops: list[Crop]) -> tuple[Tensor, Target]:
+    """Return pictures (B, 1, H, W) uint8 and their truth."""
+    return torch.from_numpy(np.stack([crop.image for crop in crops]))[:, None], Target(
+        class_map=torch.from_numpy(np.stack([c.class_map for c in crops])).to(torch.int64),
+        part_map=torch.from_numpy(np.stack([c.part_map for c in crops])).to(torch.int64),
+        boxes=[corners(crop.boxes) for crop in crops],
+        ignore=[corners(crop.ignore) for crop in crops],
+    )
+
+
+def _quiet_worker(_: int) -> None:
+    torch.set_num_threads(1)
+
+
+def loader(
+    crops: Dataset[Crop], first: int, steps: int, batch: int, workers: int
+) -> DataLoader[Crop]:
+    """Return batches for steps ``first`` to ``steps``; worker processes are spawned."""
+    return DataLoader(
+        crops,
+        batch_size=batch,
+        sampler=StepSampler(first, steps, batch),
+        num_workers=workers,
+        collate_fn=collate,
+        worker_init_fn=_quiet_worker,
+        multiprocessing_context="spawn" if workers else None,
+        prefetch_factor=4 if workers else None,
+    )
