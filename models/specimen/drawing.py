@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -52,44 +54,74 @@ def draw_sperm(
                  z_um, tables.edge, tables.blur_um, um_per_px, rows[0], rows[1], 1.0)  # fmt: skip
 
 
-def draw_clutter_on(
-    canvas: Float32,
+@dataclass(frozen=True, slots=True)
+class ClutterInView:
+    """Clutter of one frame, placed in the picture; passes differ by a shift only.
+
+    Bodies (m,) and lines (k, POINTS), px: arguments of the two splats.
+    """
+
+    xy: Float64
+    axis: Float64
+    shape: Float64
+    amplitude: Float64
+    z_um: Float64
+    line: Float64
+    line_sd: Float64
+    line_amplitude: Float64
+
+
+def place_clutter(
     clutter: Clutter,
     position_um: Float64,
     tables: Tables,
     um_per_px: float,
     to_px: Float64,
+    size_px: tuple[int, int],
+) -> ClutterInView:
+    """Place the clutter whose groups are at ``position_um`` (groups, 2).
+
+    ``to_px`` (2, 3) maps um to px; ``size_px`` is width, height.
+    """
+    turn = to_px[:, :2].T
+    where = position_um @ turn + to_px[:, 2]
+    size = np.array(size_px)
+    body = np.flatnonzero(_within(where, size, 20.0 / um_per_px)[clutter.body_group])
+    angle = clutter.body_angle[body]
+    line = np.flatnonzero(_within(where, size, 80.0 / um_per_px)[clutter.line_group])
+    level = depth_levels(clutter.line_z_um[line])
+    sd = np.sqrt(tables.blur_um[level] ** 2 + clutter.line_width_um[line] ** 2 / 12) / um_per_px
+    points = where[clutter.line_group[line]][:, None, :] + clutter.line_um[line] @ turn
+    return ClutterInView(
+        xy=where[clutter.body_group[body]] + clutter.body_offset_um[body] @ turn,
+        axis=np.ascontiguousarray(
+            (np.stack([np.cos(angle), np.sin(angle)], axis=1) @ turn * um_per_px).T
+        ),
+        shape=pixel_shape(clutter.body_shape[body], um_per_px),
+        amplitude=clutter.body_amplitude[body],
+        z_um=clutter.body_z_um[body],
+        line=points,
+        line_sd=np.repeat(sd[:, None], POINTS, axis=1),
+        line_amplitude=np.repeat(clutter.line_amplitude[line][:, None], POINTS, axis=1),
+    )
+
+
+def draw_clutter_on(
+    canvas: Float32,
+    clutter: ClutterInView,
+    shift_px: Float64,
+    tables: Tables,
+    um_per_px: float,
     rows: tuple[int, int],
     weight: float,
 ) -> None:
-    """Add clutter whose groups are at ``position_um`` (groups, 2) to the canvas.
-
-    ``to_px`` (2, 3) maps um to px; ``weight`` is the share of the exposure.
-    """
-    size = np.array([canvas.shape[1], canvas.shape[0]])
-    margin = 20.0 / um_per_px
-    where = position_um @ to_px[:, :2].T + to_px[:, 2]
-    inside = _within(where, size, margin)
-    body = np.flatnonzero(inside[clutter.body_group])
-    xy = (where[clutter.body_group[body]]
-          + clutter.body_offset_um[body] @ to_px[:, :2].T)  # fmt: skip
-    angle = clutter.body_angle[body]
-    axis = np.stack([np.cos(angle), np.sin(angle)], axis=1) @ to_px[:, :2].T * um_per_px
-    splat_bodies(canvas, np.ascontiguousarray(xy[:, 0]), np.ascontiguousarray(xy[:, 1]),
-                 np.ascontiguousarray(axis[:, 0]), np.ascontiguousarray(axis[:, 1]),
-                 pixel_shape(clutter.body_shape[body], um_per_px), clutter.body_amplitude[body],
-                 clutter.body_z_um[body], tables.speck, tables.blur_um, um_per_px,
+    """Add clutter, moved by ``shift_px`` (2,), with ``weight``, the share of the exposure."""
+    xy = np.ascontiguousarray((clutter.xy + shift_px).T)
+    splat_bodies(canvas, xy[0], xy[1], clutter.axis[0], clutter.axis[1], clutter.shape,
+                 clutter.amplitude, clutter.z_um, tables.speck, tables.blur_um, um_per_px,
                  rows[0], rows[1], weight)  # fmt: skip
-    margin = 80.0 / um_per_px
-    inside = _within(where, size, margin)
-    line = np.flatnonzero(inside[clutter.line_group])
-    points = where[clutter.line_group[line]][:, None, :] + clutter.line_um[line] @ to_px[:, :2].T
-    amplitude = np.repeat(clutter.line_amplitude[line][:, None], POINTS, axis=1)
-    level = depth_levels(clutter.line_z_um[line])
-    sd = np.sqrt(tables.blur_um[level] ** 2 + clutter.line_width_um[line] ** 2 / 12) / um_per_px
-    splat_strokes(canvas, np.ascontiguousarray(points[..., 0]),
-                  np.ascontiguousarray(points[..., 1]),
-                  np.ascontiguousarray(np.repeat(sd[:, None], POINTS, axis=1)), amplitude,
+    line = np.ascontiguousarray(np.moveaxis(clutter.line + shift_px, -1, 0))
+    splat_strokes(canvas, line[0], line[1], clutter.line_sd, clutter.line_amplitude,
                   tables.line, tables.step, rows[0], rows[1], weight)  # fmt: skip
 
 

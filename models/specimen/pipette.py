@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from models.specimen.splat import depth_level, first_in
+from models.specimen.splat import cut, depth_level, first_in
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -23,7 +23,7 @@ class Pipette:
     ----------
     outer_um : diameter at the tip, outside
     wall_um : thickness of the wall's image
-    taper : growth of the diameter with distance from the tip
+    taper : growth of the radius with distance from the tip
     direction_rad : where the shaft comes from, seen from the tip, image frame (x right, y down)
     contrast : of the walls, positive is dark
     """
@@ -41,7 +41,7 @@ def draw_pipette(rng: np.random.Generator) -> Pipette:
     return Pipette(
         outer_um=float(rng.uniform(5, 8)),
         wall_um=float(rng.uniform(0.7, 1.3)),
-        taper=float(rng.uniform(0.02, 0.10)),
+        taper=float(rng.uniform(0.015, 0.06)),
         direction_rad=side + float(rng.uniform(-0.45, 0.45)),
         contrast=float(rng.uniform(0.2, 0.5)),
     )
@@ -72,31 +72,38 @@ def splat_pipette(
     bright = 0.45 * dark
     inv = 1.0 / sd
     reach = 5.0 * sd + wall
+    wide = 0.5 * outer + reach
+    veil = -0.04 * contrast * weight
     for yy in range(first_in(0.0, first_row, row_step), height, row_step):
         dy = yy - tip_y
-        for xx in range(width):
+        # With x counted from the tip: u >= -reach and |v| <= wide + taper * max(u, 0).
+        lo, hi = -tip_x, width - 1.0 - tip_x
+        lo, hi = cut(ca, dy * sa + reach, lo, hi)
+        lo, hi = cut(taper * ca + sa, wide + taper * (dy * sa + reach) - dy * ca, lo, hi)
+        lo, hi = cut(taper * ca - sa, wide + taper * (dy * sa + reach) + dy * ca, lo, hi)
+        if lo > hi:
+            continue
+        for xx in range(max(math.ceil(lo + tip_x), 0), min(math.floor(hi + tip_x), width - 1) + 1):
             dx = xx - tip_x
             u = dx * ca + dy * sa
-            if u < -reach:
-                continue
             v = abs(dy * ca - dx * sa)
-            half = 0.5 * outer + max(u, 0.0) * taper
-            if v > half + reach:
+            across = v - 0.5 * outer - max(u, 0.0) * taper
+            if across < -reach:
+                canvas[yy, xx] += np.float32(veil)
                 continue
             # Rounded ends of the walls at the tip.
-            across = v - half
-            distance = math.hypot(across, u) if u < 0.0 else abs(across)
+            distance = math.hypot(across, u) if u < 0.0 else across
             t = distance * inv
             value = -dark * math.exp(-0.5 * t * t)
-            edge = (across + 1.6 * sd + 0.5 * wall) * inv
-            inner = bright * math.exp(-0.5 * edge * edge)
+            inner = (across + 1.6 * sd + 0.5 * wall) * inv
             outside = (across - 1.9 * sd - 0.4 * wall) * inv
-            outer_rim = 0.6 * bright * math.exp(-0.5 * outside * outside)
+            rim = math.exp(-0.5 * inner * inner) + 0.6 * math.exp(-0.5 * outside * outside)
+            shade = veil if across < 0.0 else 0.0
             if u < 0.0:
                 fade = math.exp(-0.5 * u * u * inv * inv)
-                inner *= fade
-                outer_rim *= fade
-            canvas[yy, xx] += np.float32(value + inner + outer_rim - 0.04 * contrast * weight)
+                rim *= fade
+                shade *= fade
+            canvas[yy, xx] += np.float32(value + bright * rim + shade)
 
 
 @njit(nogil=True, cache=True)

@@ -16,6 +16,7 @@ from models.specimen.drawing import (
     draw_sperm,
     midpiece_points,
     pixel_shape,
+    place_clutter,
     signed_contrast,
     visible_contrast,
 )
@@ -149,7 +150,10 @@ def training_sample(
             draw_sperm(
                 canvas, placed, shape_px, heads / poses, anatomy.z_um, tables, um, (first, step)
             )
-    draw_clutter_on(canvas, clutter, clutter.home_um, tables, um, to_px, (0, 1), 1.0)
+    placed_clutter = place_clutter(
+        clutter, clutter.home_um, tables, um, to_px, (width_px, height_px)
+    )
+    draw_clutter_on(canvas, placed_clutter, np.zeros(2), tables, um, (0, 1), 1.0)
     if rng.random() < base.pipette_probability:
         _draw_pipette_on(canvas, rng, look, tables)
 

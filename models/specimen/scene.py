@@ -15,6 +15,7 @@ from models.specimen.drawing import (
     draw_sperm,
     midpiece_points,
     pixel_shape,
+    place_clutter,
     signed_contrast,
     visible_contrast,
 )
@@ -162,7 +163,7 @@ class Specimen:
         um = self.look.um_per_px
         poses = math.ceil(exposure_s * (pace + _TAIL_UM_S) / (3.5 * um))
         poses = min(max(poses, 1), 5)
-        still_poses = min(max(math.ceil(exposure_s * pace / (1.2 * um)), 1), poses)
+        still_poses = min(max(math.ceil(exposure_s * pace / (2.0 * um)), 1), poses)
         part = (np.arange(poses) + 0.5) / poses - 0.5
         times = np.concatenate([time_s + m + exposure_s * part for m in moments])
         stage = np.asarray(stage_um(times), np.float64)
@@ -176,7 +177,15 @@ class Specimen:
         contrast = self._contrast[seen]
         moving = (mode[seen] != 4) | (still_poses > 1)
         middle = poses // 2
-        clutter_um = self._clutter_near(time_s, edge_um[1])
+        centre_to_px = self._to_px(edge_um[1])
+        clutter = place_clutter(
+            self._clutter, self._clutter_near(time_s, edge_um[1]), self._tables, um, centre_to_px,
+            (self.width_px, self.height_px),
+        )  # fmt: skip
+        steady = float(np.abs(stage - stage[0]).max()) < 0.1 * um
+        if steady:
+            # Clutter hardly moves within a frame: one pass serves both fields.
+            draw_clutter_on(self._canvas, clutter, np.zeros(2), self._tables, um, (0, 1), 1.0)
         for k, moment in enumerate(times):
             field, sub = divmod(k, poses)
             rows = (field, 2) if len(moments) == 2 else (0, 1)
@@ -188,12 +197,11 @@ class Specimen:
             draw_sperm(
                 self._canvas, placed, shape, contrast * share, anatomy.z_um, self._tables, um, rows
             )
-            if still_poses > 1 or sub == middle:
+            if not steady and (still_poses > 1 or sub == middle):
                 weight = 1.0 / poses if still_poses > 1 else 1.0
-                where = clutter_um + self.drift_um_s * (moment - time_s)
-                draw_clutter_on(
-                    self._canvas, self._clutter, where, self._tables, um, to_px, rows, weight
-                )
+                moved = to_px[:, 2] - centre_to_px[:, 2]
+                moved = moved + self._inverse @ self.drift_um_s * (moment - time_s)
+                draw_clutter_on(self._canvas, clutter, moved, self._tables, um, rows, weight)
             if tip is not None:
                 self._draw_pipette(tip[k], rows, 1.0 / poses)
         return self._expose(time_s)

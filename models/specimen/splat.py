@@ -26,7 +26,7 @@ from models.specimen.optics import (
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
-FAINTEST = 0.002  # contrast below which nothing is drawn
+FAINTEST = 0.003  # contrast below which nothing is drawn
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -56,6 +56,52 @@ def cut(slope: float, offset: float, low: float, high: float) -> tuple[float, fl
     elif offset < 0.0:
         high = low - 1.0
     return low, high
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def _edge_distance(
+    out: Float32,
+    along: Float32,
+    dx: float,
+    dy: float,
+    ca: float,
+    sa: float,
+    inv_a: float,
+    inv_b: float,
+    egg: float,
+    lobe2: float,
+    lobe3: float,
+) -> None:
+    """Signed distance, px, from a body's edge for a run of pixels of one row.
+
+    ``out`` (run,) is filled, and ``along`` (run,) with the place along the long axis in half
+    lengths; (dx, dy) is the first pixel from the centre. To first order, as in ray marching: the
+    implicit function over its slope. Plain arithmetic, so that it runs on vector registers.
+    """
+    one = np.float32(1.0)
+    p0 = np.float32((dx * ca + dy * sa) * inv_a)
+    q0 = np.float32((dy * ca - dx * sa) * inv_b)
+    p1 = np.float32(ca * inv_a)
+    q1 = np.float32(-sa * inv_b)
+    ia = np.float32(inv_a * inv_a)
+    ib = np.float32(inv_b * inv_b)
+    e = np.float32(egg)
+    l2 = np.float32(2.0 * lobe2)
+    l3 = np.float32(lobe3)
+    four = np.float32(4.0)
+    three = np.float32(3.0)
+    tiny = np.float32(1e-6)
+    for k in range(len(out)):
+        step = np.float32(k)
+        p = p0 + step * p1
+        q = (q0 + step * q1) / (one + e * max(min(p, one), -one))
+        square = p * p + q * q + tiny
+        rho = math.sqrt(square)
+        c = p / rho
+        s = q / rho
+        bound = one + l2 * c * s + l3 * c * (four * c * c - three)
+        out[k] = (rho - bound) * rho / math.sqrt(p * p * ia + q * q * ib + tiny * ia)
+        along[k] = p
 
 
 @njit(nogil=True, cache=True, fastmath=True)
@@ -93,6 +139,8 @@ def splat_bodies(
     last = np.float32(EDGE_COUNT - 1.01)
     zero = np.float32(0.0)
     one = np.float32(1.0)
+    distance = np.empty(width, np.float32)
+    along = np.empty(width, np.float32)
     for i in range(len(x)):
         a = shape[i, 0]
         b = shape[i, 1]
@@ -122,43 +170,39 @@ def splat_bodies(
         if radius <= 0.0:
             continue
         y1 = min(math.floor(y[i] + radius), height - 1)
-        ca = np.float32(ux[i])
-        sa = np.float32(uy[i])
-        inv_a = np.float32(1.0 / a)
-        inv_b = np.float32(1.0 / b)
-        egg = np.float32(shape[i, 2])
-        lobe2 = np.float32(2.0 * shape[i, 3])
-        lobe3 = np.float32(shape[i, 4])
         shade = np.float32(shape[i, 5])
         deepest = np.float32(-min(a, b))
-        lobed = shape[i, 3] != 0.0 or shape[i, 4] != 0.0
         for yy in range(first_in(y[i] - radius, first_row, row_step), y1 + 1, row_step):
-            dy = np.float32(yy - y[i])
+            dy = yy - y[i]
             chord = math.sqrt(max(radius * radius - dy * dy, 0.0))
             x0 = max(math.ceil(x[i] - chord), 0)
             x1 = min(math.floor(x[i] + chord), width - 1)
-            for xx in range(x0, x1 + 1):
-                dx = np.float32(xx - x[i])
-                p = (dx * ca + dy * sa) * inv_a
-                q = (dy * ca - dx * sa) * inv_b / (one + egg * max(min(p, one), -one))
-                rho2 = p * p + q * q + np.float32(1e-6)
-                rho = np.float32(math.sqrt(rho2))
-                ra = p * inv_a
-                rb = q * inv_b
-                bound = one
-                if lobed:
-                    c = p / rho
-                    s = q / rho
-                    bound += lobe2 * c * s + lobe3 * (c * (np.float32(4.0) * c * c - 3 * one))
-                distance = (rho - bound) * rho / np.float32(math.sqrt(ra * ra + rb * rb + 1e-9))
-                distance = max(distance, deepest)
-                t = min(max(distance * inv_step + offset, zero), last)
+            run = x1 + 1 - x0
+            if run <= 0:
+                continue
+            far = distance[:run]
+            _edge_distance(
+                far,
+                along[:run],
+                x0 - x[i],
+                dy,
+                ux[i],
+                uy[i],
+                1.0 / a,
+                1.0 / b,
+                shape[i, 2],
+                shape[i, 3],
+                shape[i, 4],
+            )
+            target = canvas[yy, x0 : x1 + 1]
+            for n in range(run):
+                d = max(far[n], deepest)
+                t = min(max(d * inv_step + offset, zero), last)
                 j = int(t)
-                f = t - np.float32(j)
-                value = row[j] + (row[j + 1] - row[j]) * f
-                if distance < one:
-                    value *= one + shade * p
-                canvas[yy, xx] += gain * value
+                value = row[j] + (row[j + 1] - row[j]) * (t - np.float32(j))
+                if d < one:
+                    value *= one + shade * along[n]
+                target[n] += gain * value
 
 
 @njit(nogil=True, cache=True, fastmath=True)
