@@ -14,14 +14,21 @@ KINDS = ("proscan", "mp285")
 
 
 def make_wire(settings: GuardianSettings) -> Wire:
-    """Make the wire that the settings describe, not yet open."""
-    path = Path(settings.transcript) if settings.transcript else None
+    """Make the wire that the settings describe, not yet open. Raises DeviceError."""
+    try:
+        transcript = Transcript(Path(settings.transcript) if settings.transcript else None)
+    except OSError as error:
+        raise DeviceError(
+            f"{settings.name} at {settings.url}",
+            f"cannot write the transcript: {error}",
+            "choose another file",
+        ) from error
     return Wire(
         settings.url,
         device=settings.name,
         baud=settings.baud,
         rtscts=settings.rtscts,
-        transcript=Transcript(path),
+        transcript=transcript,
     )
 
 

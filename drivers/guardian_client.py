@@ -118,8 +118,12 @@ class GuardianClient:
         self._process = start_module(
             "drivers.guardian", ["--device", self.settings.device, "--url", self.settings.url]
         )
-        self._reader = threading.Thread(target=self._read, name="guardian-reader", daemon=True)
-        self._heart = threading.Thread(target=self._beat, name="guardian-heart", daemon=True)
+        self._reader = threading.Thread(
+            target=self._read, name="sfcscope guardian-reader", daemon=True
+        )
+        self._heart = threading.Thread(
+            target=self._beat, name="sfcscope guardian-heart", daemon=True
+        )
         self._send(self.settings.to_json())
         self._reader.start()
         self._heart.start()

@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 from drivers.errors import BadReply, DeviceError, RefusedCommand, ReplyTimeout, WrongDevice
 from drivers.pose import Pose
 from drivers.prior import codec
+from drivers.prior.line import QUIET_S, REPLY_S, Line
 from drivers.wire import Wire
-
-T = TypeVar("T")
-
-_REPLY_S = 0.3
-"""Deadline of a query: 25 times the usual round trip."""
 
 _ACCEPT_S = 0.1
 """How long to wait for the ``R`` of a move before asking whether it runs: by the manual ``R``
 comes at the end of the move, controllers in the field answer at once."""
 
-_QUIET_S = 0.05
-"""A line that is silent for this long has nothing under way: the longest reply takes 15 ms."""
-
 _POLL_S = 0.05
 
-_GARBLED = frozenset((4, 5, 8, 10, 11, 12, 13, 14, 15, 21))
-"""Refusals that a byte garbled on its way to the controller can cause: worth a second try."""
-
-_FACTORY_BAUD = 9600
+_READINGS = 4
+_JITTER_UM = 5.0
+_LAG_S = 0.05
+_TOP_SPEED_UM_S = 5_000.0
 
 
 class ProScan:
@@ -58,6 +51,7 @@ class ProScan:
         bauds: Sequence[int] = (115200, 38400, 9600),
     ) -> None:
         self._wire = wire
+        self._line = Line(wire)
         self._unit_um = resolution_um
         self._wanted_um = resolution_um
         self._velocity_in_user_units = velocity_in_user_units
@@ -67,12 +61,18 @@ class ProScan:
         self._joystick_off = False
         self._speed_um_s: float | None = None
         self._next_poll_s = 0.0
-        self.stale_replies = 0
+        self._last: tuple[float, float, float] | None = None
+        self._speed_now = 0.0
 
     @property
     def moving(self) -> bool | None:
         """As last known, without I/O."""
         return self._moving
+
+    @property
+    def stale_replies(self) -> int:
+        """Replies discarded because they answered nothing that was asked."""
+        return self._line.stale_replies
 
     @property
     def resolution_um(self) -> float:
@@ -85,11 +85,11 @@ class ProScan:
         Raises WrongDevice with what was read, ReplyTimeout when nothing was, in less than 3 s.
         """
         self._find()
-        self._ask("COMP", 0, decode=codec.decode_acknowledgement)
-        self._ask("ERROR", 0, decode=codec.decode_acknowledgement)
-        version = self._ask("VERSION", decode=codec.decode_integer)
-        serial = self._ask("SERIAL", decode=_text)
-        stage = codec.decode_block(self._block("STAGE"))
+        self._line.ask("COMP", 0, decode=codec.decode_acknowledgement)
+        self._line.ask("ERROR", 0, decode=codec.decode_acknowledgement)
+        version = self._line.ask("VERSION", decode=codec.decode_integer)
+        serial = self._line.ask("SERIAL", decode=_text)
+        stage = codec.decode_block(self._line.report("STAGE"))
         name = stage.get("STAGE", "NONE")
         if name == "NONE":
             raise DeviceError(
@@ -98,36 +98,66 @@ class ProScan:
                 "switch it off, plug the stage in, switch it on",
             )
         self._set_resolution(float(stage.get("MICROSTEPS/MICRON", "25")))
-        if self._ask("$", "S", decode=codec.decode_integer):
+        if self._line.ask("$", "S", decode=codec.decode_integer):
             self.stop()
         self._moving = None
+        self._last = None
         return f"ProScan {version / 100:.2f} no. {serial}, stage {name}, {self._unit_um:g} um"
 
     def read_pose(self) -> Pose:
-        """Ask for the position, and whether it moves where that is not known already."""
-        asked_s = time.perf_counter()
-        x, y, _z = self._ask("P", decode=_position)
-        answered_s = time.perf_counter()
+        """Ask for the position, and whether it moves where that is not known already.
+
+        The protocol has no checksum: a position that the motion since the last one does not
+        explain is believed only when a second reading agrees. Raises BadReply when none does.
+        """
+        reading = self._read_position()
+        if self._last is None or not self._explains(self._last, reading, self._speed_now):
+            for _ in range(_READINGS):
+                before, reading = reading, self._read_position()
+                if self._explains(before, reading, max(self._speed_now, _TOP_SPEED_UM_S)):
+                    break
+            else:
+                raise BadReply(
+                    self._wire.device, f"no two of {_READINGS} positions agree", "check the cable"
+                )
+        self._last = reading
         if not self._following and not (self._joystick_off and self._moving is False):
             self._ask_whether_moving()
-        middle_s = (asked_s + answered_s) / 2
-        unit_um = self._unit_um
-        return Pose(middle_s, x * unit_um, y * unit_um, float("nan"), self._moving)
+        return Pose(*reading, float("nan"), self._moving)
+
+    def _read_position(self) -> tuple[float, float, float]:
+        """Give middle of the exchange, x and y in um."""
+        asked_s = time.perf_counter()
+        x, y, _z = self._line.ask("P", decode=_position)
+        middle_s = (asked_s + time.perf_counter()) / 2
+        return middle_s, x * self._unit_um, y * self._unit_um
+
+    def _explains(
+        self,
+        first: tuple[float, float, float],
+        second: tuple[float, float, float],
+        speed_um_s: float,
+    ) -> bool:
+        reach_um = _JITTER_UM + speed_um_s * (second[0] - first[0] + _LAG_S)
+        return max(abs(second[1] - first[1]), abs(second[2] - first[2])) <= reach_um
 
     def move_to(self, target_um: Sequence[float], speed_um_s: float) -> None:
         """Start one absolute move. Raises DeviceError when it is not known to have started."""
         self._take_over()
         if speed_um_s != self._speed_um_s:
-            self._ask("SMS", round(speed_um_s), "u", decode=codec.decode_acknowledgement)
+            self._line.ask("SMS", round(speed_um_s), "u", decode=codec.decode_acknowledgement)
             self._speed_um_s = speed_um_s
         x, y = (round(um / self._unit_um) for um in target_um)
         self._following = False
         self._moving = None
+        self._speed_now = speed_um_s
         try:
             # never sent twice: a second copy would wait in the controller's queue
-            self._ask("G", x, y, decode=codec.decode_acknowledgement, tries=1, timeout_s=_ACCEPT_S)
+            self._line.ask(
+                "G", x, y, decode=codec.decode_acknowledgement, tries=1, timeout_s=_ACCEPT_S
+            )
         except ReplyTimeout:
-            if not self._ask("$", "S", decode=codec.decode_integer):
+            if not self._line.ask("$", "S", decode=codec.decode_integer):
                 self._confirm_arrival(x, y)
                 return
         self._moving = True
@@ -140,8 +170,9 @@ class ProScan:
         unit_um = self._unit_um if self._velocity_in_user_units else 1.0
         vx, vy = (um_s / unit_um for um_s in velocity_um_s)
         self._following = bool(vx or vy)
+        self._speed_now = math.hypot(*velocity_um_s)
         self._moving = True if self._following else None
-        self._ask("VS", vx, vy, decode=codec.decode_acknowledgement)
+        self._line.ask("VS", vx, vy, decode=codec.decode_acknowledgement)
 
     def service(self) -> None:
         """Follow a move, or a ramp down, to its end."""
@@ -165,9 +196,9 @@ class ProScan:
             self._wire.write(request)
             try:
                 for _ in range(2):
-                    self._reply(request, codec.decode_acknowledgement, _REPLY_S)
+                    self._line.reply(request, codec.decode_acknowledgement, REPLY_S)
             except (BadReply, ReplyTimeout):
-                self._wire.discard(_QUIET_S, 2 * _QUIET_S)
+                self._wire.discard(QUIET_S, 2 * QUIET_S)
             else:
                 return
         raise ReplyTimeout(
@@ -177,7 +208,7 @@ class ProScan:
     def disconnect(self) -> None:
         """Give the joystick back."""
         if self._joystick_off:
-            self._ask("J", decode=codec.decode_acknowledgement)
+            self._line.ask("J", decode=codec.decode_acknowledgement)
             self._joystick_off = False
 
     def _find(self) -> None:
@@ -189,9 +220,9 @@ class ProScan:
             if attempt:
                 self._wire.set_baud(baud)
             self._wire.write(codec.END)  # ends whatever half a line a predecessor left behind
-            heard += self._wire.discard(_QUIET_S, 0.3)
+            heard += self._wire.discard(QUIET_S, 0.3)
             try:
-                lines = self._block("?", tries=1)
+                lines = self._line.report("?", tries=1)
             except ReplyTimeout as error:
                 heard += error.partial
             except BadReply as error:
@@ -214,12 +245,12 @@ class ProScan:
     def _set_resolution(self, microsteps_per_um: float) -> None:
         """Ask for the wanted unit, and believe only what is read back."""
         try:
-            self._ask("RES", "S", self._wanted_um, decode=codec.decode_acknowledgement)
-            (unit_um,) = self._ask("RES", "S", decode=_number)
+            self._line.ask("RES", "S", self._wanted_um, decode=codec.decode_acknowledgement)
+            (unit_um,) = self._line.ask("RES", "S", decode=_number)
         except RefusedCommand:
             unit_um = 0.0
         if unit_um <= 0:
-            unit_um = self._ask("SS", decode=codec.decode_integer) / microsteps_per_um
+            unit_um = self._line.ask("SS", decode=codec.decode_integer) / microsteps_per_um
         if not 0 < unit_um <= 10:
             raise DeviceError(
                 self._wire.device, f"reports a user unit of {unit_um} um", "reset the controller"
@@ -229,101 +260,23 @@ class ProScan:
     def _take_over(self) -> None:
         """Switch the joystick off: two hands on one stage make its motion unpredictable."""
         if not self._joystick_off:
-            self._ask("H", decode=codec.decode_acknowledgement)
+            self._line.ask("H", decode=codec.decode_acknowledgement)
             self._joystick_off = True
 
     def _ask_whether_moving(self) -> None:
         self._moving = None
-        self._moving = bool(self._ask("$", "S", decode=codec.decode_integer))
+        self._moving = bool(self._line.ask("$", "S", decode=codec.decode_integer))
+        if not self._moving and self._joystick_off:
+            self._speed_now = 0.0
 
     def _confirm_arrival(self, x: int, y: int) -> None:
         """Tell a move that has ended before its ``R`` from one that was never heard."""
-        x_now, y_now, _z = self._ask("P", decode=_position)
+        x_now, y_now, _z = self._line.ask("P", decode=_position)
         self._moving = False
         if abs(x_now - x) > 1 or abs(y_now - y) > 1:
             raise ReplyTimeout(
                 self._wire.device, f"the move to {x},{y} was not accepted", "try again"
             )
-
-    def _ask(
-        self,
-        verb: str,
-        *values: float | str,
-        decode: Callable[[bytes], T],
-        tries: int = 2,
-        timeout_s: float = _REPLY_S,
-    ) -> T:
-        """One exchange; after a timeout or a reply of the wrong shape, drain and ask once more."""
-        request = codec.encode(verb, *values)
-        with self._wire as wire:
-            while True:
-                tries -= 1
-                self.stale_replies += bool(wire.clear())
-                wire.write(request)
-                try:
-                    return self._reply(request, decode, timeout_s)
-                except (ReplyTimeout, BadReply) as error:
-                    if tries <= 0 or not _may_be_noise(error):
-                        raise
-                    wire.discard(_QUIET_S)
-
-    def _reply(self, request: bytes, decode: Callable[[bytes], T], timeout_s: float) -> T:
-        """Wait for the line that answers; an ``R`` that came late answers nothing."""
-        deadline_s = time.perf_counter() + timeout_s
-        while True:
-            left_s = max(0.0, deadline_s - time.perf_counter())
-            line = self._wire.read_until(codec.END, left_s, request=request)[:-1]
-            code = codec.decode_error(line)
-            if code is not None:
-                raise RefusedCommand(
-                    self._wire.device,
-                    f"refuses {request!r}: {codec.error_name(code)} (E,{code})",
-                    code=code,
-                    request=request,
-                    reply=line,
-                )
-            try:
-                return decode(line)
-            except ValueError as error:
-                if line != b"R":
-                    raise BadReply(
-                        self._wire.device,
-                        f"{line!r} is no answer to {request!r}",
-                        "check the cable",
-                        request=request,
-                        reply=line,
-                    ) from error
-                self.stale_replies += 1
-
-    def _block(self, verb: str, *, tries: int = 2) -> list[bytes]:
-        """Ask for a report that ends with ``END``; lines without it.
-
-        After power-up the first report may come cut.
-        """
-        request = codec.encode(verb)
-        with self._wire as wire:
-            while True:
-                tries -= 1
-                wire.clear()
-                wire.write(request)
-                lines: list[bytes] = []
-                try:
-                    while not lines or lines[-1] != b"END":
-                        lines.append(wire.read_until(codec.END, _REPLY_S, request=request)[:-1])
-                        if codec.decode_error(lines[-1]) is not None or len(lines) > 40:
-                            raise BadReply(
-                                wire.device, f"no report for {request!r}", reply=lines[-1]
-                            )
-                except (ReplyTimeout, BadReply):
-                    if tries <= 0:
-                        raise
-                    wire.discard(_QUIET_S)
-                else:
-                    return lines[:-1]
-
-
-def _may_be_noise(error: ReplyTimeout | BadReply) -> bool:
-    return not isinstance(error, RefusedCommand) or error.code in _GARBLED
 
 
 def _position(line: bytes) -> tuple[float, ...]:

@@ -1,0 +1,117 @@
+"""One question and its answer at a time, as a ProScan gives them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from drivers.errors import BadReply, RefusedCommand, ReplyTimeout
+from drivers.prior import codec
+from drivers.wire import Wire
+
+T = TypeVar("T")
+
+REPLY_S = 0.3
+"""Deadline of a query: 25 times the usual round trip."""
+
+QUIET_S = 0.05
+"""A line that is silent for this long has nothing under way: the longest reply takes 15 ms."""
+
+_GARBLED = frozenset((4, 5, 8, 10, 11, 12, 13, 14, 15, 21))
+"""Refusals that a byte garbled on its way to the controller can cause: worth a second try."""
+
+
+class Line:
+    """The conversation. Knows nothing of motion and units.
+
+    Attributes
+    ----------
+    wire : Wire
+    stale_replies : int
+        Replies that came when nothing was asked, or answered something else: all discarded.
+    """
+
+    def __init__(self, wire: Wire) -> None:
+        self.wire = wire
+        self.stale_replies = 0
+
+    def ask(
+        self,
+        verb: str,
+        *values: float | str,
+        decode: Callable[[bytes], T],
+        tries: int = 2,
+        timeout_s: float = REPLY_S,
+    ) -> T:
+        """One exchange; after a timeout or a reply of the wrong shape, drain and ask once more."""
+        request = codec.encode(verb, *values)
+        with self.wire as wire:
+            while True:
+                tries -= 1
+                self.stale_replies += bool(wire.clear())
+                wire.write(request)
+                try:
+                    return self.reply(request, decode, timeout_s)
+                except (ReplyTimeout, BadReply) as error:
+                    if tries <= 0 or not _may_be_noise(error):
+                        raise
+                    wire.discard(QUIET_S)
+
+    def reply(self, request: bytes, decode: Callable[[bytes], T], timeout_s: float) -> T:
+        """Wait for the line that answers; an ``R`` that came late answers nothing."""
+        deadline_s = time.perf_counter() + timeout_s
+        while True:
+            left_s = max(0.0, deadline_s - time.perf_counter())
+            line = self.wire.read_until(codec.END, left_s, request=request)[:-1]
+            code = codec.decode_error(line)
+            if code is not None:
+                raise RefusedCommand(
+                    self.wire.device,
+                    f"refuses {request!r}: {codec.error_name(code)} (E,{code})",
+                    code=code,
+                    request=request,
+                    reply=line,
+                )
+            try:
+                return decode(line)
+            except ValueError as error:
+                if line != b"R":
+                    raise BadReply(
+                        self.wire.device,
+                        f"{line!r} is no answer to {request!r}",
+                        "check the cable",
+                        request=request,
+                        reply=line,
+                    ) from error
+                self.stale_replies += 1
+
+    def report(self, verb: str, *, tries: int = 2) -> list[bytes]:
+        """Ask for a report that ends with ``END``; lines without it.
+
+        After power-up the first report may come cut.
+        """
+        request = codec.encode(verb)
+        with self.wire as wire:
+            while True:
+                tries -= 1
+                wire.clear()
+                wire.write(request)
+                lines: list[bytes] = []
+                try:
+                    while not lines or lines[-1] != b"END":
+                        lines.append(wire.read_until(codec.END, REPLY_S, request=request)[:-1])
+                        if codec.decode_error(lines[-1]) is not None or len(lines) > 40:
+                            raise BadReply(
+                                wire.device, f"no report for {request!r}", reply=lines[-1]
+                            )
+                except (ReplyTimeout, BadReply):
+                    if tries <= 0:
+                        raise
+                    wire.discard(QUIET_S)
+                else:
+                    return lines[:-1]
+
+
+def _may_be_noise(error: ReplyTimeout | BadReply) -> bool:
+    return not isinstance(error, RefusedCommand) or error.code in _GARBLED
