@@ -175,7 +175,7 @@ def emulate(options: argparse.Namespace) -> Result:
 
 def doctor(options: argparse.Namespace) -> Result:
     """Check camera, ports, device, weights, calibration and disk: one line each."""
-    from app.runtime.doctor import doctor as run
+    from app.rig import doctor as run
 
     result = run(_rig(options))
     checks = result["checks"]
