@@ -165,11 +165,6 @@ class Engine:
             self._overlay.add(time_s - snapshot.timing.exposed_s)
 
     @property
-    def folder(self) -> Path | None:
-        """Where this session is recorded; None where it is not."""
-        return None if self._session is None else self._session.folder
-
-    @property
     def motion(self) -> MotionState:
         """The interlocks as of now, fresher than in the newest snapshot."""
         return MotionState() if self._stage is None else self._stage.state
