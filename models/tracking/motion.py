@@ -272,6 +272,8 @@ def _correct(
             # How much likelier than over all modes each measurement is in this one.
             found, dx, dy, xx, xy, yy = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
             for e in range(start[i], start[i + 1]):
+                if share[e] == 0.0:
+                    continue
                 mixed = 0.0
                 for q in range(modes):
                     mixed += mode[i, q] * density[e, q]
@@ -283,7 +285,7 @@ def _correct(
                 xx += part * x * x
                 xy += part * x * y
                 yy += part * y * y
-            total = found + 1.0 - seen[i]
+            total = max(found + 1.0 - seen[i], 1e-30)
             out_mode[i, k] = mode[i, k] * total
             norm += out_mode[i, k]
             found, dx, dy = found / total, dx / total, dy / total

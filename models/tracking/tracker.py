@@ -225,6 +225,7 @@ class Tracker:
         """Start tracks on unexplained detections; return ``own`` with theirs."""
         tracks, settings = self._tracks, self._settings
         fresh = (explained < 0.5) & np.greater_equal(score, settings.birth_score)
+        fresh[own[own >= 0]] = False
         there = tracks.mean[~tracks.coasting, :2]
         if fresh.any() and len(there):
             fresh &= nearest_um(measured, there) > settings.birth_clearance_um
