@@ -58,7 +58,7 @@ class Anatomy:
     tail_length_um, midpiece_um : (n,) float64
         Tail from the head's edge to the tip, midpiece included; length of the midpiece.
     bend_rad : (n,) float64
-        Bend at the neck's far end of the midpiece.
+        Bend of the neck: the angle between the head's axis and the midpiece.
     coil_per_um : (n,) float64
         Extra curvature of a coiled tail.
     wave : (n,) int64
@@ -144,10 +144,11 @@ def draw_anatomy(
 
     length = _within(rng, 5.0, 0.32, wet.head_length_um, n)
     low, high = wet.head_ellipticity
+    # An egg is up to 2.5% wider than its half width says.
     width = np.clip(
         _within(rng, 3.15, 0.20, wet.head_width_um, n),
-        np.maximum(length / (0.98 * high), 1.02 * wet.head_width_um[0]),
-        np.minimum(length / (1.02 * low), 0.98 * wet.head_width_um[1]),
+        np.maximum(length / (0.97 * high), 1.02 * wet.head_width_um[0]),
+        np.minimum(length / (1.04 * low), 0.96 * wet.head_width_um[1]),
     )
     ratio = rng.random(n)
     for kind, (l0, l1), (e0, e1) in (

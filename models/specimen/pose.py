@@ -133,9 +133,9 @@ def trace(
             line_amplitude[k, j] = gain * focus_sd / sd
             mid = arc + 0.5 * step
             psi = k0 * mid + 2.0 * a0 * mid * math.cos(phase - inv_wave * mid) + line_offset[k]
+            # The neck bends within the first two micrometres.
+            psi += bend[i] * min(mid / 2.0, 1.0)
             if mid > midpiece_um[i]:
-                # The bend is spread over two micrometres, a coil tightens towards the tip.
-                psi += bend[i] * min((mid - midpiece_um[i]) / 2.0, 1.0)
                 psi += coil[i] * (mid - midpiece_um[i])
             px -= step * math.cos(angle + psi)
             py -= step * math.sin(angle + psi)

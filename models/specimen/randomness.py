@@ -27,14 +27,14 @@ def mix(value: np.uint64) -> np.uint64:
     z = value + _GOLDEN
     z = (z ^ (z >> _S30)) * _A
     z = (z ^ (z >> _S27)) * _B
-    mixed: np.uint64 = z ^ (z >> _S31)
-    return mixed
+    return z ^ (z >> _S31)
 
 
 @njit(nogil=True, cache=True, inline="always")
 def address(seed: np.uint64, item: int, step: int, stream: int) -> np.uint64:
     """Hash of (seed, item, step, stream): the address of one random number."""
-    return mix(mix(mix(seed + np.uint64(stream)) ^ np.uint64(item)) ^ np.uint64(step))
+    bits: np.uint64 = mix(mix(mix(seed + np.uint64(stream)) ^ np.uint64(item)) ^ np.uint64(step))
+    return bits
 
 
 @njit(nogil=True, cache=True, inline="always")
