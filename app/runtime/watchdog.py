@@ -39,14 +39,14 @@ class Watchdog(Worker):
         super().__init__("watchdog", board)
         self._workers = workers
         self._stop_pending_s = stop_pending_s
-        self._stop = stop
+        self._stop_stage = stop
         self._hung: set[str] = set()
 
     def step(self) -> None:
         """Look once."""
         now_s = time.perf_counter()
         if now_s - self._stop_pending_s() > STOP_SEEN_S:
-            self._stop()
+            self._stop_stage()
         for worker in self._workers:
             hung = worker.ready.is_set() and worker.is_alive() and now_s - worker.beat_s > SILENT_S
             if hung and worker.role not in self._hung:
@@ -56,7 +56,7 @@ class Watchdog(Worker):
                     f"the {worker.role} thread has not moved for {SILENT_S:.0f} s; "
                     "if this stays, end the program",
                 )
-                self._stop()
+                self._stop_stage()
             elif not hung and worker.role in self._hung:
                 self._hung.discard(worker.role)
                 self.board.clear(f"{worker.role} thread")
