@@ -16,8 +16,10 @@ _MEDIAN_PX = 31
 _CONTRAST_MEDIAN_PX = 41
 _SMOOTH_PX = 8.0
 _THRESHOLD_SD = 3.5
+_LEAST_THRESHOLD = 1.0  # grey levels: a picture without noise has a background, too
 _MARGIN_PX = 4.0
 _LABEL_MARGIN_PX = 6.0
+_LEAST_PIXELS = 100
 _LAGS_PX = (1, 2, 4)
 
 
@@ -65,7 +67,9 @@ class Background:
         values = []
         for lag in lags_px:
             both = mask[:, lag:] & mask[:, :-lag]
-            values.append(float(np.mean((noise[:, lag:] * noise[:, :-lag])[both])) / power)
+            known = power > 0 and both.any()
+            product = (noise[:, lag:] * noise[:, :-lag])[both]
+            values.append(float(np.mean(product)) / power if known else np.nan)
         return np.array(values)
 
 
@@ -87,11 +91,12 @@ def analyse_background(frame: UInt8, labels_px: Float64) -> Background:
     smooth = cv2.GaussianBlur(grey, (0, 0), 1.0)
     residual = smooth - level
     robust_sd = 1.4826 * float(np.median(np.abs(residual - np.median(residual))))
-    quiet = (np.abs(residual) <= _THRESHOLD_SD * robust_sd).astype(np.uint8)
+    threshold = max(_THRESHOLD_SD * robust_sd, _LEAST_THRESHOLD)
+    quiet = (np.abs(residual) <= threshold).astype(np.uint8)
     mask = cv2.distanceTransform(quiet, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) > _MARGIN_PX
     paint_boxes(mask, labels_px, _LABEL_MARGIN_PX, False)
-    if mask.sum() < 100:
-        mask = quiet.astype(bool)
+    if mask.sum() < _LEAST_PIXELS:
+        mask = quiet.astype(bool) if quiet.sum() >= _LEAST_PIXELS else np.ones(mask.shape, bool)
     values = grey[mask]
     field = quadratic_fit(grey, mask)
     return Background(

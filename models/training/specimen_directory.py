@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -138,7 +139,10 @@ def _mask(segmentation: object, shape: tuple[int, ...]) -> np.ndarray[tuple[int,
         )
     else:
         packed = rle.merge(rle.frPyObjects(segmentation, height, width))
-    decoded = np.asarray(rle.decode(packed), bool)
+    with warnings.catch_warnings():
+        # pycocotools' arrays do not know numpy's copy keyword; the result is right.
+        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+        decoded = np.asarray(rle.decode(packed), bool)
     if decoded.shape != (height, width):
         raise ValueError(f"mask of shape {decoded.shape} on a picture of {shape}")
     return decoded

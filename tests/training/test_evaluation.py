@@ -1,0 +1,106 @@
+"""Evaluation from end to end: a detector that knows the truth, and one that knows nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.errors import DataError
+from models.specimen.profiles import profile
+from models.threshold import ThresholdDetector
+from models.training.evaluation import cut_at_border, evaluate, evaluate_exam, specimen_frames
+from models.training.labelled_frames import LabelledFrame, LabelledFrames
+from models.types import Detections, Perception
+
+SEGMENTATION = ("dice", "miou", "e_measure", "sensitivity", "precision")
+DETECTION = ("ap", "ap50", "ap75", "f1_10px", "centre_error_px")
+
+
+@pytest.fixture(scope="module")
+def exam() -> LabelledFrames:
+    frames = list(specimen_frames(profile("exam"), 71, 2, 0.5))
+    return LabelledFrames("exam", 2, lambda: iter(frames), um_per_px=0.5)
+
+
+class Oracle:
+    """Says what is true of the frames it was given; optionally with boxes of another size."""
+
+    name = "oracle"
+    gmacs = 1.5
+
+    def __init__(self, data: LabelledFrames, scale: float = 1.0, *, maps: bool = True) -> None:
+        self.answers = {f.image.tobytes(): f for f in data}
+        self.scale, self.maps = np.array([1, 1, scale, scale]), maps
+
+    def warm_up(self, height_px: int, width_px: int) -> None:
+        pass
+
+    def detect(self, image: np.ndarray) -> Perception:
+        frame = self.answers[image.tobytes()]
+        found = Detections((frame.box_px * self.scale).astype(np.float32),
+                           np.ones(len(frame.box_px), np.float32), frame.label)  # fmt: skip
+        return Perception(found, frame.class_map if self.maps else None)
+
+
+def test_who_knows_the_truth_scores_100(exam: LabelledFrames) -> None:
+    table = evaluate(Oracle(exam), [exam])
+    for key in (*SEGMENTATION, *DETECTION[:-1]):
+        assert table[key] == pytest.approx(100, abs=1e-3), key
+    for variant in ("foreground", "binary", "per_image"):
+        assert table[variant]["dice"] == pytest.approx(100)
+    assert table["centre_error_px"] == pytest.approx(0, abs=1e-4)
+    assert (table["frames"], table["gmacs"], table["params_m"]) == (2, 1.5, None)
+    assert table["heads"] > 10
+    json.dumps(table, allow_nan=False)
+
+
+def test_box_scale_makes_boxes_comparable(exam: LabelledFrames) -> None:
+    loose = Oracle(exam, 1.6, maps=False)
+    assert evaluate(loose, [exam])["ap50"] < 50
+    rescued = evaluate(loose, [exam], box_scale=1 / 1.6)
+    assert rescued["ap50"] == pytest.approx(100, abs=1e-3)
+
+
+def test_a_detector_without_maps_has_no_dice(exam: LabelledFrames) -> None:
+    table = evaluate(Oracle(exam, maps=False), [exam], um_per_px=0.25)
+    assert all(table[key] is None for key in SEGMENTATION)
+    assert table["centre_error_um"] == pytest.approx(table["centre_error_px"] * 0.25)
+
+
+def test_the_classical_detector_on_fresh_specimens() -> None:
+    table = evaluate_exam(ThresholdDetector(), range(300, 303), frames=1)
+    assert table["f1_10px"] > 65
+    assert table["centre_error_px"] < 2
+
+
+def test_a_bad_recording_raises_or_is_left_out(exam: LabelledFrames) -> None:
+    def breaks() -> Iterator[LabelledFrame]:
+        yield next(iter(exam))
+        raise DataError("film.mp4: cannot be decoded at frame 1; copy it again")
+
+    bad = LabelledFrames("bad", 2, breaks)
+    oracle = Oracle(exam)
+    with pytest.raises(DataError, match=r"film\.mp4"):
+        evaluate(oracle, [bad, exam])
+    assert evaluate(oracle, [bad, exam], skip_bad=True)["frames"] == 3
+
+
+def test_nothing_to_read(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nowhere"):
+        evaluate(ThresholdDetector(), [tmp_path / "nowhere"])
+    none = LabelledFrames("empty film", 0, lambda: iter(()))
+    with pytest.raises(DataError, match="empty film"):
+        evaluate(ThresholdDetector(), [none])
+
+
+def test_boxes_are_cut_at_the_border() -> None:
+    boxes = np.array([[0.0, 10, 11, 10], [50, 50, 10, 10], [-20, 10, 10, 10]])
+    cut, share = cut_at_border(boxes, 100, 100)
+    # From -5.5 to 5.5 across a border at -0.5: 6 of 11 px are left.
+    np.testing.assert_allclose(cut[0], [2.5, 10, 6, 10])
+    np.testing.assert_allclose(cut[1], boxes[1])
+    np.testing.assert_allclose(share, [6 / 11, 1, 0])
