@@ -23,6 +23,7 @@ class Link:
     def __init__(self, wire: Wire) -> None:
         self.wire = wire
         self._free_s = 0.0
+        self._patient_until_s = 0.0
 
     @property
     def device(self) -> str:
@@ -70,15 +71,15 @@ class Link:
         """
         with self.wire:
             sent_s = self.send(codec.POSITION)
-            # An error is 2 bytes, a position 13, and any byte may be the first of either.
-            reply = self.wire.read_exactly(2, _REPLY_S, request=codec.POSITION)
-            rest = codec.POSITION_LENGTH - len(reply)
             try:
-                reply += self.wire.read_exactly(rest, _REPLY_S, request=codec.POSITION)
-            except ReplyTimeout:
+                reply = self.wire.read_exactly(
+                    codec.POSITION_LENGTH, _REPLY_S, request=codec.POSITION
+                )
+            except ReplyTimeout as error:
                 self._free_s = time.perf_counter()
-                if reply[1:] == codec.CR and codec.error_code(reply[0]) is not None:
-                    raise self._refusal(codec.POSITION, reply) from None
+                # An error is shorter than a position, whose first byte may look like one.
+                if error.partial[1:] == codec.CR and codec.error_code(error.partial[0]) is not None:
+                    raise self._refusal(codec.POSITION, error.partial) from None
                 raise
             self._free_s = time.perf_counter()
             try:
@@ -133,13 +134,17 @@ class Link:
                 raise ReplyTimeout(self.device, "does not answer to the interrupt", OFF_AND_ON)
 
     def _interrupt(self, first_s: float) -> bytes:
+        """Send 0x03 until something comes; return it. One that hangs is not flooded."""
         self.wire.write(codec.INTERRUPT)
         heard = self._drain(first_s, 1.0)
-        for _ in range(15):
-            if heard:
-                break
-            self.wire.write(codec.INTERRUPT)
-            heard = self._drain(0.05, 0.5)
+        if time.perf_counter() >= self._patient_until_s:
+            for _ in range(15):
+                if heard:
+                    break
+                self.wire.write(codec.INTERRUPT)
+                heard = self._drain(0.05, 0.5)
+            if not heard:
+                self._patient_until_s = time.perf_counter() + 5.0
         return heard
 
     def _drain(self, quiet_s: float, limit_s: float) -> bytes:

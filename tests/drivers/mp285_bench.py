@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from drivers.emulators.faults import FaultyInstrument, parse_faults
-from drivers.emulators.links import TcpLink
 from drivers.emulators.mp285 import MP285Emulator
-from drivers.emulators.serve import Server
 from drivers.mp285.driver import MP285
 from drivers.wire import Wire
+from tests.emulated import served
 
 
 class Bench:
@@ -47,19 +44,11 @@ class Bench:
 def bench(
     variant: str = "mp285", fault: str = "", baud: int = 115200, start_um: tuple[float, ...] = ()
 ) -> Iterator[Bench]:
-    now_s = time.perf_counter()
-    emulator = MP285Emulator(variant, baud=baud, time_s=now_s, start_um=start_um)
-    instrument = FaultyInstrument(emulator, parse_faults(fault)) if fault else emulator
-    link = TcpLink("127.0.0.1:0")
-    server = Server(instrument, link, None)
-    thread = threading.Thread(target=server.run, name="sfcscope-emulator", daemon=True)
-    thread.start()
-    wire = Wire(link.endpoint, device="pipette", baud=baud)
-    try:
-        wire.open()
-        yield Bench(wire, emulator)
-    finally:
-        wire.close()
-        server.end()
-        thread.join(2.0)
-        link.close()
+    emulator = MP285Emulator(variant, baud=baud, time_s=time.perf_counter(), start_um=start_um)
+    with served(emulator, fault) as url:
+        wire = Wire(url, device="pipette", baud=baud)
+        try:
+            wire.open()
+            yield Bench(wire, emulator)
+        finally:
+            wire.close()

@@ -6,7 +6,6 @@ import itertools
 import time
 
 import pytest
-from mp285_bench import Bench, bench
 
 from drivers.emulators.mp285 import VARIANTS
 from drivers.errors import (
@@ -21,6 +20,7 @@ from drivers.guarded_device import GuardedDevice
 from drivers.mp285 import codec
 from drivers.mp285.driver import MP285, State
 from drivers.wire import Preempted
+from tests.drivers.mp285_bench import Bench, bench
 
 QUIET = [name for name in VARIANTS if "roe" not in name]
 
