@@ -32,9 +32,12 @@ def film_frames(path: Path) -> Iterator[UInt8]:
             if not container.streams.video:
                 raise DataError(f"{path}: no picture in it; a film is needed")
             for frame in container.decode(video=0):
-                # By way of colour: the luma of limited-range films is stretched to 0 to 255.
-                colour = frame.to_ndarray(format="bgr24")
-                yield np.asarray(cv2.cvtColor(colour, cv2.COLOR_BGR2GRAY), np.uint8)
+                if frame.format.name == "gray":
+                    yield np.ascontiguousarray(frame.to_ndarray())
+                else:
+                    # By way of colour, as most programs do: grey levels stay comparable.
+                    colour = frame.to_ndarray(format="bgr24")
+                    yield np.asarray(cv2.cvtColor(colour, cv2.COLOR_BGR2GRAY), np.uint8)
                 number += 1
     except av.error.FFmpegError as fault:
         raise DataError(

@@ -27,7 +27,8 @@ def specimen_directory(path: Path, *, skip_bad: bool = False) -> LabelledFrames:
 
     Annotations are COCO: ``bbox`` bounds the head (top-left x, y, width, height, edge to edge),
     ``segmentation`` covers the whole sperm, ``category_id`` names normal or abnormal, ``track_id``
-    the sperm; ``iscrowd`` marks heads that are neither to be found nor a mistake if found.
+    the sperm; ``iscrowd`` marks heads that are neither to be found nor a mistake if found; a box
+    without area belongs to a tail whose head lies outside.
 
     Raises
     ------
@@ -108,6 +109,8 @@ def _frame(
         if mask is not None:
             masked = True
             class_map[mask] = label
+        if not (width > 0 and height > 0):
+            continue  # a tail whose head lies outside
         box = [x + width / 2 - 0.5, y + height / 2 - 0.5, width, height]
         if entry.get("iscrowd", 0):
             ignored.append(box)

@@ -11,7 +11,9 @@ import pytest
 
 from models.errors import DataError
 from models.specimen.profiles import profile
+from models.specimen.recording import write_recording
 from models.threshold import ThresholdDetector
+from models.training.datasets import open_data
 from models.training.evaluation import cut_at_border, evaluate, evaluate_exam, specimen_frames
 from models.training.labelled_frames import LabelledFrame, LabelledFrames
 from models.types import Detections, Perception
@@ -104,3 +106,17 @@ def test_boxes_are_cut_at_the_border() -> None:
     np.testing.assert_allclose(cut[0], [2.5, 10, 6, 10])
     np.testing.assert_allclose(cut[1], boxes[1])
     np.testing.assert_allclose(share, [6 / 11, 1, 0])
+
+
+def test_a_recording_of_the_specimen_reads_back_as_it_was_rendered(tmp_path: Path) -> None:
+    write_recording(tmp_path, frames=2, seed=4, fps=10)
+    (recording,) = open_data(tmp_path)
+    assert (recording.um_per_px, recording.fps) == (0.495, 10)
+    rendered = specimen_frames(profile("exam"), 4, 2, 0.1)
+    for read, live in zip(recording, rendered, strict=True):
+        np.testing.assert_array_equal(read.image, live.image)
+        np.testing.assert_array_equal(read.class_map, live.class_map)
+        # Live, heads that are very faint are ignored too.
+        assert len(live.box_px) <= len(read.box_px)
+        near = np.abs(read.box_px[None] - live.box_px[:, None]).max(axis=2).min(axis=1)
+        np.testing.assert_allclose(near, 0, atol=1e-3)
