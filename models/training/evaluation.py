@@ -19,8 +19,6 @@ from models.types import Detections, Float64
 
 # A head this much of which lies outside the picture cannot be asked for.
 _LEAST_INSIDE = 0.5
-# Fainter than this fraction of the background a head cannot be told from a speck by eye.
-_LEAST_CONTRAST = 0.06
 _EXPOSURE_S = 0.008
 
 
@@ -130,7 +128,7 @@ def specimen_frames(
 ) -> LabelledFrames:
     """Return frames of a fresh specimen, the stage at rest, rendered when they are iterated over.
 
-    Heads that are mostly outside the picture, or too faint to be seen, are ignored regions.
+    Heads that are mostly outside the picture, or not visible (Truth.visible), are ignored regions.
     """
 
     def read() -> Iterator[LabelledFrame]:
@@ -154,7 +152,7 @@ def specimen_frame(specimen: Specimen, time_s: float, *, masks: bool = True) -> 
     image = specimen.render(time_s, _EXPOSURE_S, lambda times_s: np.zeros((len(times_s), 2)), None)
     truth = specimen.truth(time_s, rest, masks=masks)
     box_px, share = cut_at_border(truth.box_px, specimen.height_px, specimen.width_px)
-    asked = truth.visible & (share > _LEAST_INSIDE) & (truth.contrast > _LEAST_CONTRAST)
+    asked = truth.visible & (share > _LEAST_INSIDE)
     ignored = box_px[~asked & (share > 0)]
     return LabelledFrame(
         image, box_px[asked], truth.label[asked], truth.sperm_id[asked], ignored,
