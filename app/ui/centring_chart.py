@@ -12,22 +12,23 @@ from PySide6.QtCore import Qt
 from app.ui.theme import CHOSEN, MUTED, PANEL, font
 
 SECONDS: Final = 20.0
+TOP_UM: Final = 10.0
+"""Two heads; what is farther off is being brought in, and runs off the chart."""
 
 
 class CentringChart(pg.PlotWidget):  # type: ignore[misc]
     """A strip chart. It is redrawn when it is told to, not with each point."""
 
     def __init__(self) -> None:
-        super().__init__(background=PANEL)
+        super().__init__(background=PANEL, enableMenu=False)
         self._points: deque[tuple[float, float]] = deque()
         item = self.getPlotItem()
-        item.setMenuEnabled(False)
         item.hideButtons()
         item.setMouseEnabled(False, False)
         self.setMouseTracking(False)
         item.showGrid(y=True, alpha=0.25)
         item.setXRange(-SECONDS, 0, padding=0)
-        item.setYRange(0, 10, padding=0)
+        item.setYRange(0, TOP_UM, padding=0)
         item.disableAutoRange()
         for side in ("left", "bottom"):
             axis = item.getAxis(side)
@@ -36,7 +37,7 @@ class CentringChart(pg.PlotWidget):  # type: ignore[misc]
             axis.setPen(MUTED)
         item.getAxis("left").setWidth(34)
         item.getAxis("bottom").setHeight(20)
-        item.setTitle("Off centre, µm, while followed", color=MUTED, size="9pt")
+        item.setTitle("Off centre, µm, while followed: last 20 s", color=MUTED, size="9pt")
         self._curve = item.plot(pen=pg.mkPen(CHOSEN, width=1))
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setFixedHeight(118)
@@ -55,7 +56,3 @@ class CentringChart(pg.PlotWidget):  # type: ignore[misc]
             return
         points = np.array(self._points)
         self._curve.setData(points[:, 0] - points[-1, 0], points[:, 1], connect="finite")
-        highest = np.nanmax(points[:, 1], initial=0.0)
-        top = next((t for t in (10.0, 20.0, 50.0, 100.0, 200.0) if highest <= t), 500.0)
-        if self.getPlotItem().viewRange()[1][1] != top:
-            self.getPlotItem().setYRange(0, top, padding=0)

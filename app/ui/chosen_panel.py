@@ -92,8 +92,8 @@ class ChosenPanel(QWidget):
             return
         tracks, measured = snapshot.tracks, snapshot.measurements
         state = STATE_WORDS[TrackState(int(tracks.state[row]))]
-        words = [str(chosen), CLASS_WORDS[int(tracks.label[row])]]
-        self._title.setText("  ".join(words + ([state] if state != "seen" else [])))
+        words = (str(chosen), CLASS_WORDS[int(tracks.label[row])], state)
+        self._title.setText("  ".join(word for word in words if word not in (UNKNOWN, "seen")))
         at = next((k for k, t in enumerate(measured.track_id) if t == chosen), None)
         for name, key, _ in VELOCITIES:
             known = at is not None and key in measured.values

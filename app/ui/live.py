@@ -8,17 +8,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from app.config import ConfigError, RigConfig, VideoCameraConfig
-from app.core.messages import Snapshot
+from app.core.messages import Mode, Snapshot
 from app.rig import build_rig
 from app.runtime.devices import Rig
 from app.runtime.engine import Engine
+from app.runtime.operator import ScriptedOperator
 from app.ui import display
 from app.ui.load import Load
 from app.ui.loop import RigView
-from app.ui.operator import Operator, arming, parse_follow
 
 if TYPE_CHECKING:
     from app.ui.session import LiveSession
@@ -71,7 +71,8 @@ def run_live(
     ConfigError, DeviceError, ModelError, CalibrationError
         What the user can mend, in one line.
     """
-    return _run(config, headless_s, follow, out, variant, device, progress, None)
+    config = _with_network(config, variant, device)
+    return _run(config, headless_s, follow, out or RUNS, progress, None)
 
 
 def bench_live(
@@ -79,7 +80,7 @@ def bench_live(
 ) -> Result:
     """Run the loop headless, following the best, and watch processor and memory."""
     load = Load()
-    result = _run(config, seconds, "best", None, None, None, progress, load)
+    result = _run(config, seconds, "best", RUNS, progress, load)
     return result | load.result()
 
 
@@ -87,26 +88,22 @@ def _run(
     config: RigConfig,
     headless_s: float | None,
     follow: str,
-    out: Path | None,
-    variant: str | None,
-    device: str | None,
+    out: Path,
     progress: Callable[[str], None],
     load: Load | None,
 ) -> Result:
-    try:
-        wanted = parse_follow(follow)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
-    config = _with_network(config, variant, device)
+    wanted = parse_follow(follow)
     display.prepare(headless=headless_s is not None)
     # Qt last: only now is it known that its libraries are there.
-    from app.ui.session import LiveSession, application
+    from app.ui.session import LiveSession, Splash, application
 
+    starting = f"{config.name}: starting {config.network.detector}, camera and instruments"
+    progress(starting)
     application()
-    progress(f"{config.name}: starting {config.network.detector}, camera and instruments")
+    splash = Splash(starting) if headless_s is None else None
     rig = build_rig(config)
     try:
-        engine = Engine(rig, out=RUNS if out is None else out)
+        engine = Engine(rig, out=out)
     except BaseException:
         rig.close()
         raise
@@ -114,15 +111,21 @@ def _run(
         engine.start()
         view = rig_view(rig)
         session = LiveSession(engine, view, headless=headless_s is not None)
-        arm = None
-        if headless_s is not None and rig.stage is not None:
-            arm = arming(engine, config.objective)
-        operator = Operator(engine, wanted, arm)
+        if splash is not None:
+            splash.finish()
+        wanted = wanted if rig.stage is not None else "none"
+        operator = ScriptedOperator(engine, config.objective, wanted)
         run = _Run(engine, session, operator, headless_s, progress, load)
-        if arm is not None and follow != "none":
+        if wanted != "none" and headless_s is not None:
             progress(f"headless: the {config.objective} objective of the rig is confirmed unseen")
+        elif wanted != "none":
+            session.window.controller.arm()
         interrupted = run.until_done()
-        picture = session.save_picture(engine.folder) if headless_s is not None else None
+        result = engine.statistics()
+        if engine.folder is not None:
+            result["out"] = str(engine.folder)
+            if headless_s is not None:
+                result["picture"] = str(session.save_picture(engine.folder))
         session.close()
     finally:
         engine.stop()
@@ -130,8 +133,22 @@ def _run(
         raise engine.failure
     if interrupted:
         raise KeyboardInterrupt
-    result = engine.statistics() | {"out": None if engine.folder is None else str(engine.folder)}
-    return result if picture is None else result | {"picture": str(picture)}
+    return result
+
+
+def parse_follow(text: str) -> Literal["best", "none"] | int:
+    """Read whom to follow: 'best', 'none' or a track's number.
+
+    Raises
+    ------
+    ConfigError
+        Anything else.
+    """
+    if text == "best" or text == "none":
+        return "best" if text == "best" else "none"
+    if text.isascii() and text.isdigit() and int(text) > 0:
+        return int(text)
+    raise ConfigError(f"--follow {text}: 'best', 'none' or the number of a track is wanted")
 
 
 def rig_view(rig: Rig) -> RigView:
@@ -165,7 +182,7 @@ class _Run:
         self,
         engine: Engine,
         session: LiveSession,
-        operator: Operator,
+        operator: ScriptedOperator,
         headless_s: float | None,
         progress: Callable[[str], None],
         load: Load | None,
@@ -179,6 +196,7 @@ class _Run:
         self._started_s = time.perf_counter()
         self._told_s = 0.0
         self._interrupted = False
+        self._chosen = False
 
     def until_done(self) -> bool:
         """Run until the time is over, the window closed or the program interrupted.
@@ -205,7 +223,7 @@ class _Run:
         elapsed_s = now_s - self._started_s
         snapshot = self._engine.latest()
         if snapshot is not None:
-            self._operator.look(snapshot, now_s)
+            self._operate(snapshot, now_s)
         if elapsed_s - self._told_s >= 1.0:
             self._told_s = elapsed_s
             if self._headless_s is not None and snapshot is not None:
@@ -217,6 +235,14 @@ class _Run:
             over = elapsed_s >= self._headless_s or self._engine.ended
             if over or (self._engine.failure is not None and self._engine.faults):
                 self._session.quit()
+
+    def _operate(self, snapshot: Snapshot, now_s: float) -> None:
+        """Let the scripted operator act; where there is a person, only for the first choice."""
+        if self._headless_s is None:
+            self._chosen = self._chosen or snapshot.motion.target is not None
+            if self._chosen or snapshot.motion.mode is not Mode.ARMED:
+                return
+        self._operator.tick(now_s)
 
 
 def _with_network(config: RigConfig, variant: str | None, device: str | None) -> RigConfig:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from PySide6.QtCore import QTimer
-from PySide6.QtWidgets import QApplication
+from PySide6.QtCore import QCoreApplication, QEvent, Qt, QTimer
+from PySide6.QtWidgets import QApplication, QLabel
 
 from app.ui import theme
 from app.ui.loop import Loop, RigView
@@ -26,6 +26,26 @@ def application() -> QApplication:
     made.setApplicationName("sfcscope")
     theme.apply(made)
     return made
+
+
+class Splash(QLabel):
+    """Says what is being started, until the window is there."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.setWindowFlag(Qt.WindowType.FramelessWindowHint)
+        self.setWindowTitle("sfcscope")
+        self.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.setFont(theme.font(15))
+        self.setFixedSize(640, 160)
+        self.move(self.screen().availableGeometry().center() - self.rect().center())
+        self.show()
+        QCoreApplication.processEvents()
+
+    def finish(self) -> None:
+        """Go away."""
+        self.close()
+        self.deleteLater()
 
 
 class LiveSession:
@@ -57,13 +77,11 @@ class LiveSession:
         timer.stop()
 
     def quit(self) -> None:
-        """Leave ``run``."""
-        self._application.quit()
+        """Leave ``run``. Qt's own quit would close the window first, and with it stop the stage."""
+        self._application.exit(0)
 
-    def save_picture(self, folder: Path | None) -> Path | None:
+    def save_picture(self, folder: Path) -> Path:
         """Save what the window shows as window.png."""
-        if folder is None:
-            return None
         path = folder / "window.png"
         if not self.window.grab().save(str(path)):
             raise OSError(f"{path}: the picture cannot be written; check the disk")
@@ -73,4 +91,4 @@ class LiveSession:
         """Close the window and free it."""
         self.window.close()
         self.window.deleteLater()
-        self._application.processEvents()
+        QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)

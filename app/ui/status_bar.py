@@ -11,7 +11,10 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QWidget
 from app.core.messages import Snapshot
 from app.ui.loop import RigView
 from app.ui.theme import ALERT, TEXT, font
+from models.types import TrackState
 
+RECENT_S: Final = 5.0
+"""For so long a loss is shown in red: an alarm that never ends is not heard."""
 OLD_S: Final = 0.100
 """A picture older than this shows a sperm where it is no more."""
 
@@ -22,6 +25,8 @@ class StatusBar(QWidget):
     def __init__(self, rig: RigView) -> None:
         super().__init__()
         self._has_stage = rig.has_stage
+        self._dropped = 0
+        self._dropped_s = -math.inf
         self._cells: dict[str, QLabel] = {}
         self._shown: dict[str, tuple[str, str]] = {}
         row = QHBoxLayout(self)
@@ -31,7 +36,7 @@ class StatusBar(QWidget):
             ("Rate", "Frames a second over the last two seconds", "888.8 /s"),
             ("Age", "Time since the frame shown was exposed; red from 100 ms on", "8888 ms"),
             ("Lost", "Frames lost since start, from gaps in the camera's counter", "88888"),
-            ("Sperm", "Tracks in view", "888"),
+            ("Sperm", "Sperm in the table: confirmed, or hidden for a moment", "888"),
             ("Stage", "Position read back from the stage, stage frame", "-88888.8, -88888.8 µm"),
         ):
             title = QLabel(name)
@@ -57,8 +62,12 @@ class StatusBar(QWidget):
     def show_snapshot(self, snapshot: Snapshot) -> None:
         """Show the numbers of a snapshot."""
         self._set("Rate", f"{snapshot.fps:.1f} /s")
-        self._set("Lost", str(snapshot.dropped), ALERT if snapshot.dropped else TEXT)
-        self._set("Sperm", str(len(snapshot.tracks)))
+        if snapshot.dropped > self._dropped:
+            self._dropped, self._dropped_s = snapshot.dropped, snapshot.frame.time_s
+        recent = snapshot.frame.time_s - self._dropped_s < RECENT_S
+        self._set("Lost", str(snapshot.dropped), ALERT if recent else TEXT)
+        known = snapshot.tracks.state != TrackState.TENTATIVE
+        self._set("Sperm", str(int(known.sum())))
         pose = snapshot.pose
         if not self._has_stage:
             self._set("Stage", "none")

@@ -60,7 +60,7 @@ CLASS_COLOURS: Final[dict[int, str]] = {
 }
 
 CLASS_WORDS: Final[dict[int, str]] = {
-    SpermClass.BACKGROUND: "not told",
+    SpermClass.BACKGROUND: "–",
     SpermClass.NORMAL: "normal",
     SpermClass.ABNORMAL: "abnormal",
 }

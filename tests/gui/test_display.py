@@ -41,7 +41,7 @@ def test_headless_needs_no_x11(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_display_and_live_import_no_qt() -> None:
     code = (
-        "import sys; import app.ui.display, app.ui.operator, app.ui.load; "
+        "import sys; import app.ui.live; "
         "sys.exit(any(m.startswith('PySide6') for m in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

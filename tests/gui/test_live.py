@@ -1,0 +1,86 @@
+"""The verb live on the simulated rig, headless: the whole program in one process."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+from PySide6.QtGui import QImage
+from PySide6.QtWidgets import QApplication
+
+from app.config import ConfigError, NetworkConfig, RigConfig, SceneCameraConfig, simulated_rig
+from app.ui.live import parse_follow, run_live
+from app.ui.window import MainWindow
+
+KEYS = {
+    "frames", "fps_mean", "fps_p5", "dropped", "frame_to_overlay_ms", "frame_to_command_ms",
+    "tracks", "target", "centring_rms_um",
+}  # fmt: skip
+
+
+@pytest.fixture
+def rig() -> RigConfig:
+    """The simulated rig with the classical detector: it needs no weights."""
+    return simulated_rig().model_copy(
+        update={
+            "network": NetworkConfig(detector="threshold"),
+            "camera": SceneCameraConfig(sperm_in_view=10),
+        }
+    )
+
+
+def test_live_headless_follows_and_tells(
+    rig: RigConfig, tmp_path: Path, qapp: QApplication
+) -> None:
+    said: list[str] = []
+    result = run_live(rig, headless_s=6.0, follow="best", out=tmp_path, progress=said.append)
+    assert result.keys() >= KEYS
+    json.dumps(result)
+    assert result["frames"] > 60
+    assert result["frame_to_overlay_ms"]["p50"] > 0
+    folder = Path(str(result["out"]))
+    assert folder.parent == tmp_path
+    assert json.loads((folder / "summary.json").read_text(encoding="utf-8"))["frames"] > 60
+    picture = QImage(str(folder / "window.png"))
+    assert picture.width() > 1000
+    assert sum("frames/s" in line for line in said) >= 4
+    assert any("objective" in line for line in said)
+    journal = (folder / "journal.jsonl").read_text(encoding="utf-8")
+    assert "Arm(objective='20x')" in journal
+    assert "FollowBest" in journal
+    assert result["target"] is not None
+    assert not any(isinstance(w, MainWindow) for w in qapp.topLevelWidgets())
+
+
+def test_interrupt_stops_the_stage_and_ends_cleanly(
+    rig: RigConfig, tmp_path: Path, qapp: QApplication
+) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    interrupter = threading.Timer(4.0, signal.raise_signal, (signal.SIGINT,))
+    said: list[str] = []
+
+    def progress(line: str) -> None:
+        said.append(line)
+        if "frames/s" in line and not interrupter.is_alive():
+            interrupter.start()
+
+    interrupter.interval = 0.0
+    with pytest.raises(KeyboardInterrupt):
+        run_live(rig, headless_s=60.0, out=tmp_path, progress=progress)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert len(said) < 30
+    (summary,) = tmp_path.glob("*/summary.json")
+    assert json.loads(summary.read_text(encoding="utf-8"))["frames"] > 0
+
+
+@pytest.mark.parametrize("text", ["", "Best", "-3", "0", "3.5", "no one", "٣"])
+def test_whom_to_follow_must_be_clear(text: str) -> None:
+    with pytest.raises(ConfigError, match="'best', 'none' or the number of a track"):
+        parse_follow(text)
+
+
+def test_whom_to_follow_is_read() -> None:
+    assert [parse_follow(t) for t in ("best", "none", "17")] == ["best", "none", 17]
