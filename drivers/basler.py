@@ -61,6 +61,12 @@ class BaslerCamera:
     Grabbing keeps the latest image only. There is one grab thread: the one that calls ``read``.
     After a CameraError ``open`` makes a new connection and applies all settings again.
 
+    Parameters
+    ----------
+    serial : str
+        Printed on the camera; empty takes the only one there is.
+    settings : BaslerSettings
+
     Attributes
     ----------
     failed : int
@@ -87,7 +93,7 @@ class BaslerCamera:
     @property
     def name(self) -> str:
         """What the user knows it as."""
-        return f"Basler camera {self._serial}"
+        return f"Basler camera {self._serial}" if self._serial else "Basler camera"
 
     @property
     def width_px(self) -> int:
@@ -185,13 +191,14 @@ class BaslerCamera:
 
     def _find(self) -> Any:
         found = list(self._pylon.TlFactory.GetInstance().EnumerateDevices())
-        for info in found:
-            if info.GetSerialNumber() == self._serial:
-                return info
-        others = ", ".join(f"{info.GetSerialNumber()} ({info.GetModelName()})" for info in found)
-        raise CameraError(
-            self.name, "is not there", f"check cable and power; found: {others or 'no camera'}"
-        )
+        matching = [info for info in found if self._serial in ("", info.GetSerialNumber())]
+        if len(matching) == 1:
+            self._serial = matching[0].GetSerialNumber()
+            return matching[0]
+        there = ", ".join(f"{info.GetSerialNumber()} ({info.GetModelName()})" for info in found)
+        what = "is not there" if not matching else "is not the only one"
+        hint = "check cable and power" if not matching else "name one by its serial number"
+        raise CameraError(self.name, what, f"{hint}; found: {there or 'no camera'}")
 
     def _retrieve(self, timeout_ms: int) -> Frame | None:
         """One buffer: a frame, or None where none came or it had failed."""

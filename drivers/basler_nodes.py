@@ -26,6 +26,8 @@ class BaslerSettings:
         Size of the picture, rounded down to the camera's increments; None is all of it.
     offset_x_px, offset_y_px : int or None
         Its place on the sensor; None is the middle.
+    binning : int
+        Sensor pixels that make one pixel, in both directions. The sizes are in binned pixels.
     exposure_s : float
     gain : float or None
         dB where the camera counts in dB, its raw number otherwise; None leaves it as it is.
@@ -43,6 +45,7 @@ class BaslerSettings:
     height_px: int | None = 480
     offset_x_px: int | None = None
     offset_y_px: int | None = None
+    binning: int = 1
     exposure_s: float = 0.005
     gain: float | None = None
     frame_rate_hz: float | None = 30.0
@@ -105,6 +108,9 @@ def apply(settings: BaslerSettings, nodes: Nodes, device: str) -> float:
             raise CameraError(device, f"has no parameter {name} to set", "look into its manual")
     if not nodes.set("Mono8", "PixelFormat"):
         raise CameraError(device, "does not let its pixel format be set", "close other programs")
+    for name in ("BinningHorizontal", "BinningVertical"):
+        if not nodes.set(settings.binning, name) and settings.binning != 1:
+            raise CameraError(device, "cannot bin pixels", "leave binning out of the rig file")
     _place(settings, nodes, device)
     nodes.set("Off", "TriggerMode")
     nodes.set("Off", "ExposureAuto")

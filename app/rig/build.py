@@ -231,5 +231,14 @@ def _recording(config: VideoCameraConfig, objective: str) -> Sight:
 
 def _basler(config: BaslerCameraConfig) -> Camera:
     from drivers.basler import BaslerCamera
+    from drivers.basler_nodes import BaslerSettings
 
-    return BaslerCamera(config.serial)
+    settings = BaslerSettings(
+        width_px=config.width_px,
+        height_px=config.height_px,
+        binning=config.binning,
+        exposure_s=config.exposure_s,
+        gain=config.gain_db,
+        frame_rate_hz=config.frame_rate_hz,
+    )
+    return BaslerCamera(config.serial, settings)

@@ -218,9 +218,22 @@ def test_wrong_serial_number_names_what_is_there():
     )
 
 
+def test_an_empty_serial_number_takes_the_only_camera(monkeypatch):
+    camera = BaslerCamera("")
+    with pytest.raises(CameraError, match=r"is not the only one; name one by its serial number"):
+        camera.open()
+    monkeypatch.setenv("PYLON_CAMEMU", "1")
+    camera.open()
+    assert camera.name == f"Basler camera {FIRST}"
+    camera.close()
+    monkeypatch.setenv("PYLON_CAMEMU", "0")
+    with pytest.raises(CameraError, match=r"is not there; .* found: no camera"):
+        BaslerCamera("").open()
+
+
 def test_settings_reach_the_camera():
     settings = BaslerSettings(
-        width_px=None, height_px=200, exposure_s=0.0075, gain=6.0, frame_rate_hz=None
+        width_px=None, height_px=200, binning=2, exposure_s=0.0075, gain=6.0, frame_rate_hz=None
     )
     camera = BaslerCamera(SECOND, settings)
     camera.open()
@@ -228,6 +241,7 @@ def test_settings_reach_the_camera():
         device = camera._camera
         assert (camera.width_px, camera.height_px) == (device.WidthMax.Value, 200)
         assert device.OffsetY.Value == (device.HeightMax.Value - 200) // 2
+        assert (device.BinningHorizontal.Value, device.BinningVertical.Value) == (2, 2)
         assert device.ExposureTime.Value == pytest.approx(7500)
         assert device.Gain.Value == pytest.approx(6.0, abs=0.1)
         assert device.AcquisitionFrameRateEnable.Value is False
@@ -263,6 +277,7 @@ def test_sizes_are_rounded_down_to_the_increment(asked, given):
         (BaslerSettings(width_px=9999), "refuses Width = 9999; allowed is 1 to 4096"),
         (BaslerSettings(exposure_s=1e6), "refuses ExposureTime = 1e+12; allowed is 1 to 1e+07"),
         (BaslerSettings(gain=1e9), r"refuses Gain = 1e+09; allowed is 0 to"),
+        (BaslerSettings(binning=99), "refuses BinningHorizontal = 99; allowed is 1 to"),
         (BaslerSettings(features={"Nope": 1}), "has no parameter Nope to set"),
         (
             BaslerSettings(features={"TestImageSelector": "Bad"}),
