@@ -13,13 +13,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
+from app.config import ConfigError
+
 START = "0" * 64
 SYNC_S = 1.0
 
 Value = str | int | float | bool | None | list["Value"] | dict[str, "Value"]
 
 
-class JournalError(Exception):
+class JournalError(ConfigError):
     """A journal that cannot be written. One line: what, where, what to do."""
 
 
