@@ -76,7 +76,11 @@ class Plant:
         """Go to a position; each axis for itself, all at the same speed."""
         speed = min(speed_um_s or self.settings.max_speed_um_s, self.settings.max_speed_um_s)
         acceleration = acceleration_um_s2 or self.settings.acceleration_um_s2
-        for axis, target, begin_s in self._commanded(target_um, at_s):
+        changed = [
+            None if axis.rest_s <= at_s and axis.state(at_s).motor_um == target else target
+            for axis, target in zip(self._axes, target_um, strict=True)
+        ]
+        for axis, target, begin_s in self._commanded(changed, at_s):
             axis.move(target, speed, acceleration, begin_s)
 
     def set_velocity(

@@ -19,6 +19,7 @@ comes at the end of the move, controllers in the field answer at once."""
 _POLL_S = 0.05
 
 _READINGS = 4
+_REPORTS = 6
 _JITTER_UM = 5.0
 _LAG_S = 0.05
 _TOP_SPEED_UM_S = 5_000.0
@@ -89,20 +90,13 @@ class ProScan:
         self._line.ask("ERROR", 0, decode=codec.decode_acknowledgement)
         version = self._line.ask("VERSION", decode=codec.decode_integer)
         serial = self._line.ask("SERIAL", decode=_text)
-        stage = codec.decode_block(self._line.report("STAGE"))
-        name = stage.get("STAGE", "NONE")
-        if name == "NONE":
-            raise DeviceError(
-                self._wire.device,
-                "the controller answers, but no stage is connected to it",
-                "switch it off, plug the stage in, switch it on",
-            )
-        self._set_resolution(float(stage.get("MICROSTEPS/MICRON", "25")))
+        stage, microsteps_per_um = self._identify_stage()
+        self._set_resolution(microsteps_per_um)
         if self._line.ask("$", "S", decode=codec.decode_integer):
             self.stop()
         self._moving = None
         self._last = None
-        return f"ProScan {version / 100:.2f} no. {serial}, stage {name}, {self._unit_um:g} um"
+        return f"ProScan {version / 100:.2f} no. {serial}, stage {stage}, {self._unit_um:g} um"
 
     def read_pose(self) -> Pose:
         """Ask for the position, and whether it moves where that is not known already.
@@ -223,8 +217,8 @@ class ProScan:
             heard += self._wire.discard(QUIET_S, 0.3)
             try:
                 lines = self._line.report("?", tries=1)
-            except ReplyTimeout as error:
-                heard += error.partial
+            except ReplyTimeout:
+                continue
             except BadReply as error:
                 heard += error.reply
             else:
@@ -242,15 +236,42 @@ class ProScan:
             self._wire.device, f"no answer at {tried} baud", "check power, cable and port"
         )
 
+    def _identify_stage(self) -> tuple[str, float]:
+        """Read name and scale of the stage, until two reports say the same. Raises DeviceError."""
+        seen: set[tuple[str, str]] = set()
+        for _ in range(_REPORTS):
+            report = codec.decode_block(self._line.report("STAGE"))
+            stage = report.get("STAGE", ""), report.get("MICROSTEPS/MICRON", "25")
+            if stage in seen:
+                break
+            seen.add(stage)
+        else:
+            raise BadReply(
+                self._wire.device, f"the reports of the stage differ: {seen}", "check the cable"
+            )
+        name, microsteps_per_um = stage
+        if name in ("", "NONE"):
+            raise DeviceError(
+                self._wire.device,
+                "the controller answers, but no stage is connected to it",
+                "switch it off, plug the stage in, switch it on",
+            )
+        try:
+            return name, float(microsteps_per_um)
+        except ValueError as error:
+            raise BadReply(
+                self._wire.device, f"odd scale of the stage: {stage}", "check the cable"
+            ) from error
+
     def _set_resolution(self, microsteps_per_um: float) -> None:
         """Ask for the wanted unit, and believe only what is read back."""
         try:
             self._line.ask("RES", "S", self._wanted_um, decode=codec.decode_acknowledgement)
-            (unit_um,) = self._line.ask("RES", "S", decode=_number)
+            (unit_um,) = self._line.agreed("RES", "S", decode=_number)
         except RefusedCommand:
             unit_um = 0.0
         if unit_um <= 0:
-            unit_um = self._line.ask("SS", decode=codec.decode_integer) / microsteps_per_um
+            unit_um = self._line.agreed("SS", decode=codec.decode_integer) / microsteps_per_um
         if not 0 < unit_um <= 10:
             raise DeviceError(
                 self._wire.device, f"reports a user unit of {unit_um} um", "reset the controller"

@@ -18,6 +18,8 @@ REPLY_S = 0.3
 QUIET_S = 0.05
 """A line that is silent for this long has nothing under way: the longest reply takes 15 ms."""
 
+_LONGEST_REPORT = 40
+
 _GARBLED = frozenset((4, 5, 8, 10, 11, 12, 13, 14, 15, 21))
 """Refusals that a byte garbled on its way to the controller can cause: worth a second try."""
 
@@ -86,10 +88,27 @@ class Line:
                     ) from error
                 self.stale_replies += 1
 
-    def report(self, verb: str, *, tries: int = 2) -> list[bytes]:
+    def agreed(self, verb: str, *values: float | str, decode: Callable[[bytes], T]) -> T:
+        """Ask until two answers in a row are the same: for what must never be misread.
+
+        Raises BadReply when four answers bring no agreement.
+        """
+        answer = self.ask(verb, *values, decode=decode)
+        for _ in range(3):
+            before, answer = answer, self.ask(verb, *values, decode=decode)
+            if before == answer:
+                return answer
+        raise BadReply(
+            self.wire.device,
+            f"the answers to {codec.encode(verb, *values)!r} differ",
+            "check the cable",
+        )
+
+    def report(self, verb: str, *, tries: int = 3) -> list[bytes]:
         """Ask for a report that ends with ``END``; lines without it.
 
-        After power-up the first report may come cut.
+        After power-up the first report may come cut. Raises ReplyTimeout when nothing came,
+        BadReply when what came is no report.
         """
         request = codec.encode(verb)
         with self.wire as wire:
@@ -100,12 +119,20 @@ class Line:
                 lines: list[bytes] = []
                 try:
                     while not lines or lines[-1] != b"END":
+                        if len(lines) > _LONGEST_REPORT:
+                            raise BadReply(wire.device, "a report without an end", reply=lines[0])
                         lines.append(wire.read_until(codec.END, REPLY_S, request=request)[:-1])
-                        if codec.decode_error(lines[-1]) is not None or len(lines) > 40:
-                            raise BadReply(
-                                wire.device, f"no report for {request!r}", reply=lines[-1]
-                            )
-                except (ReplyTimeout, BadReply):
+                except (ReplyTimeout, BadReply) as error:
+                    got = error.partial if isinstance(error, ReplyTimeout) else error.reply
+                    got = codec.END.join([*lines, got])
+                    if tries <= 0 and got:
+                        raise BadReply(
+                            wire.device,
+                            f"{got[:60]!r} is no answer to {request!r}",
+                            "check the cable",
+                            request=request,
+                            reply=got,
+                        ) from error
                     if tries <= 0:
                         raise
                     wire.discard(QUIET_S)
