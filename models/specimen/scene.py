@@ -25,7 +25,7 @@ from models.specimen.optics import draw_look, make_tables
 from models.specimen.pipette import draw_pipette, pipette_blur, splat_pipette
 from models.specimen.pose import flat_yaw, head_centre, pose
 from models.specimen.profiles import FIELD_UM2, Profile
-from models.specimen.swimming import HEADING, SPEED, Swim, draw_swim, first_state
+from models.specimen.swimming import HEADING, SPEED, Mode, Swim, draw_swim, first_state
 from models.specimen.truth import Truth, head_boxes, paint
 from models.specimen.world import World, wander
 
@@ -45,7 +45,7 @@ class Specimen:
     The world is periodic, about four fields of view wide and high, so that the stage can travel
     anywhere; where the stage looks, the nearest copy of each sperm is seen. The same (profile,
     seed) and the same calls of ``immobilise`` give the same pictures, whatever other times were
-    rendered before. Not safe to be called from two threads at once.
+    rendered before. One thread may render while others ask for the truth.
 
     Parameters
     ----------
@@ -175,7 +175,7 @@ class Specimen:
         anatomy = self._anatomy.take(seen)
         shape = pixel_shape(anatomy.head, um)
         contrast = self._contrast[seen]
-        moving = (mode[seen] != 4) | (still_poses > 1)
+        moving = (mode[seen] != Mode.IMMOTILE) | (still_poses > 1)
         middle = poses // 2
         centre_to_px = self._to_px(edge_um[1])
         clutter = place_clutter(
@@ -284,6 +284,11 @@ class Specimen:
         x, y, _ = head_centre(state[0], int(self._anatomy.wave[row]), self._yaw)
         point = np.array([x, y])
         return point if near_um is None else self._near(point, np.asarray(near_um))
+
+    def truth_mode(self, sperm_id: int, time_s: float) -> Mode:
+        """Give the mode in which a sperm swims."""
+        _, mode = self._world.at(time_s, np.array([self._row(sperm_id)]))
+        return Mode(int(mode[0]))
 
     def nearest(self, position_um: Float64, time_s: float) -> int:
         """Identity of the sperm whose head is nearest to a stage-frame point (2,)."""

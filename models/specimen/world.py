@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 
 import numpy as np
 from numba import njit
@@ -25,6 +26,8 @@ _LOWEST_HZ = 1.0 / 600.0
 class World:
     """Integrates all sperm; any time within the history is a look-up, older times start anew.
 
+    May be asked from several threads.
+
     Parameters
     ----------
     swim : how they swim
@@ -44,24 +47,26 @@ class World:
         # Written at once, so that resident memory does not seem to grow over the first seconds.
         self._states = np.full((self._length, len(state), STATE), 0.0)
         self._modes = np.full((self._length, len(state)), 0, np.int8)
-        self._newest = 0
+        self._newest = self._oldest = 0
+        self._lock = threading.Lock()
         self._restart()
 
     def _restart(self) -> None:
         self._states[0] = self._first
         self._modes[0] = self._first_mode
-        self._newest = 0
+        self._newest = self._oldest = 0
 
     def immobilise(self, row: int, time_s: float) -> None:
         """Stop sperm ``row`` from ``time_s`` on."""
         step = max(math.ceil((time_s + BEFORE_S) / STEP_S), 0)
-        self._still_from[row] = min(step, int(self._still_from[row]))
-        if step < self._newest:
-            # The past changes: go back to it, or to the beginning if it is forgotten.
-            if step > self._newest - self._length:
-                self._newest = step
-            else:
-                self._restart()
+        with self._lock:
+            self._still_from[row] = min(step, int(self._still_from[row]))
+            if step < self._newest:
+                # The past changes: go back to it, or to the beginning if it is forgotten.
+                if step >= self._oldest:
+                    self._newest = step
+                else:
+                    self._restart()
 
     def at(self, time_s: float, rows: Int64 | None = None) -> tuple[Float64, Int8]:
         """State (m, 8) and mode (m,) at a time, of all sperm or of ``rows``: own copies.
@@ -75,16 +80,17 @@ class World:
         if exact < 0:
             raise ValueError(f"specimen: time {time_s:.3f} s is before the beginning")
         step = int(exact)
-        self._reach(step + 1)
-        part = exact - step
-        here, there = step % self._length, (step + 1) % self._length
-        before, after, mode = self._states[here], self._states[there], self._modes[here]
-        if rows is not None:
-            before, after, mode = before[rows], after[rows], mode[rows]
-        return before + part * (after - before), mode.copy()
+        with self._lock:
+            self._reach(step + 1)
+            part = exact - step
+            here, there = step % self._length, (step + 1) % self._length
+            before, after, mode = self._states[here], self._states[there], self._modes[here]
+            if rows is not None:
+                before, after, mode = before[rows], after[rows], mode[rows]
+            return before + part * (after - before), mode.copy()
 
     def _reach(self, step: int) -> None:
-        if step <= self._newest - self._length + 1:
+        if step - 1 < self._oldest:
             self._restart()
         while self._newest < step:
             k = self._newest
@@ -102,6 +108,7 @@ class World:
                 self._modes[there],
             )
             self._newest = k + 1
+            self._oldest = max(self._oldest, k + 2 - self._length)
 
 
 @njit(nogil=True, cache=True)
