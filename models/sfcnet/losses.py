@@ -14,6 +14,8 @@ from models.sfcnet.nms import box_iou
 from models.sfcnet.proposals import level_shapes, select_proposals
 from models.sfcnet.second_stage import delta_scale
 
+UNKNOWN = -100
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -22,6 +24,7 @@ class Target:
     Attributes
     ----------
     class_map, part_map : (B, H, W) int64 tensors
+        UNKNOWN where nothing is known.
     boxes, ignore : B tensors (N, 4)
         Corner boxes of heads, and of what is neither right nor wrong to find.
     """
@@ -37,12 +40,15 @@ class LossSettings:
     """Weights and sample sizes.
 
     Sperm cover 1 to 3% of the pixels: the soft Dice term works on the quantity that is reported,
-    and the class weights keep thin tails from drowning in background.
+    the class weights keep thin tails from drowning in background, and ``kinds`` weighs a
+    cross-entropy of normal against abnormal on the pixels of sperm alone, where the equation's
+    mean over all pixels leaves nearly nothing of it.
     """
 
     class_weights: tuple[float, ...] = (1.0, 2.0, 2.0)
     part_weights: tuple[float, ...] = (1.0, 2.0, 3.0, 2.0)
     dice: float = 1.0
+    kinds: float = 1.0
     parts: float = 0.5
     anchors_per_picture: int = 128
     boxes_per_picture: int = 64
@@ -62,7 +68,7 @@ def soft_dice_loss(logits: Tensor, truth: Tensor) -> Tensor:
 
     ``logits`` is (B, C, H, W), ``truth`` (B, H, W) with class 0 as the background.
     """
-    probability = logits.softmax(1)
+    probability = logits.softmax(1) * (truth != UNKNOWN)[:, None]
     losses = []
     for k in range(1, logits.shape[1]):
         there = (truth == k).to(probability.dtype)
@@ -81,12 +87,22 @@ def segmentation_losses(
     classes = len(settings.class_weights)
     weight = torch.tensor(settings.class_weights, device=logits.device)
     part_weight = torch.tensor(settings.part_weights, device=logits.device)
-    return {
-        "classes": functional.cross_entropy(logits[:, :classes], target.class_map, weight),
-        "dice": settings.dice * soft_dice_loss(logits[:, :classes], target.class_map),
-        "parts": settings.parts
-        * functional.cross_entropy(logits[:, classes:], target.part_map, part_weight),
-    }
+    losses: dict[str, Tensor] = {}
+    class_logits = logits[:, :classes]
+    if bool((target.class_map != UNKNOWN).any()):
+        losses["classes"] = functional.cross_entropy(class_logits, target.class_map, weight)
+        losses["dice"] = settings.dice * soft_dice_loss(class_logits, target.class_map)
+    sperm = target.class_map > 0
+    if bool(sperm.any()):
+        kinds = class_logits.permute(0, 2, 3, 1)[sperm][:, 1:]
+        losses["kinds"] = settings.kinds * functional.cross_entropy(
+            kinds, target.class_map[sperm] - 1
+        )
+    if bool((target.part_map != UNKNOWN).any()):
+        losses["parts"] = settings.parts * functional.cross_entropy(
+            logits[:, classes:], target.part_map, part_weight
+        )
+    return losses
 
 
 def _inside(boxes: Tensor, regions: Tensor) -> Tensor:

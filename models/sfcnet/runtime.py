@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import cached_property
 from pathlib import Path
 
 import numba
@@ -11,8 +12,10 @@ import torch
 from numpy.typing import NDArray
 
 from models.errors import WeightsError
+from models.sfcnet.cost import Cost, count
 from models.sfcnet.finish import class_and_part_maps
 from models.sfcnet.manifest import shipped_archive, trusted_entry
+from models.sfcnet.variant import variant
 from models.types import Detections, Perception, UInt8
 
 STRIDE_PX = 32
@@ -110,6 +113,20 @@ class SFCNetDetector:
         self.device = chosen_device(device)
         self.dtype = dtype or best_precision(self.device)
         self._models = [self._load(path) for path in self._archives]
+
+    @cached_property
+    def _cost(self) -> Cost:
+        return count(variant(self.entry.variant), self.entry.task, height_px=480, width_px=640)
+
+    @property
+    def gmacs(self) -> float:
+        """Multiply-adds of the network at 640x480 with 100 boxes, billions."""
+        return self._cost.gmacs
+
+    @property
+    def params_m(self) -> float:
+        """Parameters, millions."""
+        return self._cost.params_m
 
     def _load(self, path: Path) -> torch.jit.ScriptModule:
         try:

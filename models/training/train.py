@@ -44,8 +44,8 @@ class TrainSettings:
     decay: float = 0.998
     seed: int = 1
     workers: int = 1
-    exam_share: float = 0.5
-    phase_share: float = 0.2
+    exam_share: float = 0.6
+    phase_share: float = 0.25
     check_every: int = 500
     check_frames: int = 4
 

@@ -1,0 +1,116 @@
+"""Shapes, costs and settings of the network."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from models.errors import ModelError
+from models.sfcnet.cost import count, count_all
+from models.sfcnet.fold import folded
+from models.sfcnet.fusion import MultiScaleFusion
+from models.sfcnet.guide import CrossScaleGuide
+from models.sfcnet.inference import Inference
+from models.sfcnet.network import SFCNet, normalise
+from models.sfcnet.variant import LITE, R50, variant
+
+TINY = LITE.with_changes(
+    stage_channels=(8, 8, 12, 12), stage_blocks=(1, 1, 1, 1), stem_channels=8, aspcp_channels=8,
+    link_channels=(8, 8, 8, 8), pyramid_channels=8, second_channels=16,
+)  # fmt: skip
+
+
+def test_detection_of_r50_has_the_papers_parameters():
+    # Table II of the paper: 49.56 M.
+    assert count(R50, "detect").params_m == pytest.approx(49.56, rel=0.01)
+
+
+def test_r50_costs_what_its_parts_add_up_to():
+    # 52.1 encoder (less two of three input channels of the stem) + 79.0 + 31.4 + 13.9.
+    assert count(R50, "detect", boxes=1000).gmacs == pytest.approx(175.7, rel=0.005)
+
+
+def test_lite_is_small_and_joint_shares_the_encoder():
+    cost = count_all(LITE)
+    assert cost["joint"].params_m < 2.0
+    assert cost["joint"].gmacs < 3.6
+    encoder = sum(p.numel() for p in SFCNet(LITE).encoder.parameters()) / 1e6
+    apart = cost["detect"].params_m + cost["segment"].params_m
+    assert cost["joint"].params_m == pytest.approx(apart - encoder)
+
+
+@pytest.mark.parametrize("settings", [R50, LITE], ids=["r50", "lite"])
+def test_shapes_of_both_variants(settings):
+    with torch.device("meta"), torch.no_grad():
+        outputs = SFCNet(settings).eval()(torch.zeros(2, 1, 96, 128))
+    assert outputs["segmentation"].shape == (2, 7, 48, 64)
+    cells = sum((96 // s) * (128 // s) for s in (4, 8, 16, 32)) + 2 * 2
+    assert outputs["objectness"].shape == (2, 3 * cells)
+    assert outputs["deltas"].shape == (2, 3 * cells, 4)
+    assert outputs["p2"].shape == (2, settings.pyramid_channels, 24, 32)
+
+
+@pytest.mark.parametrize("start", [1, 2, 3, 4])
+def test_guide_start_of_table_iv(start):
+    settings = TINY.with_changes(guide_start=start)
+    links = sum(len(target.links) for target in CrossScaleGuide(settings).targets)
+    assert links == sum(j - start for j in range(start + 1, 5))
+    out = SFCNet(settings, "segment").eval()(torch.zeros(1, 1, 64, 64))
+    assert out["segmentation"].shape == (1, 7, 32, 32)
+
+
+@pytest.mark.parametrize("stage", [1, 2, 3, 4, 5])
+def test_resize_stage_of_table_iv(stage):
+    out = SFCNet(TINY.with_changes(resize_stage=stage), "segment").eval()(torch.zeros(1, 1, 64, 64))
+    assert out["segmentation"].shape == (1, 7, 64 >> stage, 64 >> stage)
+
+
+def test_classifying_before_resizing_is_one_convolution_on_the_concatenation():
+    torch.manual_seed(0)
+    fusion = MultiScaleFusion(TINY).eval()
+    # All at one size, so that no resize intervenes and the concatenation can be written out.
+    guided = [torch.randn(1, c, 8, 8) for c in TINY.channels[:4]]
+    deepest, pyramid = torch.randn(1, 12, 8, 8), torch.randn(1, 8, 8, 8)
+    with torch.no_grad():
+        linked = fusion.link(guided, deepest)
+        weight = torch.cat([c.weight for c in fusion.classifier], 1)
+        joined = torch.cat([pyramid, deepest, *linked], 1)
+        expected = torch.nn.functional.conv2d(joined, weight, fusion.classifier[0].bias)
+        assert torch.allclose(fusion(guided, deepest, pyramid), expected, atol=1e-5)
+
+
+def test_brightness_of_the_lamp_does_not_matter():
+    image = torch.rand(2, 1, 32, 32) * 100.0 + 50.0
+    assert torch.allclose(normalise(image), normalise(1.7 * image), atol=1e-5)
+    assert torch.isfinite(normalise(torch.zeros(1, 1, 32, 32))).all()
+
+
+@pytest.mark.parametrize("task", ["joint", "detect", "segment"])
+def test_fixed_size_outputs_and_folding_changes_nothing(task):
+    torch.manual_seed(1)
+    network = SFCNet(TINY, task)
+    network.train()(torch.rand(4, 1, 64, 64) * 255)  # statistics of the normalisation
+    network.eval()
+    image = (torch.rand(1, 1, 64, 96) * 255).to(torch.uint8)
+    plain, fused = Inference(network).eval(), folded(Inference(network))
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in fused.modules())
+    with torch.no_grad():
+        rows, logits = plain(image)
+        rows_fused, logits_fused = fused(image)
+    if task == "segment":
+        assert rows.numel() == 0
+    else:
+        assert rows.shape == (300, 5)
+        assert (rows[:-1, 4] >= rows[1:, 4]).all()
+        assert torch.allclose(rows[:, 4], rows_fused[:, 4], atol=1e-4)
+    if task == "detect":
+        assert logits.numel() == 0
+    else:
+        assert torch.allclose(logits, logits_fused, atol=1e-4)
+
+
+def test_unknown_names_are_told_with_what_there_is():
+    with pytest.raises(ModelError, match=r"variant 'huge' is unknown; choose lite or r50"):
+        variant("huge")
+    with pytest.raises(ModelError, match="task 'guess' is unknown"):
+        SFCNet(TINY, "guess")
