@@ -42,8 +42,9 @@ class Scene(Protocol):
     ) -> Image:
         """Picture (H, W) uint8 exposed for ``exposure_s`` around ``time_s``, a new array each time.
 
-        The trajectories are asked for times within the exposure only. ``stage_um`` is in the
-        stage frame, ``pipette_um`` relative to the picture's centre.
+        The trajectories are asked for times within the exposure (an interlaced picture: up to
+        half the gap between its fields beyond). ``stage_um`` is in the stage frame,
+        ``pipette_um`` relative to the picture's centre.
         """
         ...
 

@@ -104,17 +104,21 @@ class Link:
             Nothing answers.
         """
         with self.wire:
-            heard = self._drain(0.05, 0.5) + self._interrupt(first_s=0.1)
+            heard = self._drain(0.03, 0.5) + self._interrupt(first_s=0.06)
             for _ in range(2):
                 self.send(codec.STATUS)
-                reply = self._drain(0.08, 0.5)
-                heard += reply
                 try:
+                    reply = self.wire.read_exactly(codec.STATUS_LENGTH, _REPLY_S)
+                    self._free_s = time.perf_counter()
                     status = codec.decode_status(reply)
+                except ReplyTimeout as error:
+                    reply = error.partial
                 except ValueError:
-                    continue
-                if 100 <= status.version <= 999 and 10 <= status.microsteps_per_um <= 100:
-                    return status
+                    pass
+                else:
+                    if 100 <= status.version <= 999 and 10 <= status.microsteps_per_um <= 100:
+                        return status
+                heard += reply + self._drain(0.05, 0.5)
         if heard:
             raise WrongDevice(
                 self.device, f"is no MP-285: it answered {heard[:60]!r}",
