@@ -88,6 +88,12 @@ class MotionModel:
         f[0, 2] = f[1, 3] = reach
         return f
 
+    def parameters(self) -> list[tuple[float, float, float]]:
+        """Process noise density (um^2/s^3), measurement and birth speed variance of each mode."""
+        return list(
+            zip(self._density, self._variance.tolist(), self._speed_variance.tolist(), strict=True)
+        )
+
     def switching(self, step_s: float) -> Float64:
         """Mode transition probabilities (K, K) over ``step_s``, from row to column."""
         if self._count == 1:
