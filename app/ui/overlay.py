@@ -10,7 +10,6 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
 from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
 from PySide6.QtGui import QBrush, QColor, QFont, QFontMetricsF, QPainter, QPainterPath, QPen
 
@@ -25,6 +24,7 @@ from models.types import TrackState
 SHADOW: Final = QColor(0, 0, 0, 190)
 TRAIL: Final = QColor(255, 255, 255, 120)
 CHIP: Final = QColor(0, 0, 0, 170)
+CLASS_INKS: Final = {value: QColor(colour) for value, colour in CLASS_COLOURS.items()}
 RANKED_KEYS: Final = 9
 """Number keys, and with them badges."""
 
@@ -68,7 +68,7 @@ def draw(painter: QPainter, snapshot: Snapshot, marks: Marks, view: View) -> Non
         _hairline(painter, marks.trails, TRAIL, view.viewport, shadow=False)
     draw_masks(painter, marks, view.viewport)
     for value, path in marks.boxes.items():
-        _hairline(painter, path, QColor(CLASS_COLOURS[value]), view.viewport)
+        _hairline(painter, path, CLASS_INKS[value], view.viewport)
     if Layer.CROSSHAIR in view.layers:
         _crosshair(painter, *_centre(view))
     if Layer.IDENTITIES in view.layers:
@@ -83,7 +83,7 @@ def draw(painter: QPainter, snapshot: Snapshot, marks: Marks, view: View) -> Non
 def draw_masks(painter: QPainter, marks: Marks, viewport: Viewport) -> None:
     """Draw the outlines alone."""
     for value, path in marks.masks.items():
-        _hairline(painter, path, QColor(CLASS_COLOURS[value]), viewport)
+        _hairline(painter, path, CLASS_INKS[value], viewport)
 
 
 def scale_bar_um(um_per_px: float, width_px: float) -> float:
@@ -138,29 +138,34 @@ def _identities(painter: QPainter, snapshot: Snapshot, view: View) -> None:
     """Write the number at each track; the first nine of the ranking bear their key in a disc."""
     keys = {track: k + 1 for k, track in enumerate(snapshot.ranking[:RANKED_KEYS])}
     tracks, port = snapshot.tracks, view.viewport
+    rows = (tracks.state != TrackState.TENTATIVE) & (tracks.track_id != (view.chosen or 0))
+    half = tracks.size_px[rows] / 2
+    right_top = snapshot.track_px[rows] + half * (1, -1)
+    left_top = snapshot.track_px[rows] - half
+    labels = [
+        (*port.to_screen(x_px, y_px), str(track), CLASS_INKS[label])
+        for (x_px, y_px), track, label in zip(
+            right_top.tolist(), tracks.track_id[rows].tolist(), tracks.label[rows].tolist(),
+            strict=True,
+        )
+    ]  # fmt: skip
     painter.setFont(view.fonts.label)
-    badges: list[tuple[QPointF, str]] = []
-    for row in np.flatnonzero(tracks.state != TrackState.TENTATIVE):
-        track = int(tracks.track_id[row])
-        x, y = port.to_screen(*(float(v) for v in snapshot.track_px[row]))
-        half_w, half_h = (float(v) * port.scale / 2 for v in tracks.size_px[row])
-        if track in keys and track != view.chosen:
-            badges.append((QPointF(x - half_w - 4, y - half_h - 6), str(keys[track])))
-        if track == view.chosen:
-            continue
-        at = QPointF(x + half_w + 3, y - half_h + 2)
-        painter.setPen(SHADOW)
-        painter.drawText(at + QPointF(1, 1), str(track))
-        painter.setPen(QColor(CLASS_COLOURS[int(tracks.label[row])]))
-        painter.drawText(at, str(track))
+    painter.setPen(SHADOW)
+    for x, y, text, _ in labels:
+        painter.drawText(QPointF(x + 4, y + 3), text)
+    for x, y, text, ink in labels:
+        painter.setPen(ink)
+        painter.drawText(QPointF(x + 3, y + 2), text)
     painter.setFont(view.fonts.badge)
-    for at, digit in badges:
-        disc = QRectF(at.x() - 9, at.y() - 9, 18, 18)
-        painter.setPen(QPen(SHADOW, 1))
-        painter.setBrush(QColor(WHITE))
-        painter.drawEllipse(disc)
-        painter.setPen(QColor(BLACK))
-        painter.drawText(disc, Qt.AlignmentFlag.AlignCenter, digit)
+    painter.setBrush(QColor(WHITE))
+    for (x_px, y_px), track in zip(left_top.tolist(), tracks.track_id[rows].tolist(), strict=True):
+        if track in keys:
+            x, y = port.to_screen(x_px, y_px)
+            disc = QRectF(x - 13, y - 15, 18, 18)
+            painter.setPen(QPen(SHADOW, 1))
+            painter.drawEllipse(disc)
+            painter.setPen(QColor(BLACK))
+            painter.drawText(disc, Qt.AlignmentFlag.AlignCenter, str(keys[track]))
     painter.setBrush(Qt.BrushStyle.NoBrush)
 
 

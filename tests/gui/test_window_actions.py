@@ -346,3 +346,12 @@ def test_buttons_tell_their_shortcut() -> None:
 
 def test_table_rows_are_large_enough(window: MainWindow) -> None:
     assert window.table.verticalHeader().defaultSectionSize() >= MIN_TARGET_PX
+
+
+@pytest.mark.parametrize(("key", "place"), [(Qt.Key.Key_1, 1), (Qt.Key.Key_7, 7)])
+def test_keypad_digits_count_too(
+    window: MainWindow, loop: StandIn, qtbot: QtBot, key: Qt.Key, place: int
+) -> None:
+    show_next(window, loop)
+    qtbot.keyClick(window, key, Qt.KeyboardModifier.KeypadModifier)
+    assert window.controller.chosen == loop.newest.ranking[place - 1]
