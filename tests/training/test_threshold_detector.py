@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.detector import Detector
+from models.specimen.profiles import profile
 from models.threshold import BRIGHT_FIELD, PHASE_CONTRAST, ThresholdDetector, ThresholdSettings
+from models.training.evaluation import evaluate, specimen_frames
+from models.training.labelled_frames import LabelledFrames
+from models.training.tuning import random_search
 
 CENTRES = [(60.0, 50.0), (200.5, 120.25), (300.0, 200.0)]
 
@@ -88,3 +94,17 @@ def test_any_size_is_taken(shape: tuple[int, int]) -> None:
 def test_bad_settings_are_named(change: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="ThresholdSettings"):
         ThresholdSettings(**change)
+
+
+def test_random_search_never_does_worse_than_what_it_started_from() -> None:
+    frames = list(specimen_frames(profile("exam"), 40, 2, 1.0, masks=False))
+    poor = replace(BRIGHT_FIELD, open_px=0, area_px2=(2.0, 50.0), pad_px=6.0)
+
+    def score(settings: ThresholdSettings) -> float:
+        data = LabelledFrames("frames", 2, lambda: iter(frames))
+        table = evaluate(ThresholdDetector(settings), [data])
+        return float(table["ap50"]) + float(table["f1_10px"])
+
+    best = random_search(frames, poor, trials=6, seed=1)
+    assert score(best) > score(poor)
+    assert random_search(frames, poor, trials=0, seed=1) == poor
