@@ -13,6 +13,7 @@ from app.ui.layers import Layer
 ALWAYS: Final = frozenset(Mode)
 MOVABLE: Final = frozenset({Mode.ARMED, Mode.CENTERING, Mode.FOLLOWING, Mode.HOLD})
 BUSY: Final = frozenset({Mode.CENTERING, Mode.FOLLOWING, Mode.HOLD})
+NO_STAGE: Final = "This rig has no stage: nothing can move"
 NOT_ARMED: Final = "Not armed: press A first"
 
 
@@ -118,12 +119,17 @@ ACTIONS: Final[tuple[Action, ...]] = (
 BY_KEY: Final = {action.key: action for action in ACTIONS}
 
 
+def possible(action: Action, mode: Mode, has_stage: bool) -> bool:
+    """Whether it can be done now. What can always be done needs no stage."""
+    return mode in action.modes and (has_stage or action.modes == ALWAYS)
+
+
 def perform(action: Action, controller: Controller) -> None:
     """Do it, or say why not."""
-    if controller.mode in action.modes:
+    if possible(action, controller.mode, controller.has_stage):
         action.callback(controller)
     else:
-        controller.noted.emit(action.why_not)
+        controller.noted.emit(action.why_not if controller.has_stage else NO_STAGE)
 
 
 def tooltip(action: Action) -> str:

@@ -7,7 +7,7 @@ from PySide6.QtGui import QColor, QPainter, QPaintEvent
 from PySide6.QtWidgets import QPushButton
 
 from app.core.messages import Mode
-from app.ui.actions import Action, perform, tooltip
+from app.ui.actions import Action, perform, possible, tooltip
 from app.ui.controller import Controller
 from app.ui.theme import (
     BLACK,
@@ -38,6 +38,7 @@ class ActionButton(QPushButton):
         super().__init__(action.text)
         self.action_key = action.key
         self._action = action
+        self._has_stage = controller.has_stage
         self.setToolTip(tooltip(action))
         self.setAccessibleName(action.text)
         self.setAccessibleDescription(action.tooltip)
@@ -48,9 +49,9 @@ class ActionButton(QPushButton):
 
     def set_mode(self, mode: Mode) -> None:
         """Grey out what cannot be done in this mode."""
-        possible = mode in self._action.modes
-        if possible != self.isEnabled():
-            self.setEnabled(possible)
+        can = possible(self._action, mode, self._has_stage)
+        if can != self.isEnabled():
+            self.setEnabled(can)
 
 
 class ToggleButton(ActionButton):

@@ -98,8 +98,8 @@ class ChosenPanel(QWidget):
         for name, key, _ in VELOCITIES:
             known = at is not None and key in measured.values
             value = float(measured.values[key][at]) if known else math.nan
-            text = velocity(value)
-            self._cells[name].setText(text if text == UNKNOWN else f"{text} µm/s")
+            text = velocity(value * self._rig.speed_factor)
+            self._cells[name].setText(text if text == UNKNOWN else f"{text} {self._rig.speed_unit}")
         quality = measured.quality[at] if at is not None and at < len(measured.quality) else UNKNOWN
         self._cells["Quality"].setText(quality)
         self._cells["Off centre"].setText(self._off_centre(snapshot, row))

@@ -78,6 +78,11 @@ class Controller(QObject):
         """Mode of the newest snapshot."""
         return Mode.DISARMED if self._snapshot is None else self._snapshot.motion.mode
 
+    @property
+    def has_stage(self) -> bool:
+        """Whether anything can move."""
+        return self._rig.has_stage
+
     def take(self, snapshot: Snapshot) -> None:
         """Note the newest snapshot. A new target of the stage becomes the chosen sperm."""
         self._snapshot = snapshot

@@ -50,3 +50,13 @@ class RigView:
     image_to_stage: ImageToStage
     calibrated: bool
     has_stage: bool
+
+    @property
+    def speed_unit(self) -> str:
+        """Unit of the velocities that are shown."""
+        return "µm/s" if self.calibrated else "px/s"
+
+    @property
+    def speed_factor(self) -> float:
+        """What turns um/s into that unit."""
+        return 1.0 if self.calibrated else 1.0 / self.image_to_stage.um_per_px

@@ -12,8 +12,9 @@ from app.ui.theme import MODE_LOOKS, filled, font
 class ModeBanner(QWidget):
     """One coloured line at the top of the window."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, has_stage: bool) -> None:
         super().__init__()
+        self._has_stage = has_stage
         self._shown: MotionState | None = None
         self._word = QLabel()
         self._word.setFont(font(26, bold=True))
@@ -34,7 +35,9 @@ class ModeBanner(QWidget):
     def show_motion(self, motion: MotionState, faults: tuple[str, ...] = ()) -> None:
         """Show a mode, its reason, and what can be done next."""
         reason = motion.reason or (faults[0] if faults and motion.mode is Mode.FAULT else "")
-        sentences = [s[0].upper() + s[1:].rstrip(".") for s in (reason, hint(motion)) if s]
+        sentences = [
+            s[0].upper() + s[1:].rstrip(".") for s in (reason, hint(motion, self._has_stage)) if s
+        ]
         shown = MotionState(motion.mode, ". ".join(sentences), motion.target)
         if shown == self._shown:
             return
@@ -55,8 +58,10 @@ class ModeBanner(QWidget):
         return f"{self._word.text()}: {self._reason.text()}"
 
 
-def hint(motion: MotionState) -> str:
+def hint(motion: MotionState, has_stage: bool) -> str:
     """Say what can be done next."""
+    if not has_stage:
+        return "No stage: a picture to look at, nothing moves"
     return {
         Mode.DISARMED: "Nothing moves; A arms the stage",
         Mode.ARMED: "Choose a sperm; F follows it, B follows the best",

@@ -47,9 +47,11 @@ COLUMNS: Final[dict[Column, ColumnText]] = {
     Column.CLASS: ColumnText("Class", "What the network says, by majority over recent frames"),
     Column.STATE: ColumnText("State", "seen; hidden: not found in this frame; new: not confirmed"),
     Column.QUALITY: ColumnText("Quality", "ok, or why the numbers cannot be relied on"),
-    Column.VAP: ColumnText("VAP", "Average path velocity over the last second, µm/s", "vap_um_s"),
-    Column.VSL: ColumnText("VSL", "Straight-line velocity over the last second, µm/s", "vsl_um_s"),
-    Column.VCL: ColumnText("VCL", "Curvilinear velocity over the last second, µm/s", "vcl_um_s"),
+    Column.VAP: ColumnText("VAP", "Average path velocity over the last second, {unit}", "vap_um_s"),
+    Column.VSL: ColumnText(
+        "VSL", "Straight-line velocity over the last second, {unit}", "vsl_um_s"
+    ),
+    Column.VCL: ColumnText("VCL", "Curvilinear velocity over the last second, {unit}", "vcl_um_s"),
 }
 
 
@@ -68,8 +70,11 @@ def velocity(value_um_s: float) -> str:
     return f"{value_um_s:.1f}" if math.isfinite(value_um_s) else UNKNOWN
 
 
-def rows_of(snapshot: Snapshot) -> list[Row]:
-    """All tracks but the tentative ones, in the snapshot's order."""
+def rows_of(snapshot: Snapshot, speed_factor: float = 1.0) -> list[Row]:
+    """All tracks but the tentative ones, in the snapshot's order.
+
+    ``speed_factor`` turns um/s into the unit that is shown.
+    """
     tracks, measured = snapshot.tracks, snapshot.measurements
     places = {track: k + 1 for k, track in enumerate(snapshot.ranking)}
     at = {int(track): row for row, track in enumerate(measured.track_id)}
@@ -82,7 +87,7 @@ def rows_of(snapshot: Snapshot) -> list[Row]:
         m = at.get(track)
         numbers = [
             math.nan if m is None or column.name not in measured.values
-            else float(measured.values[column.name][m])
+            else float(measured.values[column.name][m]) * speed_factor
             for column in COLUMNS.values() if column.name
         ]  # fmt: skip
         place = places.get(track)

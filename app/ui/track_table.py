@@ -16,6 +16,7 @@ from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
 from app.core.messages import Snapshot
+from app.ui.loop import RigView
 from app.ui.theme import CLASS_COLOURS, MIN_TARGET_PX, font
 from app.ui.track_rows import COLUMNS, Column, Row, held, ordered, rows_of
 
@@ -31,8 +32,9 @@ Index = QModelIndex | QPersistentModelIndex
 class TrackModel(QAbstractTableModel):
     """Rows of the newest snapshot in the order asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, unit: str) -> None:
         super().__init__()
+        self._unit = unit
         self.rows: list[Row] = []
         self._column = Column.KEY
         self._backwards = False
@@ -101,7 +103,7 @@ class TrackModel(QAbstractTableModel):
             if role == Qt.ItemDataRole.DisplayRole:
                 return text.heading
             if role == Qt.ItemDataRole.ToolTipRole:
-                return f"{text.tooltip}. Click to sort by it"
+                return f"{text.tooltip.format(unit=self._unit)}. Click to sort by it"
             if role == Qt.ItemDataRole.TextAlignmentRole:
                 return self._align[section]
         return None
@@ -128,9 +130,10 @@ class TrackTable(QTableView):
     chosen = Signal(int)
     followed = Signal(int)
 
-    def __init__(self) -> None:
+    def __init__(self, rig: RigView) -> None:
         super().__init__()
-        self._model = TrackModel()
+        self._speed_factor = rig.speed_factor
+        self._model = TrackModel(rig.speed_unit)
         self._chosen: int | None = None
         self.setModel(self._model)
         self.setAccessibleName("Table of the sperm in view")
@@ -164,7 +167,7 @@ class TrackTable(QTableView):
     def show_snapshot(self, snapshot: Snapshot) -> None:
         """Show the tracks of this snapshot."""
         pointing = self.viewport().underMouse()
-        self._model.update_rows(rows_of(snapshot), hold_order=pointing)
+        self._model.update_rows(rows_of(snapshot, self._speed_factor), hold_order=pointing)
         self._select()
 
     def set_chosen(self, track_id: int | None) -> None:

@@ -12,6 +12,7 @@ from PySide6.QtGui import QColor, QImage, QPainter
 from PySide6.QtWidgets import QApplication
 
 from app.core.messages import Event, Mode, MotionState
+from app.ui.actions import BY_KEY, perform
 from app.ui.layers import DEFAULT_LAYERS, Layer
 from app.ui.live_view import FRAME, LiveView
 from app.ui.theme import ALERT, CHOSEN, CLASS_COLOURS, MODE_LOOKS, TEXT, contrast
@@ -199,6 +200,12 @@ def test_positions_without_a_calibration_are_in_pixels(loop: StandIn, qtbot: obj
     show_next(window, loop)
     window.controller.choose(3)
     assert window.chosen.text("Off centre").endswith("px")
+    vap_um_s = loop.newest.measurements.values["vap_um_s"][0]
+    assert window.chosen.text("VAP") == f"{vap_um_s / 0.495:.1f} px/s"
+    assert "No stage" in window.banner.text
+    perform(BY_KEY["arm"], window.controller)
+    assert window.confirmation.question is None
+    assert "no stage" in window.events.item(0).text()
     assert window.status.text("Stage") == "none"
     window.close()
     window.deleteLater()
