@@ -56,7 +56,9 @@ class Emulated:
         wait_until(lambda: not self.moves(), timeout_s)
         rows = self.truth.path()
         moving = np.flatnonzero(np.any(rows[:, 4:] != 0, axis=1))
-        return float(rows[moving[-1], 0]) if len(moving) else 0.0
+        rest_s = float(rows[moving[-1], 0]) if len(moving) else 0.0
+        wait_until(lambda: time.perf_counter() > rest_s + 0.005)  # the path is published ahead
+        return rest_s
 
     def close(self) -> None:
         self.truth.close()
