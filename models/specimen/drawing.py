@@ -126,7 +126,10 @@ def draw_clutter_on(
 
 
 def _within(xy_px: Float64, size_px: NDArray[np.int64], margin_px: float) -> NDArray[np.bool_]:
-    return np.asarray(((xy_px > -margin_px) & (xy_px < size_px + margin_px)).all(axis=1))
+    half = (size_px - 1) / 2
+    reach = half + margin_px
+    off = np.abs(xy_px - half)
+    return np.asarray((off[:, 0] < reach[0]) & (off[:, 1] < reach[1]))
 
 
 def midpiece_points(anatomy: Anatomy) -> Float64:

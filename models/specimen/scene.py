@@ -161,7 +161,7 @@ class Specimen:
         edge_um = np.asarray(stage_um(ends), np.float64)
         pace = float(np.linalg.norm(edge_um[2] - edge_um[0])) / max(exposure_s, 1e-6)
         um = self.look.um_per_px
-        poses = math.ceil(exposure_s * (pace + _TAIL_UM_S) / (3.5 * um))
+        poses = math.ceil(exposure_s * math.hypot(pace, _TAIL_UM_S) / (3.5 * um))
         poses = min(max(poses, 1), 5)
         still_poses = min(max(math.ceil(exposure_s * pace / (2.0 * um)), 1), poses)
         part = (np.arange(poses) + 0.5) / poses - 0.5
@@ -318,7 +318,13 @@ class Specimen:
         # A tail trails its head: head and tail lie in a disc about a point behind the head.
         ahead = np.stack([np.cos(state[:, HEADING]), np.sin(state[:, HEADING])], axis=1)
         middle = state[:, :2] + shift - 0.6 * _REACH_UM / 2 * ahead - stage
-        return np.flatnonzero((np.abs(middle) < self._view_um / 2 + 0.6 * _REACH_UM).all(axis=1))
+        return self._close(middle, self._view_um / 2 + 0.6 * _REACH_UM)
+
+    @staticmethod
+    def _close(offset: Float64, reach: Float64) -> Int64:
+        """Rows of ``offset`` (n, 2) that lie within ``reach`` (2,) of zero on both axes."""
+        away = np.abs(offset)
+        return np.flatnonzero((away[:, 0] < reach[0]) & (away[:, 1] < reach[1]))
 
     def _to_px(self, stage: Float64) -> Float64:
         shift = self._centre_px - self._inverse @ stage
@@ -328,7 +334,7 @@ class Specimen:
         """Positions (groups, 2) of the copies nearest to the view."""
         home = self._clutter.home_um + self.drift_um_s * time_s
         home += self._copy_near(home, stage)
-        near = np.flatnonzero((np.abs(home - stage) < self._view_um / 2 + 20.0).all(axis=1))
+        near = self._close(home - stage, self._view_um / 2 + 20.0)
         diffusion = self._clutter.diffusion_um2_s[near]
         home[near] += wander(self.seed, near, diffusion, time_s)
         return np.asarray(home)
