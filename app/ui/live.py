@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from app.ui.session import LiveSession
 
 RUNS: Final = Path("runs")
+WARM_UP_S: Final = 120.0
+"""Longest wait for the first frame: kernels are compiled and the network is tried first."""
 Result = dict[str, object]
 
 
@@ -51,7 +53,7 @@ def run_live(
     ----------
     config : RigConfig
     headless_s : float or None
-        Seconds to run without a screen; None opens the window.
+        Seconds to run without a screen, from the first frame on; None opens the window.
     follow : str
         'best', 'none' or the number of a track. With a screen, a person still arms.
     out : Path or None
@@ -193,7 +195,8 @@ class _Run:
         self._headless_s = headless_s
         self._progress = progress
         self._load = load
-        self._started_s = time.perf_counter()
+        self._begun_s = time.perf_counter()
+        self._started_s: float | None = None
         self._told_s = 0.0
         self._interrupted = False
         self._chosen = False
@@ -220,21 +223,33 @@ class _Run:
     def _tick(self) -> None:
         """Look after the run; called several times a second on the window's thread."""
         now_s = time.perf_counter()
-        elapsed_s = now_s - self._started_s
         snapshot = self._engine.latest()
-        if snapshot is not None:
-            self._operate(snapshot, now_s)
+        if self._headless_s is not None and self._is_over(now_s, self._headless_s):
+            self._session.quit()
+        if snapshot is None:
+            if self._told_s == 0.0 and now_s - self._begun_s > 1.0:
+                self._told_s = -1.0
+                self._progress("warming up: the first start compiles, and takes longer")
+            return
+        if self._started_s is None:
+            self._started_s, self._told_s = now_s, 0.0
+        elapsed_s = now_s - self._started_s
+        self._operate(snapshot, now_s)
         if elapsed_s - self._told_s >= 1.0:
             self._told_s = elapsed_s
-            if self._headless_s is not None and snapshot is not None:
+            if self._headless_s is not None:
                 age_s = now_s - snapshot.frame.time_s
                 self._progress(describe(snapshot, elapsed_s, age_s))
             if self._load is not None:
                 self._load.sample(elapsed_s, self._headless_s or elapsed_s)
-        if self._headless_s is not None:
-            over = elapsed_s >= self._headless_s or self._engine.ended
-            if over or (self._engine.failure is not None and self._engine.faults):
-                self._session.quit()
+
+    def _is_over(self, now_s: float, headless_s: float) -> bool:
+        """Whether a run without a person is done. Its time counts from the first frame on."""
+        if self._engine.ended or (self._engine.failure is not None and self._engine.faults):
+            return True
+        if self._started_s is None:
+            return now_s - self._begun_s > headless_s + WARM_UP_S
+        return now_s - self._started_s >= headless_s
 
     def _operate(self, snapshot: Snapshot, now_s: float) -> None:
         """Let the scripted operator act; where there is a person, only for the first choice."""

@@ -36,7 +36,7 @@ def test_live_headless_follows_and_tells(
     rig: RigConfig, tmp_path: Path, qapp: QApplication
 ) -> None:
     said: list[str] = []
-    result = run_live(rig, headless_s=6.0, follow="best", out=tmp_path, progress=said.append)
+    result = run_live(rig, headless_s=5.0, follow="best", out=tmp_path, progress=said.append)
     assert result.keys() >= KEYS
     json.dumps(result)
     assert result["frames"] > 60
@@ -46,7 +46,7 @@ def test_live_headless_follows_and_tells(
     assert json.loads((folder / "summary.json").read_text(encoding="utf-8"))["frames"] > 60
     picture = QImage(str(folder / "window.png"))
     assert picture.width() > 1000
-    assert sum("frames/s" in line for line in said) >= 4
+    assert sum("frames/s" in line for line in said) >= 3
     assert any("objective" in line for line in said)
     journal = (folder / "journal.jsonl").read_text(encoding="utf-8")
     assert "Arm(objective='20x')" in journal

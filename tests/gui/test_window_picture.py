@@ -165,7 +165,11 @@ def test_overlay_is_reported_once_for_each_frame(window: MainWindow, loop: Stand
 
 def test_age_is_red_when_it_is_over_a_tenth_of_a_second(window: MainWindow, loop: StandIn) -> None:
     show_next(window, loop)
+    window.status.show_age(0.099)
     assert window.status.colour("Age") == TEXT
+    window.status.show_age(0.101)
+    assert window.status.colour("Age") == ALERT
+    window.status.show_age(0.0)
     time.sleep(0.1)
     window.pull(all_of_it=True)
     assert window.status.colour("Age") == ALERT
