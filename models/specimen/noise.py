@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -77,6 +78,16 @@ def make_sensor(
     columns = np.arange(width_px) % TILE
     fixed = other[rows[:, None], columns[None, :]] * np.float32(look.static_sd)
     return Sensor(light_field(look, height_px, width_px), fixed, tile)
+
+
+def compress(image: UInt8, quality: int) -> UInt8:
+    """Pass a frame (H, W) through JPEG; quality 0 leaves it as it is."""
+    if quality <= 0:
+        return image
+    done, packed = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise ValueError(f"compress: a frame of shape {image.shape} cannot be encoded")
+    return np.asarray(cv2.imdecode(packed, cv2.IMREAD_GRAYSCALE), np.uint8)
 
 
 @njit(nogil=True, cache=True, fastmath=True)

@@ -83,7 +83,10 @@ def draw_look(profile: Profile, rng: np.random.Generator) -> Look:
     def draw(pair: Range) -> float:
         return float(rng.uniform(*pair))
 
-    quality = draw(profile.jpeg_quality)
+    def happens(share: float) -> bool:
+        return share >= 1.0 or float(rng.random()) < share
+
+    quality = draw(profile.jpeg_quality) if happens(profile.jpeg_share) else 0.0
     # Head size on the picture is what a magnification changes: even in its logarithm.
     um_per_px = float(np.exp(rng.uniform(*np.log(profile.um_per_px))))
     return Look(
@@ -108,7 +111,7 @@ def draw_look(profile: Profile, rng: np.random.Generator) -> Look:
         vignette=draw(profile.vignette),
         noise_sd=draw(profile.noise_sd),
         static_sd=draw(profile.static_sd),
-        field_gap_s=draw(profile.field_gap_s),
+        field_gap_s=draw(profile.field_gap_s) if happens(profile.interlaced_share) else 0.0,
         flicker=draw(profile.flicker),
         jpeg_quality=round(quality) if quality > 0 else 0,
     )

@@ -59,8 +59,10 @@ class Profile:
     noise_sd, static_sd : grey levels, new in each frame, and fixed.
     noise_x, noise_y : autocorrelation of the noise at lags 0, 1, 2, 3, 4 px.
     field_gap_s : time between even and odd rows; 0 is progressive.
+    interlaced_share : of the specimens drawn; the others are progressive.
     flicker : relative standard deviation of the lamp.
     jpeg_quality : compression of each frame; (0, 0) is none.
+    jpeg_share : of the specimens drawn; the others are not compressed.
     pipette_probability : a training crop shows a micropipette.
     """
 
@@ -97,8 +99,10 @@ class Profile:
     noise_x: tuple[float, ...] = (1.0, 0.66, 0.25, 0.06, 0.01)
     noise_y: tuple[float, ...] = (1.0, 0.43, 0.16, 0.11, 0.09)
     field_gap_s: Range = (1 / 60, 1 / 60)
+    interlaced_share: float = 1.0
     flicker: Range = (0.002, 0.002)
     jpeg_quality: Range = (0.0, 0.0)
+    jpeg_share: float = 1.0
     pipette_probability: float = 0.0
     wet: WetLimits = WetLimits()
 
@@ -168,8 +172,10 @@ _TRAIN = replace(
     noise_sd=(0.4, 4.0),
     static_sd=(0.2, 3.0),
     field_gap_s=(1 / 60, 1 / 60),
+    interlaced_share=0.4,
     flicker=(0.0, 0.01),
     jpeg_quality=(40.0, 98.0),
+    jpeg_share=0.5,
     pipette_probability=0.12,
 )
 

@@ -6,7 +6,6 @@ import math
 from functools import cache
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,7 +20,7 @@ from models.specimen.drawing import (
     visible_contrast,
 )
 from models.specimen.morphology import Anatomy, draw_anatomy
-from models.specimen.noise import TILE, correlated_tile, expose, light_field
+from models.specimen.noise import TILE, compress, correlated_tile, expose, light_field
 from models.specimen.optics import Look, Tables, draw_look, make_tables
 from models.specimen.pipette import draw_pipette, pipette_blur, splat_pipette
 from models.specimen.pose import Pose, flat_yaw, pose
@@ -109,8 +108,7 @@ def training_sample(
     if base is None:
         base = profile("train", modality="phase" if rng.random() < 0.25 else "brightfield")
     look = draw_look(base, rng)
-    interlaced = base.name != "train" or rng.random() < 0.4
-    gap_s = look.field_gap_s if interlaced else 0.0
+    gap_s = look.field_gap_s
     tables = make_tables(look)
     um = look.um_per_px
     size = (width_px * um + 2 * _MARGIN_UM, height_px * um + 2 * _MARGIN_UM)
@@ -165,10 +163,7 @@ def training_sample(
     lamp = 1.0 + look.flicker * float(rng.standard_normal())
     light = light_field(look, height_px, width_px)
     expose(canvas, light, fixed, pattern, int(shift[2]), int(shift[3]), look.noise_sd, lamp, image)
-    if look.jpeg_quality and rng.random() < 0.5:
-        done, packed = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, look.jpeg_quality])
-        if done:
-            image = np.asarray(cv2.imdecode(packed, cv2.IMREAD_GRAYSCALE), np.uint8)
+    image = compress(image, look.jpeg_quality)
 
     placed = pose(anatomy, state, np.ones(count), look, tables, _yaw(), to_px)
     return _label(image, placed, shape_px, heads, anatomy, look, tables)

@@ -20,7 +20,7 @@ from models.specimen.drawing import (
     visible_contrast,
 )
 from models.specimen.morphology import Anatomy, draw_anatomy
-from models.specimen.noise import TILE, expose, make_sensor
+from models.specimen.noise import TILE, compress, expose, make_sensor
 from models.specimen.optics import draw_look, make_tables
 from models.specimen.pipette import draw_pipette, pipette_blur, splat_pipette
 from models.specimen.pose import flat_yaw, head_centre, pose
@@ -357,4 +357,4 @@ class Specimen:
         sensor = self._sensor
         expose(self._canvas, sensor.light, sensor.fixed, sensor.tile, int(shift[0]), int(shift[1]),
                self.look.noise_sd, lamp, out)  # fmt: skip
-        return out
+        return compress(out, self.look.jpeg_quality)
