@@ -355,3 +355,9 @@ def test_keypad_digits_count_too(
     show_next(window, loop)
     qtbot.keyClick(window, key, Qt.KeyboardModifier.KeypadModifier)
     assert window.controller.chosen == loop.newest.ranking[place - 1]
+
+
+def test_closing_the_window_stops_all_motion(window: MainWindow, loop: StandIn) -> None:
+    armed(window, loop, Mode.FOLLOWING, 3)
+    window.close()
+    assert loop.commands == [Stop("The window was closed")]
