@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from models.sfcnet.losses import Target
+from models.sfcnet.losses import UNKNOWN, Target
 from models.specimen.profiles import profile
 from models.specimen.sampling import training_sample
 
 # Seeds below this are for training; examinations start above it and are never trained on.
 FIRST_EXAM_SEED = 1_000_000
+# In the maps of a crop: nothing is known of this pixel.
+UNKNOWN_PIXEL = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +101,16 @@ def corners(boxes: NDArray[np.float32]) -> Tensor:
     return torch.cat([b[:, :2] - b[:, 2:] / 2, b[:, :2] + b[:, 2:] / 2], 1)
 
 
+def _labels(maps: list[NDArray[np.uint8]]) -> Tensor:
+    labels = torch.from_numpy(np.stack(maps)).to(torch.int64)
+    return torch.where(labels == UNKNOWN_PIXEL, UNKNOWN, labels)
+
+
 def collate(crops: list[Crop]) -> tuple[Tensor, Target]:
     """Return pictures (B, 1, H, W) uint8 and their truth."""
     return torch.from_numpy(np.stack([crop.image for crop in crops]))[:, None], Target(
-        class_map=torch.from_numpy(np.stack([c.class_map for c in crops])).to(torch.int64),
-        part_map=torch.from_numpy(np.stack([c.part_map for c in crops])).to(torch.int64),
+        class_map=_labels([crop.class_map for crop in crops]),
+        part_map=_labels([crop.part_map for crop in crops]),
         boxes=[corners(crop.boxes) for crop in crops],
         ignore=[corners(crop.ignore) for crop in crops],
     )

@@ -78,12 +78,13 @@ def _match(
 def quick_scores(network: SFCNet, frames: list[Crop]) -> QuickScores:
     """Score a network on labelled frames."""
     model = Inference(network).eval()
+    device = next(network.parameters()).device
     hits, scores, truths = [], [], 0
     overlap, total = np.zeros(4), np.zeros(4)
     for frame in frames:
-        rows, logits = model(torch.from_numpy(frame.image)[None, None])
+        rows, logits = model(torch.from_numpy(frame.image)[None, None].to(device))
         if network.detection is not None:
-            rows = rows[rows[:, 4] > 0.01]
+            rows = rows[rows[:, 4] > 0.01].cpu()
             hit, counts = _match(
                 corners(rows[:, :4].numpy()), corners(frame.boxes), corners(frame.ignore)
             )
@@ -91,7 +92,7 @@ def quick_scores(network: SFCNet, frames: list[Crop]) -> QuickScores:
             scores.append(rows[:, 4].numpy()[counts])
             truths += len(frame.boxes)
         if network.segmentation is not None:
-            found, _ = class_and_part_maps(logits[0].numpy(), *frame.image.shape)
+            found, _ = class_and_part_maps(logits[0].cpu().numpy(), *frame.image.shape)
             for k in range(3):
                 a, b = found == k, frame.class_map == k
                 overlap[k] += (a & b).sum()
@@ -99,6 +100,8 @@ def quick_scores(network: SFCNet, frames: list[Crop]) -> QuickScores:
             overlap[3] += ((found > 0) & (frame.class_map > 0)).sum()
             total[3] += (found > 0).sum() + (frame.class_map > 0).sum()
     dice = 200.0 * overlap / np.maximum(total, 1.0)
+    if network.segmentation is None:
+        dice[:] = np.nan
     ap50 = (
         100.0 * average_precision(np.concatenate(hits), np.concatenate(scores), truths)
         if hits

@@ -1,0 +1,151 @@
+"""Archives: written, refused, loaded, and what comes out of them."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from models.detector import Detector
+from models.errors import WeightsError
+from models.sfcnet.bench import bench_frame
+from models.sfcnet.export import export, export_random, largest_difference, write_archive
+from models.sfcnet.manifest import MANIFEST, read_manifest, shipped_archive
+from models.sfcnet.network import SFCNet
+from models.sfcnet.runtime import SFCNetDetector, labels_in_boxes, load_shipped
+from models.sfcnet.variant import LITE
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    return export_random(tmp_path_factory.mktemp("weights") / "random.pt")
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return SFCNetDetector(shipped_archive("lite"), dtype=torch.float32)
+
+
+def test_exported_agrees_with_eager(tmp_path):
+    torch.manual_seed(3)
+    network = SFCNet(LITE).eval()
+    done = write_archive(network, tmp_path / "a.pt")
+    assert done["max_abs_difference"] <= 1e-3
+    assert read_manifest(tmp_path)[0].sha256 == done["sha256"]
+    # Eager against itself, broken by a thousandth, is told apart.
+    changed = SFCNet(LITE).eval()
+    changed.load_state_dict(network.state_dict())
+    changed.encoder.stem[0].weight.data *= 1.5
+    loaded = torch.jit.load(str(tmp_path / "a.pt")).eval()
+    assert largest_difference(changed, loaded) > 1e-3
+
+
+def test_one_changed_byte_is_refused_in_one_line(archive, tmp_path):
+    copy = tmp_path / "copy.pt"
+    content = bytearray(archive.read_bytes())
+    content[len(content) // 2] ^= 1
+    copy.write_bytes(content)
+    (tmp_path / MANIFEST).write_text((archive.parent / MANIFEST).read_text())
+    with pytest.raises(WeightsError, match=r"copy.pt: sha256 .* is not in .*manifest.json") as told:
+        SFCNetDetector(copy)
+    assert "\n" not in str(told.value)
+
+
+def test_an_archive_without_a_manifest_is_refused(archive, tmp_path):
+    stray = tmp_path / "stray.pt"
+    stray.write_bytes(archive.read_bytes())
+    with pytest.raises(WeightsError, match="not loaded"):
+        SFCNetDetector(stray)
+
+
+def test_missing_archive_damaged_manifest_and_absent_device(archive, tmp_path):
+    with pytest.raises(WeightsError, match=r"nothing\.pt: no such archive"):
+        SFCNetDetector(tmp_path / "nothing.pt")
+    (tmp_path / MANIFEST).write_text("{")
+    with pytest.raises(WeightsError, match="damaged manifest"):
+        read_manifest(tmp_path)
+    (tmp_path / MANIFEST).write_text(json.dumps({"format": 99, "archives": []}))
+    with pytest.raises(WeightsError, match="format 99"):
+        read_manifest(tmp_path)
+    with pytest.raises(WeightsError, match=r"abacus.*unknown"):
+        SFCNetDetector(archive, device="abacus")
+    if not torch.cuda.is_available():
+        with pytest.raises(WeightsError, match="sees no CUDA device"):
+            SFCNetDetector(archive, device="cuda")
+
+
+def test_what_is_no_weights_file_is_not_exported(tmp_path):
+    (tmp_path / "text.pt").write_text("no weights")
+    for name in ("text.pt", "missing.pt"):
+        with pytest.raises(WeightsError, match=f"{name}: no weights of a training"):
+            export(tmp_path / name, tmp_path / "out.pt")
+
+
+def test_full_memory_of_the_gpu_goes_on_the_processor(archive, monkeypatch):
+    detector = SFCNetDetector(archive)
+    forward, calls = detector._forward, []
+
+    def full_once(image):
+        calls.append(1)
+        if len(calls) == 1:
+            raise torch.cuda.OutOfMemoryError("full")
+        return forward(image)
+
+    monkeypatch.setattr(detector, "_forward", full_once)
+    with pytest.warns(RuntimeWarning, match="goes on, slower, on the processor"):
+        detector.detect(np.full((64, 64), 120, np.uint8))
+    assert detector.device.type == "cpu"
+
+
+def test_labels_are_the_class_with_most_pixels():
+    class_map = np.zeros((20, 20), np.uint8)
+    class_map[2:6, 2:6] = 1
+    class_map[2:6, 6:8] = 2
+    boxes = np.array([[4.5, 3.5, 6, 4], [7.5, 3.5, 2, 4], [15, 15, 4, 4]], np.float32)
+    assert labels_in_boxes(boxes, class_map).tolist() == [1, 2, 0]
+
+
+def test_not_a_grey_picture(shipped):
+    for wrong in (np.zeros((480, 640, 3), np.uint8), np.zeros((64, 64)), np.zeros((8, 8), "u1")):
+        with pytest.raises(ValueError, match="a grey picture"):
+            shipped.detect(wrong)
+
+
+def test_any_size_of_frame(shipped):
+    assert isinstance(shipped, Detector)
+    frame = bench_frame()[:300, :333]
+    frame.setflags(write=False)
+    seen = shipped.detect(frame)
+    assert seen.class_map.shape == seen.part_map.shape == (300, 333)
+    boxes = seen.detections.box_px
+    assert (boxes[:, 0] < 332.5).all()
+    assert (boxes[:, 1] < 299.5).all()
+
+
+def test_an_empty_frame_has_no_sperm(shipped):
+    grain = np.random.default_rng(0).normal(0, 2, (480, 640))
+    for level in (0, 150):
+        seen = shipped.detect((level + grain * (level > 0)).clip(0, 255).astype(np.uint8))
+        assert len(seen.detections) == 0
+        assert not seen.class_map.any()
+
+
+def test_shipped_weights_load_and_name_themselves():
+    detector = load_shipped("lite")
+    assert detector.name.startswith("SFCNet lite ")
+    assert detector.params_m < 2.0
+    with pytest.raises(WeightsError, match="no weights of variant 'r50'"):
+        load_shipped("r50")
+
+
+def test_shipped_archives_are_small_and_have_provenance():
+    folder = shipped_archive("lite").parent
+    entries = read_manifest(folder)
+    assert sum((folder / e.file).stat().st_size for e in entries) <= 12 * 2**20
+    for entry in entries:
+        assert entry.provenance["steps"] > 0
+        assert entry.scores["brightfield"]["ap50"] > 0
