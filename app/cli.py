@@ -100,6 +100,8 @@ def specimen(options: argparse.Namespace) -> Result:
         modality=options.modality,
         density=options.density,
         objective=options.objective,
+        fps=options.fps,
+        labelme=options.labelme,
     )
 
 
@@ -121,18 +123,22 @@ def evaluate(options: argparse.Namespace) -> Result:
     """Score a detector on labelled data."""
     from models.training.evaluation import evaluate as run
 
+    settings = {
+        "box_scale": options.box_scale,
+        "um_per_px": options.um_per_px,
+        "skip_bad": options.skip_bad,
+    }
     if options.detector == "threshold":
         from models.threshold import ThresholdDetector
 
-        return run(ThresholdDetector(), options.data, box_scale=options.box_scale)
-    from models.sfcnet.runtime import SFCNetDetector, load_shipped
+        return run(ThresholdDetector(), options.data, **settings)
+    from models.sfcnet.manifest import shipped_archive
+    from models.sfcnet.runtime import SFCNetDetector
 
-    detector = (
-        SFCNetDetector(options.weights, device=options.device)
-        if options.weights
-        else load_shipped(device=options.device)
-    )
-    return run(detector, options.data, box_scale=options.box_scale)
+    # Average precision needs the whole curve: far more boxes than are shown to a person.
+    archive = options.weights or shipped_archive(options.variant)
+    detector = SFCNetDetector(archive, device=options.device, score_threshold=0.02)
+    return run(detector, options.data, **settings)
 
 
 def export(options: argparse.Namespace) -> Result:
@@ -197,7 +203,7 @@ def _add_scale(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fps", type=_positive, help="frame rate, where the file's is wrong")
 
 
-def _add_live(verbs: argparse._SubParsersAction[_Parser], common: argparse.ArgumentParser) -> None:
+def _add_live(verbs: argparse._SubParsersAction[_Parser], common: _Parser) -> None:
     parser = verbs.add_parser("live", parents=[common], help="run the rig")
     _add_rig(parser)
     parser.add_argument("--headless", type=_positive, metavar="SECONDS", help="without a display")
@@ -221,9 +227,7 @@ def _add_live(verbs: argparse._SubParsersAction[_Parser], common: argparse.Argum
     parser.set_defaults(verb=emulate)
 
 
-def _add_analysis(
-    verbs: argparse._SubParsersAction[_Parser], common: argparse.ArgumentParser
-) -> None:
+def _add_analysis(verbs: argparse._SubParsersAction[_Parser], common: _Parser) -> None:
     parser = verbs.add_parser("analyze", parents=[common], help="recordings to tables")
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH")
     parser.add_argument("--out", type=Path, required=True)
@@ -248,12 +252,12 @@ def _add_analysis(
     parser.add_argument("--modality", choices=("brightfield", "phase"), default="brightfield")
     parser.add_argument("--density", type=_positive, help="sperm in view")
     parser.add_argument("--objective", type=int, choices=(20, 40, 100), default=20)
+    parser.add_argument("--fps", type=_positive, default=30.0, help="frame rate")
+    parser.add_argument("--labelme", action="store_true", help="labelme JSON for every frame, too")
     parser.set_defaults(verb=specimen)
 
 
-def _add_network(
-    verbs: argparse._SubParsersAction[_Parser], common: argparse.ArgumentParser
-) -> None:
+def _add_network(verbs: argparse._SubParsersAction[_Parser], common: _Parser) -> None:
     parser = verbs.add_parser("train", parents=[common], help="train the network")
     parser.add_argument("task", choices=("detect", "segment", "joint"))
     parser.add_argument("--data", type=Path, nargs="+", default=[])
@@ -266,7 +270,10 @@ def _add_network(
     parser = verbs.add_parser("evaluate", parents=[common], help="score a detector")
     parser.add_argument("--data", type=Path, nargs="+", required=True)
     parser.add_argument("--weights", type=Path, help="TorchScript archive; default: as shipped")
+    parser.add_argument("--variant", choices=VARIANTS, default="lite")
     parser.add_argument("--detector", choices=("sfcnet", "threshold"), default="sfcnet")
+    parser.add_argument("--um-per-px", type=_positive, help="pixel size, micrometres")
+    parser.add_argument("--skip-bad", action="store_true", help="leave out what cannot be read")
     parser.add_argument("--box-scale", type=_positive, default=1.0)
     parser.add_argument("--device", default="cpu")
     parser.set_defaults(verb=evaluate)
@@ -298,7 +305,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog="sfcscope",
         description="Real-time microscope control for sperm selection. Research use only.",
     )
-    common = argparse.ArgumentParser(add_help=False)
+    common = _Parser(add_help=False)
     common.add_argument("--json", action="store_true", help="last line: one JSON object")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     _add_live(verbs, common)
