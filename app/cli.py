@@ -183,15 +183,12 @@ def doctor(options: argparse.Namespace) -> Result:
     """Check camera, ports, device, weights, calibration and disk: one line each."""
     from app.rig import doctor as run
 
-    result = run(_rig(options))
-    checks = result["checks"]
-    if not isinstance(checks, list):
-        raise TypeError("doctor: checks is a list")
+    checks = run(_rig(options))["checks"]
     for check in checks:
         mark = "ok  " if check["ok"] else "FAIL"
         hint = "" if check["ok"] or not check["hint"] else f" -> {check['hint']}"
         print(f"{mark} {check['name']}: {check['detail']}{hint}", file=sys.stderr)
-    return result
+    return {"ok": all(check["ok"] for check in checks), "checks": [dict(c) for c in checks]}
 
 
 def _add_rig(parser: argparse.ArgumentParser) -> None:
