@@ -47,6 +47,7 @@ def associate(
     miss_weight: Float64,
     measurements: int,
     *,
+    negligible: float = 0.0,
     max_live_bits: int = 13,
     narrow_gate: float = 5.99,
 ) -> Association:
@@ -64,14 +65,17 @@ def associate(
         Weight of a track without measurement; above zero.
     measurements : int
         Number of measurements.
+    negligible : float
+        A pair whose weight is below this share of its track's miss weight is left out.
     max_live_bits : int
         Most contested measurements at once. A cluster beyond that first loses pairs farther
         than ``narrow_gate``, then all but each track's best four, three, two, one.
     narrow_gate : float
     """
     missed, paired, overloads = _associate(
-        start, measurement, weight, distance2, miss_weight, measurements, max_live_bits, narrow_gate
-    )
+        start, measurement, weight, distance2, miss_weight, measurements, negligible,
+        max_live_bits, narrow_gate,
+    )  # fmt: skip
     return Association(missed, paired, int(overloads))
 
 
@@ -84,20 +88,24 @@ def _root(parent: Int64, item: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _clusters(start: Int64, measurement: Int64, measurements: int) -> tuple[Int64, Int64]:
+def _clusters(
+    start: Int64, measurement: Int64, active: Int64, measurements: int
+) -> tuple[Int64, Int64]:
     """Tracks ordered by cluster, and the bounds of the clusters in that order."""
     n = start.shape[0] - 1
     parent = np.arange(measurements)
+    one = np.full(n, -1, np.int64)
     for i in range(n):
-        for e in range(start[i] + 1, start[i + 1]):
-            a, b = _root(parent, measurement[start[i]]), _root(parent, measurement[e])
-            parent[b] = a
+        for e in range(start[i], start[i + 1]):
+            if active[e] == 1 and one[i] < 0:
+                one[i] = measurement[e]
+            elif active[e] == 1:
+                a, b = _root(parent, one[i]), _root(parent, measurement[e])
+                parent[b] = a
     label = np.empty(n, np.int64)
     for i in range(n):
         # A track without any pair is a cluster of its own.
-        label[i] = (
-            _root(parent, measurement[start[i]]) if start[i + 1] > start[i] else measurements + i
-        )
+        label[i] = _root(parent, one[i]) if one[i] >= 0 else measurements + i
     order = np.argsort(label, kind="mergesort")
     bounds = np.empty(n + 1, np.int64)
     count = 0
@@ -292,15 +300,19 @@ def _associate(
     distance2: Float64,
     miss_weight: Float64,
     measurements: int,
+    negligible: float,
     max_live_bits: int,
     narrow_gate: float,
 ) -> tuple[Float64, Float64, int]:
     n, pairs = start.shape[0] - 1, measurement.shape[0]
     missed, paired = np.ones(n), np.zeros(pairs)
     active = np.ones(pairs, np.int64)
+    for i in range(n):
+        for e in range(start[i], start[i + 1]):
+            active[e] = weight[e] >= negligible * miss_weight[i]
     check, mark = np.zeros(pairs, np.int64), np.zeros(pairs, np.int64)
     wanted, slot = np.zeros(measurements, np.int64), np.zeros(measurements, np.int64)
-    order, bounds = _clusters(start, measurement, measurements)
+    order, bounds = _clusters(start, measurement, active, measurements)
     overloads = 0
     for c in range(bounds.shape[0] - 1):
         members = order[bounds[c] : bounds[c + 1]]
@@ -309,10 +321,10 @@ def _associate(
             i = members[0]
             total = miss_weight[i]
             for e in range(start[i], start[i + 1]):
-                total += weight[e]
+                total += active[e] * weight[e]
             missed[i] = miss_weight[i] / total
             for e in range(start[i], start[i + 1]):
-                paired[e] = weight[e] / total
+                paired[e] = active[e] * weight[e] / total
             continue
         sequence = np.empty(size, np.int64)
         keep, widths = np.empty(size, np.int64), np.empty(size + 1, np.int64)
@@ -325,7 +337,7 @@ def _associate(
             if best == 5:
                 for k in range(size):
                     for e in range(start[members[k]], start[members[k] + 1]):
-                        active[e] = distance2[e] <= narrow_gate
+                        active[e] *= distance2[e] <= narrow_gate
             else:
                 _thin(members, start, weight, active, best)
             best -= 1

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.tracking.motion import Motion
-from models.tracking.proximity import beside_senior
+from models.tracking.proximity import shadows_senior
 from models.tracking.settings import TrackerSettings
 from models.types import Float64, Int64
 
@@ -45,8 +45,8 @@ class Population:
     size_px : (N, 2) float64
     votes : (N, 3) float64
         Decaying count of each SpermClass.
-    close_s : (N,) float64
-        For how long an older track has been at the same place.
+    shadow_s : (N,) float64
+        For how long it has shared one detection with a senior track at the same place.
     """
 
     track_id: Int64
@@ -62,7 +62,7 @@ class Population:
     seen_s: Float64
     size_px: Float64
     votes: Float64
-    close_s: Float64
+    shadow_s: Float64
 
     def __len__(self) -> int:
         return len(self.track_id)
@@ -104,7 +104,7 @@ class Population:
             detectable=np.full(n, settings.birth_existence), hidden=np.zeros(n),
             confirmed=np.zeros(n, np.bool_), coasting=np.zeros(n, np.bool_),
             hits=np.ones(n, np.int64), steps=np.ones(n, np.int64),
-            seen_s=np.full(n, time_s), size_px=size_px, votes=votes, close_s=np.zeros(n),
+            seen_s=np.full(n, time_s), size_px=size_px, votes=votes, shadow_s=np.zeros(n),
         )  # fmt: skip
 
 
@@ -179,13 +179,13 @@ def surviving(
         & (unseen_s <= longest_s + 1e-9)
         & (gate_area_um2 <= settings.gate_side_um**2)
         & (depth_um >= -settings.outside_um)
-        & (tracks.close_s < settings.merge_s)
+        & (tracks.shadow_s < settings.merge_s)
         & ~hopeless
     )
     return alive
 
 
-def measure_closeness(tracks: Population, step_s: float, settings: TrackerSettings) -> None:
-    """Clock how long each track has shared its place with a senior one."""
-    beside = beside_senior(tracks.mean[:, :2], tracks.confirmed, settings.merge_um)
-    tracks.close_s = np.where(beside, tracks.close_s + step_s, 0.0)
+def clock_shadows(tracks: Population, own: Int64, step_s: float, settings: TrackerSettings) -> None:
+    """Clock for how long each track has had no detection that a senior one does not need."""
+    shadow = shadows_senior(tracks.mean[:, :2], tracks.confirmed, own >= 0, settings.merge_um)
+    tracks.shadow_s = np.where(shadow, tracks.shadow_s + step_s, 0.0)

@@ -43,20 +43,23 @@ def nearest_fellow_um(position_um: Float64, counts: Bool) -> Float64:
 
 
 @njit(cache=True, nogil=True)
-def beside_senior(position_um: Float64, confirmed: Bool, reach_um: float) -> Bool:
-    """Whether a senior track is within ``reach_um`` (N,). Rows are ordered by age.
+def shadows_senior(position_um: Float64, confirmed: Bool, seen: Bool, reach_um: float) -> Bool:
+    """Whether a track shares one detection with a senior one within ``reach_um`` (N,).
 
-    A confirmed track is senior to a tentative one; otherwise the older one is.
+    Rows are ordered by age. A confirmed track is senior to a tentative one; otherwise the older
+    one is. Where both are seen they are two sperm.
     """
     n = position_um.shape[0]
-    beside = np.zeros(n, np.bool_)
+    shadow = np.zeros(n, np.bool_)
     for i in range(n):
         for j in range(i):
+            if seen[i] and seen[j]:
+                continue
             dx = position_um[i, 0] - position_um[j, 0]
             dy = position_um[i, 1] - position_um[j, 1]
             if dx * dx + dy * dy < reach_um * reach_um:
                 if confirmed[i] and not confirmed[j]:
-                    beside[j] = True
+                    shadow[j] = True
                 else:
-                    beside[i] = True
-    return beside
+                    shadow[i] = True
+    return shadow

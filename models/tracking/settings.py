@@ -34,6 +34,7 @@ class SwimmingMode:
 STILL = SwimmingMode(acceleration_um_s2=10.0, yaw_um=0.2, speed_um_s=10.0, prior=0.3)
 LINEAR = SwimmingMode(acceleration_um_s2=200.0, yaw_um=0.8, speed_um_s=50.0, prior=0.5)
 HYPERACTIVE = SwimmingMode(acceleration_um_s2=100.0, yaw_um=3.0, speed_um_s=60.0, prior=0.2)
+TURNING = SwimmingMode(acceleration_um_s2=1500.0, yaw_um=1.0, speed_um_s=60.0, prior=0.05)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,18 +92,21 @@ class TrackerSettings:
     outside_um : float
         A track this far outside the field of view ends.
     merge_um, merge_s : float
-        Two tracks closer than this for this time are one sperm: the younger ends.
+        Two tracks closer than this for this time, with one detection between them, are one
+        sperm: the younger ends.
     associated : float
         Association probability above which a detection is the track's own.
     label_s : float
         Time constant of the vote on normal or abnormal.
+    negligible : float
+        A detection whose weight is below this share of the weight of a miss is left out.
     max_live_bits : int
         Overload guard: widest exact association, in measurements contested at once.
     narrow_gate_probability : float
         Gate of a cluster that is wider than that.
     """
 
-    modes: tuple[SwimmingMode, ...] = (STILL, LINEAR, HYPERACTIVE)
+    modes: tuple[SwimmingMode, ...] = (STILL, LINEAR, HYPERACTIVE, TURNING)
     mode_s: float = 1.0
     acceleration_hold_s: float = 1.0 / 30.0
     localisation_um: float = 0.4
@@ -129,10 +133,11 @@ class TrackerSettings:
     coast_steps: int = 2
     gate_side_um: float = 60.0
     outside_um: float = 10.0
-    merge_um: float = 1.5
+    merge_um: float = 4.0
     merge_s: float = 0.3
     associated: float = 0.5
     label_s: float = 1.0
+    negligible: float = 1e-3
     max_live_bits: int = 13
     narrow_gate_probability: float = 0.95
 

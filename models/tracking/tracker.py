@@ -10,8 +10,8 @@ from models.tracking.association import Association, associate
 from models.tracking.gating import Candidates, gate
 from models.tracking.life import (
     Population,
+    clock_shadows,
     confirm,
-    measure_closeness,
     predict_existence,
     surviving,
     update_existence,
@@ -185,6 +185,7 @@ class Tracker:
             pairs.distance2,
             1.0 - settings.gate_probability * chance,
             measurements,
+            negligible=settings.negligible,
             max_live_bits=settings.max_live_bits,
             narrow_gate=settings.narrow_gate,
         )
@@ -202,7 +203,7 @@ class Tracker:
         """Confirm and delete; return ``own`` of those that live on."""
         tracks, settings = self._tracks, self._settings
         confirm(tracks, settings)
-        measure_closeness(tracks, step_s, settings)
+        clock_shadows(tracks, own, step_s, settings)
         s = tracks.covariance[:, :2, :2]
         root = np.sqrt(s[:, 0, 0] * s[:, 1, 1] - s[:, 0, 1] * s[:, 1, 0])
         rows = surviving(

@@ -115,6 +115,17 @@ def test_a_cluster_that_is_too_wide_is_thinned_and_counted(bits: int) -> None:
     assert (own > 0.9).all()
 
 
+@given(seed=st.integers(0, 10**9))
+@settings(deadline=None, max_examples=30)
+def test_what_is_left_out_as_negligible_hardly_matters(seed: int) -> None:
+    start, measurement, weight, miss, m = random_scene(seed, tracks=8, measurements=8)
+    none = np.zeros(len(weight))
+    exact = associate(start, measurement, weight, none, miss, m)
+    pruned = associate(start, measurement, weight, none, miss, m, negligible=1e-3)
+    np.testing.assert_allclose(pruned.missed, exact.missed, atol=0.02)
+    np.testing.assert_allclose(pruned.paired, exact.paired, atol=0.02)
+
+
 def test_nothing_to_associate() -> None:
     none = np.zeros(0)
     found = associate(np.zeros(1, np.int64), np.zeros(0, np.int64), none, none, none, 5)

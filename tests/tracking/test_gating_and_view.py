@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.tracking.gating import gate
-from models.tracking.proximity import beside_senior, nearest_fellow_um, nearest_um
+from models.tracking.proximity import nearest_fellow_um, nearest_um, shadows_senior
 from models.tracking.settings import TrackerSettings
 from models.tracking.view import View
 
@@ -74,7 +74,10 @@ def test_distances_are_those_of_the_nearest() -> None:
     assert np.isinf(nearest_um(a, np.zeros((0, 2)))).all()
 
 
-def test_of_two_tracks_at_one_place_the_junior_is_marked() -> None:
-    place = np.array([[0.0, 0.0], [0.5, 0.0], [9.0, 0.0], [9.5, 0.0]])
-    confirmed = np.array([True, True, False, True])
-    np.testing.assert_array_equal(beside_senior(place, confirmed, 1.0), [False, True, True, False])
+def test_of_two_tracks_with_one_detection_the_junior_is_marked() -> None:
+    place = np.array([[0.0, 0.0], [0.5, 0.0], [9.0, 0.0], [9.5, 0.0], [20.0, 0.0], [20.5, 0.0]])
+    confirmed = np.array([True, True, False, True, True, True])
+    seen = np.array([True, False, False, True, True, True])
+    np.testing.assert_array_equal(
+        shadows_senior(place, confirmed, seen, 1.0), [False, True, True, False, False, False]
+    )
