@@ -60,7 +60,7 @@ class OverlayPainter:
         tracks : Tracks
             As of this frame.
         track_px : (N, 2)
-            Their positions, image frame.
+            Where each is to be marked, image frame: its head where it was seen.
         class_map : (H, W) uint8 or None
         frame : int
 
@@ -113,7 +113,6 @@ class OverlayPainter:
         points = self._place(trail[: np.flatnonzero(clear).max(initial=-1) + 1])
         if len(points) > 1:
             colour = _colour(tracks, row)
-            cv2.polylines(canvas, [points], False, _DARK, 3, cv2.LINE_AA)
             cv2.polylines(canvas, [points], False, colour, 1, cv2.LINE_AA)
 
     def _mark(self, canvas: NDArray[np.uint8], tracks: Tracks, track_px: Float64, row: int) -> None:
@@ -158,5 +157,7 @@ def _text(
     size: float,
 ) -> None:
     """Text with a dark rim: readable on any grey."""
-    cv2.putText(canvas, text, origin, _FONT, size, _DARK, 3, cv2.LINE_AA)
+    x, y = origin
+    for dx, dy in ((-1, 0), (1, 0), (0, -1), (0, 1)):
+        cv2.putText(canvas, text, (x + dx, y + dy), _FONT, size, _DARK, 1, cv2.LINE_AA)
     cv2.putText(canvas, text, origin, _FONT, size, colour, 1, cv2.LINE_AA)

@@ -161,17 +161,17 @@ def write_table(
     scratch.replace(path)
 
 
-def to_parquet(path: Path, schema: pa.Schema) -> Path:
-    """Write ``path``, a CSV table, as Parquet beside it; returns where."""
+def to_parquet(path: Path, schema: pa.Schema, about: Mapping[str, str] | None = None) -> Path:
+    """Write ``path``, a CSV table, as Parquet beside it, with notes; returns where."""
     out = path.with_suffix(".parquet")
     scratch = out.with_name(out.name + ".part")
     options = pa_csv.ConvertOptions(column_types=schema, strings_can_be_null=True)
     with (
         pa_csv.open_csv(path, convert_options=options) as rows,
-        pa_parquet.ParquetWriter(scratch, schema) as table,
+        pa_parquet.ParquetWriter(scratch, schema.with_metadata(dict(about or {}))) as table,
     ):
         for batch in rows:
-            table.write_batch(batch)
+            table.write_batch(batch.cast(table.schema))
     scratch.replace(out)
     return out
 

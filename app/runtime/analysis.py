@@ -1,0 +1,272 @@
+"""The verbs analyze and track: recordings, or detections, to tables and an overlay."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from itertools import pairwise
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+from app.records.export import DETECTIONS, label_value, read_columns
+from app.runtime.analysis_run import AnalysisOptions, AnalysisRun
+from drivers.video_file import VideoFile
+from models.detector import Detector
+from models.errors import DataError, WeightsError
+from models.tracking.tracker import warm_up as warm_up_tracker
+from models.types import Detections, Float64
+
+# Where a table of detections has no sizes.
+_HEAD_PX = 10.0
+
+
+def analyze(
+    paths: Sequence[Path],
+    out: Path,
+    *,
+    um_per_px: float | None = None,
+    fps: float | None = None,
+    overlay: bool = False,
+    labelme: bool = False,
+    masks: bool = True,
+    online: bool = False,
+    workers: int = 1,
+    detector: Detector | None = None,
+) -> dict[str, object]:
+    """Analyse recordings: detections.csv, tracks.csv, sperm.csv and more, for each.
+
+    One recording is written to ``out`` itself, several to a folder each below it. The tables grow
+    while the recording is read, and are completed even if it is cut short or interrupted.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+    out : Path
+    um_per_px, fps, overlay, labelme, masks, online
+        See AnalysisOptions.
+    workers : int
+        Recordings at the same time, in processes of their own.
+    detector : Detector or None
+        None takes the network with the weights that are shipped.
+
+    Returns
+    -------
+    dict
+        ``inputs``: for each recording frames, fps_mean, tracks, seconds and more; with a single
+        recording the same keys stand at the top too.
+
+    Raises
+    ------
+    CameraError
+        A recording that is missing, unreadable, or cut short.
+    """
+    options = AnalysisOptions(um_per_px, fps, overlay, labelme, masks, online)
+    paths = [Path(path) for path in paths]
+    if not paths:
+        raise DataError("analyze: no recording; name one or more")
+    for path in paths:  # rather now than after an hour of work
+        video = VideoFile(path, realtime=False, frame_rate_hz=fps)
+        video.open()
+        video.close()
+    folders = _folders(paths, Path(out))
+    if workers > 1 and len(paths) > 1 and detector is None:
+        cores = max(1, (os.cpu_count() or 1) // workers)
+        with ProcessPoolExecutor(
+            min(workers, len(paths)), get_context("spawn"), _limit_threads, (cores,)
+        ) as pool:
+            inputs = list(pool.map(_analyze_alone, paths, folders, [options] * len(paths)))
+    else:
+        chosen, notice = (detector, "") if detector is not None else default_detector()
+        inputs = [
+            analyze_recording(path, folder, chosen, options, notice)
+            for path, folder in zip(paths, folders, strict=True)
+        ]
+    top = inputs[0] if len(inputs) == 1 else {}
+    return {**top, "inputs": inputs}
+
+
+def track(
+    detections: Path,
+    out: Path,
+    *,
+    um_per_px: float | None = None,
+    fps: float | None = None,
+    online: bool = False,
+) -> dict[str, object]:
+    """Track a table of detections, without pictures: tracks.csv and sperm.csv.
+
+    Columns frame, x_px and y_px are needed, and time_s unless ``fps`` is given; without the
+    others a head is 10 px wide and of no known class. The picture's size is read from the
+    analysis.json beside the table; without that, the detections' extent is taken for it.
+
+    Raises
+    ------
+    DataError
+        A table that is missing or cannot be tracked.
+    """
+    begin_s = time.perf_counter()
+    source, out = Path(detections), Path(out)
+    times_s, frames = _read_detections(source, fps)
+    width_px, height_px = _picture_size(source, frames)
+    out.mkdir(parents=True, exist_ok=True)
+    warm_up_tracker()
+    options = AnalysisOptions(um_per_px=um_per_px, fps=fps, online=online)
+    run = AnalysisRun(out, width_px, height_px, options, {"input": str(source)})
+    with run.open():
+        for k, (time_s, found) in enumerate(zip(times_s.tolist(), frames, strict=True)):
+            run.follow(k, time_s, found)
+    return run.summary() | {"seconds": time.perf_counter() - begin_s}
+
+
+def default_detector() -> tuple[Detector, str]:
+    """Build the network as shipped, or the classical detector and a notice that says why."""
+    from models.sfcnet.runtime import load_shipped
+
+    try:
+        return load_shipped(), ""
+    except WeightsError as error:
+        from models.threshold import ThresholdDetector
+
+        notice = f"no network ({error}): the classical detector stands in, without masks or classes"
+        print(f"sfcscope: {notice}", file=sys.stderr)
+        return ThresholdDetector(), notice
+
+
+def analyze_recording(
+    path: Path, folder: Path, detector: Detector, options: AnalysisOptions, notice: str = ""
+) -> dict[str, object]:
+    """Analyse one recording into ``folder``; returns its part of the result."""
+    begin_s = time.perf_counter()
+    video = VideoFile(path, realtime=False, frame_rate_hz=options.fps)
+    video.open()
+    rate_hz, total = video.frame_rate_hz, video.frame_count
+    width_px, height_px = video.width_px, video.height_px
+    video.close()
+    folder.mkdir(parents=True, exist_ok=True)
+    warm_up_tracker()
+    detector.warm_up(height_px, width_px)
+    facts = {
+        "input": str(path), "detector": detector.name, "notice": notice, "frame_rate_hz": rate_hz,
+    }  # fmt: skip
+    run = AnalysisRun(folder, width_px, height_px, options, facts)
+    ready_s = time.perf_counter()
+    with run.open(rate_hz):
+        for frame in video.frames():
+            run.see(frame, detector.detect(frame.image))
+            _progress(path, run.frames, total)
+    done_s = time.perf_counter()
+    return run.summary() | {
+        "fps_mean": run.frames / max(done_s - ready_s, 1e-9),
+        "seconds": done_s - begin_s,
+    }
+
+
+def _analyze_alone(path: Path, folder: Path, options: AnalysisOptions) -> dict[str, object]:
+    detector, notice = default_detector()
+    return analyze_recording(path, folder, detector, options, notice)
+
+
+def _limit_threads(cores: int) -> None:
+    """Share the processor between workers; called before the network's library is loaded."""
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = str(cores)
+
+
+def _progress(path: Path, frames: int, total: int | None) -> None:
+    if sys.stderr.isatty() and frames % 10 == 0:
+        print(f"\r{path.name}: frame {frames} of {total or '?'} ", end="", file=sys.stderr)
+
+
+def _folders(paths: Sequence[Path], out: Path) -> list[Path]:
+    """One folder for each recording; recordings of one name get a number."""
+    if len(paths) == 1:
+        return [out]
+    folders: list[Path] = []
+    for path in paths:
+        folder, count = out / path.stem, 1
+        while folder in folders:
+            count += 1
+            folder = out / f"{path.stem}_{count}"
+        folders.append(folder)
+    return folders
+
+
+def _read_detections(path: Path, fps: float | None) -> tuple[Float64, list[Detections]]:
+    """Time of every frame from 0 to the last one, and what was found in it."""
+    columns = read_columns(path, DETECTIONS, required=("frame", "x_px", "y_px"))
+    number = {
+        name: np.asarray(column, dtype=np.float64)
+        for name, column in columns.items()
+        if name != "label"
+    }
+    frame = number["frame"]
+    if not len(frame):
+        raise DataError(f"{path}: holds no detection; nothing to track")
+    for name in ("frame", "x_px", "y_px"):
+        bad = np.flatnonzero(~np.isfinite(number[name]))
+        if len(bad):
+            raise DataError(f"{path}: line {bad[0] + 2}: {name} is empty; fill it in")
+    if (frame < 0).any() or (frame % 1 != 0).any():
+        raise DataError(f"{path}: frame must count 0, 1, 2, ...; number the frames so")
+    row_frame = frame.astype(np.int64)
+    order = np.argsort(row_frame, kind="stable")
+    bounds = np.searchsorted(row_frame[order], np.arange(row_frame.max() + 2))
+    n = len(frame)
+    box = np.stack(
+        [
+            number["x_px"], number["y_px"],
+            np.nan_to_num(number.get("w_px", np.full(n, _HEAD_PX)), nan=_HEAD_PX),
+            np.nan_to_num(number.get("h_px", np.full(n, _HEAD_PX)), nan=_HEAD_PX),
+        ],
+        axis=1,
+    ).astype(np.float32)  # fmt: skip
+    score = np.nan_to_num(number.get("score", np.ones(n)), nan=1.0).astype(np.float32)
+    label = label_value(columns["label"].tolist()) if "label" in columns else np.zeros(n, np.int8)
+    frames = [
+        Detections(box[rows], score[rows], label[rows])
+        for rows in (order[a:b] for a, b in pairwise(bounds.tolist()))
+    ]
+    return _frame_times(path, row_frame, number.get("time_s"), fps), frames
+
+
+def _frame_times(
+    path: Path, frame: np.ndarray[tuple[int], np.dtype[np.int64]], time_s: Float64 | None,
+    fps: float | None,
+) -> Float64:  # fmt: skip
+    """Time of each frame; frames without any detection lie between their neighbours."""
+    every = np.arange(int(frame.max()) + 1)
+    if fps is not None:
+        stated: Float64 = every / fps
+        return stated
+    if time_s is None or not np.isfinite(time_s).all():
+        raise DataError(f"{path}: time_s is missing; fill it in, or state the frame rate (--fps)")
+    known, row = np.unique(frame, return_index=True)
+    times = time_s[row]
+    if not (np.diff(times) > 0).all():
+        raise DataError(f"{path}: time_s must increase with frame; correct it, or state --fps")
+    # With a single frame there is no rate, and none is needed.
+    step_s = float(np.median(np.diff(times) / np.diff(known))) if len(known) > 1 else 1.0
+    before = times[0] + (every - known[0]) * step_s
+    filled: Float64 = np.where(every < known[0], before, np.interp(every, known, times))
+    return filled
+
+
+def _picture_size(path: Path, frames: Sequence[Detections]) -> tuple[int, int]:
+    """Columns and rows of the pictures that the detections come from."""
+    about = path.with_name("analysis.json")
+    if about.is_file():
+        try:
+            document = json.loads(about.read_text(encoding="utf-8"))
+            return int(document["width_px"]), int(document["height_px"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                f"{about}: does not tell width_px and height_px; remove it, or analyse again"
+            ) from error
+    box = np.concatenate([one.box_px for one in frames])
+    return int(np.ceil(box[:, 0].max())) + 1, int(np.ceil(box[:, 1].max())) + 1

@@ -1,0 +1,192 @@
+"""One analysis under way: each frame's findings go to the files as they come."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from app.core.pipeline import Pipeline
+from app.records.drawing import OverlayPainter
+from app.records.export import (
+    DETECTIONS,
+    SPERM,
+    TRACKS,
+    TableWriter,
+    label_text,
+    to_parquet,
+    write_table,
+)
+from app.records.labelme import write_labelme
+from app.records.masks import MaskWriter
+from app.records.store import software_version
+from app.records.track_table import TrackTable
+from app.records.video import FilmWriter
+from app.runtime.overlay import OverlayFrame, OverlayThread
+from calibration.transform import ImageToStage
+from drivers.types import Frame
+from models.measure.live import LiveMotility
+from models.tracking.settings import TrackerSettings
+from models.tracking.tracker import Tracker
+from models.types import Detections, Perception, Tracks
+
+NOMINAL_UM_PER_PX = 0.495
+_LABELME_EVERY = 10
+_REST_UM = np.zeros(2)
+
+
+@dataclass(frozen=True, slots=True)
+class AnalysisOptions:
+    """What is wanted of each recording.
+
+    Attributes
+    ----------
+    um_per_px : float or None
+        Pixel size; None takes 0.495 um (20x, pixels of 9.9 um) and says so.
+    fps : float or None
+        Overrules the frame rate and time stamps of the file.
+    overlay, labelme, masks : bool
+        Write overlay.mp4; predictions of every tenth frame for labelme; masks.json.
+    online : bool
+        Positions as the tracker knew them in each frame, not smoothed afterwards.
+    """
+
+    um_per_px: float | None = None
+    fps: float | None = None
+    overlay: bool = False
+    labelme: bool = False
+    masks: bool = True
+    online: bool = False
+
+
+class AnalysisRun:
+    """Files of one analysis, and the way of each frame into them.
+
+    Parameters
+    ----------
+    folder : Path
+        Exists.
+    width_px, height_px : int
+        Of the pictures.
+    options : AnalysisOptions
+    facts : dict
+        More for the summary: input, detector.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        width_px: int,
+        height_px: int,
+        options: AnalysisOptions,
+        facts: dict[str, object],
+    ) -> None:
+        self._folder = folder
+        self._options = options
+        self._um_per_px = options.um_per_px or NOMINAL_UM_PER_PX
+        self._tracker_settings = TrackerSettings()
+        self._transform = ImageToStage.nominal(self._um_per_px, width_px, height_px)
+        self._tracker = Tracker(self._tracker_settings)
+        self._pipeline = Pipeline(
+            self._transform, width_px, height_px, self._tracker, LiveMotility()
+        )
+        self._table = TrackTable(self._transform, self._tracker_settings)
+        self._rows: TableWriter | None = None
+        self._detections: TableWriter | None = None
+        self._masks: MaskWriter | None = None
+        self._overlay: OverlayThread | None = None
+        self._stack = ExitStack()
+        self._facts = {**facts, "width_px": width_px, "height_px": height_px}
+        self._tracks = 0
+        self.frames = 0
+
+    @contextmanager
+    def open(self, frame_rate_hz: float | None = None) -> Iterator[None]:
+        """Open the files that grow; on leaving, whatever happened, complete all of them.
+
+        Without ``frame_rate_hz`` there are no pictures: only tracks are written.
+        """
+        with self._stack as stack:
+            stack.callback(self._finish)
+            self._rows = stack.enter_context(TableWriter(self._folder / "tracks.csv", TRACKS))
+            if frame_rate_hz is not None:
+                self._detections = stack.enter_context(
+                    TableWriter(self._folder / "detections.csv", DETECTIONS)
+                )
+                if self._options.overlay:
+                    film = FilmWriter(self._folder / "overlay.mp4", frame_rate_hz)
+                    self._overlay = OverlayThread(OverlayPainter(self._um_per_px), film)
+                    stack.callback(self._overlay.close)
+            yield
+
+    def see(self, frame: Frame, perception: Perception) -> None:
+        """Take in one frame of a recording."""
+        found, number = perception.detections, frame.number
+        if self._detections is not None:
+            x, y, w, h = found.box_px.T
+            self._detections.write(
+                {
+                    "frame": np.full(len(found), number),
+                    "time_s": np.full(len(found), frame.time_s),
+                    "x_px": x, "y_px": y, "w_px": w, "h_px": h, "score": found.score,
+                    "label": label_text(found.label),
+                }
+            )  # fmt: skip
+        tracks = self.follow(number, frame.time_s, found)
+        class_map = perception.class_map
+        if class_map is not None and self._options.masks:
+            if self._masks is None:
+                self._masks = MaskWriter(self._folder / "masks.json")
+                self._stack.callback(self._masks.close)
+            self._masks.write(number, class_map)
+        if self._overlay is not None:
+            seen = np.isfinite(tracks.raw_um)
+            head_um = np.where(seen, tracks.raw_um, tracks.position_um)
+            track_px = self._transform.stage_to_image(head_um, _REST_UM)
+            self._overlay.put(OverlayFrame(frame.image, tracks, track_px, class_map, number))
+        if self._options.labelme and number % _LABELME_EVERY == 0:
+            write_labelme(self._folder / "labelme", number, frame.image, perception)
+
+    def follow(self, number: int, time_s: float, found: Detections) -> Tracks:
+        """Track into one frame."""
+        tracks = self._pipeline.follow(time_s, _REST_UM, found)
+        rows = self._table.add(number, tracks)
+        if self._rows is not None:
+            self._rows.write(rows)
+        self.frames += 1
+        return tracks
+
+    def summary(self) -> dict[str, object]:
+        """Say what was done and found; known once the files are complete."""
+        return {
+            **self._facts,
+            "frames": self.frames,
+            "tracks": self._tracks,
+            "um_per_px": self._um_per_px,
+            "um_per_px_assumed": self._options.um_per_px is None,
+            "overloads": self._tracker.overloads,
+            "out": str(self._folder),
+        }
+
+    def _finish(self) -> None:
+        """Replace the tracks as known on line by those known now; write the tables that need it."""
+        tables = self._table.finish(online=self._options.online)
+        self._tracks = tables.count
+        write_table(self._folder / "tracks.csv", TRACKS, tables.tracks)
+        write_table(self._folder / "sperm.csv", SPERM, tables.sperm)
+        about = {"um_per_px": str(self._um_per_px), "software": f"sfcscope {software_version()}"}
+        for name, schema in (("detections", DETECTIONS), ("tracks", TRACKS), ("sperm", SPERM)):
+            path = self._folder / f"{name}.csv"
+            if name != "detections" or self._detections is not None:
+                to_parquet(path, schema, about)
+        document = self.summary() | {
+            "software": software_version(),
+            "options": asdict(self._options),
+            "tracker": asdict(self._tracker_settings),
+        }
+        text = json.dumps(document, indent=1)
+        (self._folder / "analysis.json").write_text(text + "\n", encoding="utf-8")
