@@ -27,6 +27,7 @@ IDLE_POLL_S = 0.050
 FAULT_POLL_S = 0.500
 READ_EVERY = 3  # a readback costs as much line time as a command
 SMOOTHING = 0.1
+STALE_AT_LATEST_S = 0.250  # however slow the machine is
 
 
 class StagePoses(PoseHistory):
@@ -87,6 +88,7 @@ class StageWorker(Worker):
         self._wake = threading.Event()
         self._frame_s = -math.inf
         self._latency_s = 0.0
+        self._interval_s = 1.0 / frame_rate_hz
         self._sent_s = -math.inf
         self._asked_s = -math.inf
         self._unread = 0
@@ -132,8 +134,7 @@ class StageWorker(Worker):
         sighting = self.sightings.take()
         now_s = time.perf_counter()
         if sighting is not None:
-            self._frame_s = sighting.time_s
-            self._latency_s += SMOOTHING * (now_s - self._frame_s - self._latency_s)
+            self._clock_frame(sighting.time_s, now_s)
             self._pilot.see(sighting, now_s)
         due = sighting is not None or now_s - self._sent_s >= RENEW_S
         if due or self._pilot.state.mode not in MOVING:
@@ -152,10 +153,18 @@ class StageWorker(Worker):
             return 0.001
         return FAULT_POLL_S if self._broken else IDLE_POLL_S
 
+    def _clock_frame(self, frame_s: float, now_s: float) -> None:
+        """Learn how late and how often frames are looked at: what is stale depends on both."""
+        interval_s = min(frame_s - self._frame_s, STALE_AT_LATEST_S)
+        self._interval_s += SMOOTHING * (interval_s - self._interval_s)
+        self._latency_s += SMOOTHING * (now_s - frame_s - self._latency_s)
+        self._frame_s = frame_s
+
     def _health(self, now_s: float) -> Health:
+        limit_s = self._latency_s + 3 * max(self._period_s, self._interval_s)
         return Health(
             frame_age_s=now_s - self._frame_s,
-            frame_limit_s=self._latency_s + 3 * self._period_s,
+            frame_limit_s=min(limit_s, STALE_AT_LATEST_S),
             pose_age_s=now_s - self._poses.newest_s,
             fault=self._faults(),
         )
