@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +30,7 @@ def network_from(weights: Path) -> SFCNet:
         settings = state["settings"]
         network = SFCNet(variant(settings["variant"]), settings["task"])
         network.load_state_dict(state["average"])
-    except (OSError, RuntimeError, KeyError, TypeError) as error:
+    except (OSError, RuntimeError, KeyError, TypeError, UnpicklingError) as error:
         reason = str(error).splitlines()[0]
         raise WeightsError(
             f"{weights}: no weights of a training ({reason}); name the weights.pt that "

@@ -26,8 +26,8 @@ def normalise(image: Tensor) -> Tensor:
     # Contrast is what carries meaning; 4 brings a head's to about 1.
     scale = 4.0
     image = image.to(torch.float32)
-    mean = image.mean((1, 2, 3), keepdim=True).clamp(min=1.0)
-    return (image / mean - 1.0) * scale
+    mean = image.mean((1, 2, 3), keepdim=True)
+    return (image - mean) / mean.clamp(min=1.0) * scale
 
 
 class Segmentation(nn.Module):
@@ -102,8 +102,10 @@ class SFCNet(nn.Module):
             if isinstance(module, nn.Conv2d) and module.bias is None:
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
-    def forward(self, image: Tensor) -> dict[str, Tensor]:
+    def forward(self, image: Tensor, detect: bool = True) -> dict[str, Tensor]:
         """Return what each task says of grey levels ``image`` (B, 1, H, W), H and W of 32s.
+
+        ``detect`` False leaves the detection out: training needs it less often.
 
         Keys: ``segmentation`` (B, classes + parts, h, w) logits; ``objectness`` (B, N),
         ``deltas`` (B, N, 4) and ``p2`` to ``p6`` for the second stage.
@@ -112,7 +114,7 @@ class SFCNet(nn.Module):
         outputs: dict[str, Tensor] = {}
         if self.segmentation is not None:
             outputs["segmentation"] = self.segmentation(stages)
-        if self.detection is not None:
+        if self.detection is not None and detect:
             levels, outputs["objectness"], outputs["deltas"] = self.detection(stages)
             for k, level in enumerate(levels):
                 outputs[f"p{k + 2}"] = level

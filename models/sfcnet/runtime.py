@@ -6,7 +6,6 @@ import warnings
 from functools import cached_property
 from pathlib import Path
 
-import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from models.sfcnet.cost import Cost, count
 from models.sfcnet.finish import class_and_part_maps
 from models.sfcnet.manifest import shipped_archive, trusted_entry
 from models.sfcnet.variant import variant
+from models.sfcnet.whole_sperm import head_labels, spread_labels
 from models.types import Detections, Perception, UInt8
 
 STRIDE_PX = 32
@@ -47,32 +47,6 @@ def chosen_device(name: str) -> torch.device:
     return device
 
 
-@numba.njit(cache=True, nogil=True)
-def _labels(box_px, class_map, labels):  # type: ignore[no-untyped-def]
-    height, width = class_map.shape
-    for k in range(len(box_px)):
-        x, y, w, h = box_px[k]
-        left, right = max(int(x - 0.5 * w + 0.5), 0), min(int(x + 0.5 * w + 0.5), width - 1)
-        top, bottom = max(int(y - 0.5 * h + 0.5), 0), min(int(y + 0.5 * h + 0.5), height - 1)
-        normal = 0
-        abnormal = 0
-        for v in range(top, bottom + 1):
-            for u in range(left, right + 1):
-                if class_map[v, u] == 1:
-                    normal += 1
-                elif class_map[v, u] == 2:
-                    abnormal += 1
-        if normal + abnormal > 0:
-            labels[k] = 1 if normal >= abnormal else 2
-
-
-def labels_in_boxes(box_px: NDArray[np.float32], class_map: UInt8) -> NDArray[np.int8]:
-    """Return the class with most pixels inside each box (N, 4); 0 where there is no sperm."""
-    labels = np.zeros(len(box_px), np.int8)
-    _labels(box_px, class_map, labels)
-    return labels
-
-
 class SFCNetDetector:
     """Finds heads and segments sperm with an exported network.
 
@@ -88,6 +62,8 @@ class SFCNetDetector:
         The manifest's when left out.
     segmentation : Path, optional
         A second archive that segments, where ``archive`` only detects.
+    whole_sperm : bool
+        Every sperm has one class, its head's; else each pixel its own.
 
     Raises
     ------
@@ -103,7 +79,9 @@ class SFCNetDetector:
         dtype: torch.dtype | None = None,
         score_threshold: float | None = None,
         segmentation: Path | None = None,
+        whole_sperm: bool = True,
     ) -> None:
+        self.whole_sperm = whole_sperm
         self._archives = [Path(archive)] + ([Path(segmentation)] if segmentation else [])
         entries = [trusted_entry(path) for path in self._archives]
         self.entry = entries[0]
@@ -170,19 +148,22 @@ class SFCNetDetector:
         spare = (-height % STRIDE_PX, -width % STRIDE_PX)
         padded = np.pad(image, ((0, spare[0]), (0, spare[1])), "edge") if any(spare) else image
         rows, logits = self._run(np.ascontiguousarray(padded))
-        class_map = part_map = None
-        if logits.size:
-            class_map, part_map = class_and_part_maps(logits, *padded.shape)
-            if any(spare):
-                class_map = np.ascontiguousarray(class_map[:height, :width])
-                part_map = np.ascontiguousarray(part_map[:height, :width])
-        return Perception(self._detections(rows, class_map, height, width), class_map, part_map)
+        rows = self._reported(rows, height, width)
+        boxes = np.ascontiguousarray(rows[:, :4])
+        scores = np.ascontiguousarray(rows[:, 4])
+        if not logits.size:
+            return Perception(Detections(boxes, scores, np.zeros(len(rows), np.int8)))
+        class_map, part_map = class_and_part_maps(logits, *padded.shape)
+        labels = head_labels(boxes, logits, class_map, part_map)
+        if self.whole_sperm:
+            spread_labels(boxes, labels, class_map)
+        if any(spare):
+            class_map = np.ascontiguousarray(class_map[:height, :width])
+            part_map = np.ascontiguousarray(part_map[:height, :width])
+        return Perception(Detections(boxes, scores, labels), class_map, part_map)
 
-    def _detections(
-        self, rows: NDArray[np.float32], class_map: UInt8 | None, height: int, width: int
-    ) -> Detections:
-        if not len(rows):
-            return Detections.empty()
+    def _reported(self, rows: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+        """Return the rows above the threshold whose centre lies inside the frame."""
         keep = (
             (rows[:, 4] >= self.score_threshold)
             & (rows[:, 0] > -0.5)
@@ -190,13 +171,7 @@ class SFCNetDetector:
             & (rows[:, 1] > -0.5)
             & (rows[:, 1] < height - 0.5)
         )
-        rows = rows[keep]
-        boxes = np.ascontiguousarray(rows[:, :4])
-        if class_map is None:
-            labels = np.zeros(len(rows), np.int8)
-        else:
-            labels = labels_in_boxes(boxes, class_map)
-        return Detections(boxes, np.ascontiguousarray(rows[:, 4]), labels)
+        return rows[keep]
 
     def _run(self, image: UInt8) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         try:

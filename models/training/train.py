@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from torch import Tensor
@@ -34,7 +35,11 @@ WEIGHTS = "weights.pt"
 
 @dataclass(frozen=True, slots=True)
 class TrainSettings:
-    """How to train. Progress ends with ``steps`` or ``minutes``, whichever is first."""
+    """How to train. Progress ends with ``steps`` or ``minutes``, whichever is first.
+
+    The detection learns sooner than the segmentation and costs two fifths of a joint step: it
+    takes part in one of ``detect_every`` steps.
+    """
 
     variant: str = "lite"
     task: str = "joint"
@@ -49,6 +54,7 @@ class TrainSettings:
     decay: float = 0.998
     seed: int = 1
     workers: int = 1
+    detect_every: int = 2
     exam_share: float = 0.6
     phase_share: float = 0.25
     check_every: int = 500
@@ -112,8 +118,11 @@ class Trainer:
         """Go on from the checkpoint in ``out``."""
         try:
             state = torch.load(out / CHECKPOINT, map_location=self.device, weights_only=True)
-        except (OSError, RuntimeError) as error:
-            raise ModelError(f"{out / CHECKPOINT}: cannot be read ({error})") from error
+        except (OSError, RuntimeError, UnpicklingError) as error:
+            raise ModelError(
+                f"{out / CHECKPOINT}: cannot be read ({str(error).splitlines()[0]}); "
+                "start a new training"
+            ) from error
         self.step = state["step"]
         self.network.load_state_dict(state["network"])
         self.average.network.load_state_dict(state["average"])
@@ -136,7 +145,10 @@ class Trainer:
         self.network.train()
         # Convolutions in bfloat16: twice as fast where a processor has instructions for it.
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed):
-            outputs = self.network(image.to(self.device))
+            outputs = self.network(
+                image.to(self.device),
+                settings.task == "detect" or self.step % settings.detect_every == 0,
+            )
         losses = total_losses(self.network, outputs, moved(target, self.device), self.losses)
         total = torch.stack(list(losses.values())).sum()
         if not torch.isfinite(total):
@@ -167,8 +179,10 @@ def load_weights(path: Path) -> dict[str, Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         average: dict[str, Tensor] = state["average"]
-    except (OSError, RuntimeError, KeyError) as error:
-        raise ModelError(f"{path}: no weights of a training ({error})") from error
+    except (OSError, RuntimeError, KeyError, UnpicklingError) as error:
+        raise ModelError(
+            f"{path}: no weights of a training ({str(error).splitlines()[0]}); name a weights.pt"
+        ) from error
     return average
 
 
@@ -208,7 +222,7 @@ def run(
     frames = exam_frames(settings.check_frames)
     begin, first = time.monotonic(), trainer.step
     budget_s = settings.minutes * 60 if settings.minutes else None
-    sums: dict[str, float] = {}
+    sums: dict[str, list[float]] = {}
     scores = quick_scores(trainer.average.network, frames)
     for image, target in batches:
         elapsed = time.monotonic() - begin
@@ -218,13 +232,13 @@ def run(
         if progress >= 1.0:
             break
         for name, value in trainer.train_step(image, target, progress).items():
-            sums[name] = sums.get(name, 0.0) + value
+            sums.setdefault(name, []).append(value)
         if trainer.step % settings.check_every == 0 or trainer.step == settings.steps:
             scores = quick_scores(trainer.average.network, frames)
             trainer.save(out)
             elapsed = time.monotonic() - begin
             left = elapsed * (1 - progress) / max(progress - first / settings.steps, 1e-6)
-            means = " ".join(f"{k} {v / settings.check_every:.3f}" for k, v in sums.items())
+            means = " ".join(f"{k} {sum(v) / len(v):.3f}" for k, v in sums.items())
             print(
                 f"step {trainer.step} {elapsed / 60:.1f} min, {left / 60:.0f} left | {means} | "
                 f"AP50 {scores.ap50:.1f} Dice {scores.dice:.1f} binary {scores.binary_dice:.1f}",
@@ -289,9 +303,9 @@ def main() -> None:
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--data", type=Path, nargs="+", default=[])
-    for name in ("steps", "batch", "crop_px", "seed", "check_every", "workers"):
+    for name in ("steps", "batch", "crop_px", "seed", "check_every", "workers", "detect_every"):
         parser.add_argument("--" + name.replace("_", "-"), type=int)
-    for name in ("minutes", "peak_rate", "exam_share", "phase_share"):
+    for name in ("minutes", "peak_rate", "exam_share", "phase_share", "decay"):
         parser.add_argument("--" + name.replace("_", "-"), type=float)
     given = vars(parser.parse_args())
     preset = asdict(PRESETS[given["preset"]])

@@ -14,8 +14,9 @@ from models.sfcnet.bench import bench_frame
 from models.sfcnet.export import export, export_random, largest_difference, write_archive
 from models.sfcnet.manifest import MANIFEST, read_manifest, shipped_archive
 from models.sfcnet.network import SFCNet
-from models.sfcnet.runtime import SFCNetDetector, labels_in_boxes, load_shipped
+from models.sfcnet.runtime import SFCNetDetector, load_shipped
 from models.sfcnet.variant import LITE
+from models.sfcnet.whole_sperm import head_labels, spread_labels
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -101,12 +102,27 @@ def test_full_memory_of_the_gpu_goes_on_the_processor(archive, monkeypatch):
     assert detector.device.type == "cpu"
 
 
-def test_labels_are_the_class_with_most_pixels():
-    class_map = np.zeros((20, 20), np.uint8)
-    class_map[2:6, 2:6] = 1
-    class_map[2:6, 6:8] = 2
-    boxes = np.array([[4.5, 3.5, 6, 4], [7.5, 3.5, 2, 4], [15, 15, 4, 4]], np.float32)
-    assert labels_in_boxes(boxes, class_map).tolist() == [1, 2, 0]
+def test_a_head_has_the_class_that_its_logits_favour():
+    class_map, part_map = np.zeros((20, 20), np.uint8), np.zeros((20, 20), np.uint8)
+    class_map[2:6, 2:12] = 1
+    part_map[2:6, 2:6], part_map[2:6, 6:12] = 1, 3
+    logits = np.zeros((7, 10, 10), np.float32)
+    logits[1, :, :3], logits[2, :, 3:] = 1.0, 9.0
+    boxes = np.array([[4, 3.5, 6, 6], [9, 3.5, 2, 4], [15, 15, 4, 4]], np.float32)
+    # By its head pixels; by its sperm pixels where there is no head; unknown without either.
+    assert head_labels(boxes, logits, class_map, part_map).tolist() == [1, 2, 0]
+
+
+def test_a_tail_takes_the_class_of_the_head_that_is_nearest_along_it():
+    class_map = np.zeros((12, 40), np.uint8)
+    class_map[5, 2:38] = [1, 2] * 18  # one line between two heads
+    class_map[10, 20:25] = 2  # a piece that no head reaches
+    boxes = np.array([[2, 5, 3, 3], [37, 5, 3, 3]], np.float32)
+    spread_labels(boxes, np.array([2, 1], np.int8), class_map)
+    assert (class_map[5, 2:19] == 2).all()
+    assert (class_map[5, 21:38] == 1).all()
+    assert (class_map[10, 20:25] == 2).all()
+    assert (class_map > 0).sum() == 41
 
 
 def test_not_a_grey_picture(shipped):
