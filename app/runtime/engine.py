@@ -20,7 +20,7 @@ from app.runtime.inference import Inference
 from app.runtime.mailbox import Latest
 from app.runtime.manipulator import PipetteWorker
 from app.runtime.motion import StagePoses, StageWorker
-from app.runtime.scoring import Scoring
+from app.runtime.scoring import Scoring, ScoringWorker
 from app.runtime.timing import Delays
 from app.runtime.watchdog import Watchdog
 from app.runtime.worker import Worker
@@ -134,6 +134,8 @@ class Engine:
                 self,
             )
             self._workers.append(watchdog)
+        if self._scoring is not None:
+            self._workers.append(ScoringWorker(self._scoring, self))
         for worker in self._workers[1:]:
             worker.start()
 

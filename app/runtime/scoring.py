@@ -13,9 +13,11 @@ from app.core.interlocks import MOVING
 from app.core.messages import MotionState
 from app.core.selection import find_target
 from app.runtime.devices import Truth
+from app.runtime.worker import Board, Worker
 from models.types import Float64, Tracks
 
 SETTLING_S = 3.0
+DIGEST_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class _Look:
 class Scoring:
     """Root mean square of the true distance from the centre, from 3 s after each choice.
 
-    While the loop runs it only takes notes; the truth is worked out when somebody asks.
+    The loop only takes notes; the truth is worked out by whoever asks for the result.
 
     Parameters
     ----------
@@ -85,3 +87,21 @@ class Scoring:
             self._squares_um2 += away_um**2
             self._worst_um = max(self._worst_um, away_um)
             self._counted += 1
+
+
+class ScoringWorker(Worker):
+    """Works the notes off once a second, so that they never pile up.
+
+    Parameters
+    ----------
+    scoring : Scoring
+    """
+
+    def __init__(self, scoring: Scoring, board: Board) -> None:
+        super().__init__("score", board)
+        self._scoring = scoring
+
+    def step(self) -> None:
+        """Wait, and work off."""
+        self.stopping.wait(DIGEST_S)
+        self._scoring.result()

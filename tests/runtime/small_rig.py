@@ -29,7 +29,7 @@ class Discs:
 
     width_px: int = 640
     height_px: int = 480
-    hidden_from_s: float = np.inf
+    hidden: bool = False
 
     def __post_init__(self) -> None:
         rng = np.random.default_rng(3)
@@ -53,9 +53,8 @@ class Discs:
     ) -> np.ndarray:
         image = np.full((self.height_px, self.width_px), 150, np.uint8)
         pose_um = stage_um(np.array([time_s]))[0]
-        hidden = time_s - self.start_s > self.hidden_from_s
         for k, (x_px, y_px) in enumerate(AFFINE.stage_to_image(self.places_um(time_s), pose_um)):
-            if k or not hidden:
+            if k or not self.hidden:
                 centre = (round(x_px * 16), round(y_px * 16))
                 cv2.circle(image, centre, 5 * 16, 60, -1, cv2.LINE_AA, 4)
         return image

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_rig import DiscDetector, Discs, SmallRig
+from small_rig import DiscDetector, SmallRig
 
 from app.core.messages import Arm, Command, Disarm, Follow, FollowBest, Mode, MoveBy, Snapshot, Stop
 from app.records.journal import verify_journal
@@ -119,9 +119,10 @@ def test_a_planned_move_arrives_and_disarming_ends_it() -> None:
 
 
 def test_a_sperm_that_vanishes_holds_the_stage() -> None:
-    parts = SmallRig(scene=Discs(hidden_from_s=4.0))
+    parts = SmallRig()
     with running(parts) as engine:
         target = follow_best(engine).motion.target
+        parts.scene.hidden = True
         snapshot = wait(engine, lambda s: s.motion.mode is Mode.HOLD)
         assert snapshot.motion.target == target
         assert "lost" in snapshot.motion.reason
@@ -130,7 +131,8 @@ def test_a_sperm_that_vanishes_holds_the_stage() -> None:
 
 
 def test_a_camera_that_stops_is_a_named_fault_and_stops_the_stage() -> None:
-    parts = SmallRig(camera_settings=SceneCameraSettings(vanish_after_s=4.0))
+    # Long enough to be followed before, also on a busy machine.
+    parts = SmallRig(camera_settings=SceneCameraSettings(vanish_after_s=6.0))
     with running(parts) as engine:
         follow_best(engine)
         snapshot = wait(engine, lambda s: s.motion.mode is Mode.FAULT)
