@@ -146,7 +146,7 @@ class SFCNetDetector:
             )
         height, width = image.shape
         spare = (-height % STRIDE_PX, -width % STRIDE_PX)
-        padded = np.pad(image, ((0, spare[0]), (0, spare[1])), "edge") if any(spare) else image
+        padded = np.pad(image, ((0, spare[0]), (0, spare[1])), "reflect") if any(spare) else image
         rows, logits = self._run(np.ascontiguousarray(padded))
         rows = self._reported(rows, height, width)
         boxes = np.ascontiguousarray(rows[:, :4])

@@ -27,6 +27,7 @@ from models.training.average import AverageWeights
 from models.training.crops import Crop, SpecimenCrops, loader
 from models.training.folder_crops import FolderCrops
 from models.training.progress import exam_frames, quick_scores
+from models.training.scene_crops import SceneCrops
 from models.training.schedule import learning_rate
 
 CHECKPOINT = "checkpoint.pt"
@@ -57,6 +58,7 @@ class TrainSettings:
     detect_every: int = 2
     exam_share: float = 0.6
     phase_share: float = 0.25
+    scene_share: float = 0.5
     check_every: int = 500
     check_frames: int = 4
 
@@ -217,7 +219,8 @@ def run(
     if data:
         crops = FolderCrops(data, settings.seed, size)
     else:
-        crops = SpecimenCrops(settings.seed, size, settings.exam_share, settings.phase_share)
+        drawn = SpecimenCrops(settings.seed, size, settings.exam_share, settings.phase_share)
+        crops = SceneCrops(drawn, settings.scene_share)
     batches = loader(crops, trainer.step, settings.steps, settings.batch, settings.workers)
     frames = exam_frames(settings.check_frames)
     begin, first = time.monotonic(), trainer.step
@@ -305,7 +308,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, nargs="+", default=[])
     for name in ("steps", "batch", "crop_px", "seed", "check_every", "workers", "detect_every"):
         parser.add_argument("--" + name.replace("_", "-"), type=int)
-    for name in ("minutes", "peak_rate", "exam_share", "phase_share", "decay"):
+    for name in ("minutes", "peak_rate", "exam_share", "phase_share", "scene_share", "decay"):
         parser.add_argument("--" + name.replace("_", "-"), type=float)
     given = vars(parser.parse_args())
     preset = asdict(PRESETS[given["preset"]])
