@@ -132,14 +132,19 @@ class Keeper:
     def _connect(self, _message: Json) -> Json:
         """Open, identify, read the pose. Also the way back after a fault. Moves nothing."""
         self._connected = False
-        self._wire.close()
-        self._wire.open()
-        identity = self._device.connect()
-        self._identified = True
-        self._fault, self._misses, self._stop_confirmed = "", 0, True
-        self._connected = True
         self._target_um = None
+        self._deadman.release()
         self._readback.restart()
+        self._wire.close()
+        try:
+            self._wire.open()
+            identity = self._device.connect()
+        except DeviceError as error:
+            if self._identified:  # what was moved once may be moving still
+                self._enter_fault(str(error))
+            raise
+        self._connected = self._identified = True
+        self._fault, self._misses, self._stop_confirmed = "", 0, True
         pose = self._read_pose()
         return {"identity": identity, "baud": self._wire.baud, "pose": encode_pose(pose)}
 
@@ -348,12 +353,12 @@ class Keeper:
         """Stop whatever moves once the host has gone, then let go."""
         end_s = time.perf_counter() + _LAST_EFFORT_S
         self._wire.urgent.clear()
-        while self._moving() is not False and time.perf_counter() < end_s:
+        if self._moving() is not False:
             self._halt()
-            if self._stop_confirmed:
-                break
+        while not self._stop_confirmed and time.perf_counter() < end_s:
             time.sleep(_RETRY_S)
-        if self._wire.is_open:
+            self._halt()
+        if self._wire.is_open and self._identified:
             try:
                 self._device.disconnect()
             except DeviceError:

@@ -31,6 +31,9 @@ _ROW = struct.Struct("<7d")  # time_s, x, y, z um, vx, vy, vz um/s
 _CAPACITY = 2048
 """4 s at one row each 2 ms."""
 
+_RECENT = 128
+"""A quarter of a second: what a camera asks for, without copying the whole ring."""
+
 _EXTRAPOLATE_S = 0.05
 
 _attaching = threading.Lock()
@@ -101,8 +104,10 @@ class PoseReader:
         Before the oldest row: the oldest. After the newest: the velocity is continued for at
         most 50 ms, then held; at rest that is the last position.
         """
-        rows = self._rows(self._capacity)
         times_s = np.asarray(times_s, dtype=np.float64)
+        rows = self._rows(_RECENT)
+        if len(times_s) and np.min(times_s) < rows[0, 0]:
+            rows = self._rows(self._capacity)
         position_um = np.stack([np.interp(times_s, rows[:, 0], rows[:, k]) for k in (1, 2, 3)], 1)
         beyond_s = np.clip(times_s - rows[-1, 0], 0.0, _EXTRAPOLATE_S)
         return np.asarray(position_um + beyond_s[:, None] * rows[-1, 4:7], dtype=np.float64)

@@ -9,12 +9,15 @@ from collections.abc import Sequence
 from drivers.errors import BadReply, DeviceError, RefusedCommand, ReplyTimeout, WrongDevice
 from drivers.pose import Pose
 from drivers.prior import codec
-from drivers.prior.line import QUIET_S, REPLY_S, Line
+from drivers.prior.line import QUIET_S, Line
 from drivers.wire import Wire
 
 _ACCEPT_S = 0.1
 """How long to wait for the ``R`` of a move before asking whether it runs: by the manual ``R``
 comes at the end of the move, controllers in the field answer at once."""
+
+_STOPPED_S = 0.15
+"""How long to wait before a stop is sent again: six times the usual answer at 9600 baud."""
 
 _POLL_S = 0.05
 
@@ -190,7 +193,7 @@ class ProScan:
             self._wire.write(request)
             try:
                 for _ in range(2):
-                    self._line.reply(request, codec.decode_acknowledgement, REPLY_S)
+                    self._line.reply(request, codec.decode_acknowledgement, _STOPPED_S)
             except (BadReply, ReplyTimeout):
                 self._wire.discard(QUIET_S, 2 * QUIET_S)
             else:

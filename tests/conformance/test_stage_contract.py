@@ -28,7 +28,6 @@ TRUE_UM = 1.0  # half the backlash and one unit
 STAGES = {
     "proscan2": {"resolution_um": 0.1},
     "proscan3-r-at-end": {"resolution_um": 1.0},
-    "proscan3-velocity-um": {"velocity_in_user_units": False},
 }
 
 

@@ -48,7 +48,7 @@ def play(stage: Plant, script: list[tuple[str, float, float]]) -> float:
     return now_s
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(commands)
 def test_any_commands_give_a_possible_motion(script):
     stage = plant()
@@ -67,7 +67,7 @@ def test_any_commands_give_a_possible_motion(script):
         assert np.allclose(np.diff(x), mean * 0.001, atol=ACCELERATION * 0.001**2)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.floats(-9_000, 9_000), st.floats(-9_000, 9_000), st.floats(0.0, 1.0))
 def test_a_move_ends_at_its_target_whatever_came_before(first, second, pause_s):
     stage = plant()
