@@ -26,6 +26,7 @@ from models.training.crops import SpecimenCrops, StepSampler, collate, mirrored
 from models.training.evaluation import evaluate_exam
 from models.training.folder_crops import cut
 from models.training.labelled_frames import LabelledFrame
+from models.training.scene_crops import SceneCrops
 from models.training.schedule import learning_rate
 from models.training.train import CHECKPOINT, Trainer, TrainSettings, run, train
 
@@ -147,3 +148,14 @@ def test_shipped_weights_find_and_segment_fresh_specimens():
     scores = evaluate_exam(detector, range(95_000, 95_002), frames=1)
     assert scores["ap50"] >= 80.0
     assert scores["dice"] >= 50.0
+
+
+def test_scene_crops_are_the_same_in_any_order():
+    drawn = SpecimenCrops(4, (96, 96), 0.5, 0.0)
+    forward, jumping = SceneCrops(drawn, 0.6), SceneCrops(drawn, 0.6)
+    first = [forward[i] for i in range(12)]
+    for i in (11, 2, 7):
+        again = jumping[i]
+        assert (again.image == first[i].image).all()
+        assert (again.class_map == first[i].class_map).all()
+    assert len({crop.image.tobytes() for crop in first}) == 12
