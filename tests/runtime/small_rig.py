@@ -25,21 +25,21 @@ CONFIG: RigConfig = simulated_rig()
 
 @dataclass
 class Discs:
-    """Dark discs on a grey field; disc number 0 is the fastest and starts off the centre."""
+    """Dark discs on a grey field, far apart; number 0 is the fastest and starts off the centre."""
 
     width_px: int = 640
     height_px: int = 480
-    hidden: bool = False
+    hidden: int | None = None
 
     def __post_init__(self) -> None:
         rng = np.random.default_rng(3)
         self.start_s = time.perf_counter()
-        self.home_um = rng.uniform(-110, 110, (8, 2))
-        self.home_um[:, 1] *= 0.7
-        self.home_um[0] = (-30.0, 20.0)
+        rows, columns = np.meshgrid((-85.0, 85.0), (-110.0, -40.0, 40.0, 110.0))
+        self.home_um = np.stack([columns.ravel(), rows.ravel()], 1)
+        self.home_um[0] = (-60.0, 5.0)
         heading = rng.uniform(0, 2 * np.pi, 8)
-        self.velocity_um_s = np.stack([np.cos(heading), np.sin(heading)], 1) * 8.0
-        self.velocity_um_s[0] = (25.0, -12.0)
+        self.velocity_um_s = np.stack([np.cos(heading), np.sin(heading)], 1) * 5.0
+        self.velocity_um_s[0] = (25.0, 2.0)
 
     def places_um(self, time_s: float) -> Float64:
         return np.asarray(self.home_um + self.velocity_um_s * (time_s - self.start_s))
@@ -54,7 +54,7 @@ class Discs:
         image = np.full((self.height_px, self.width_px), 150, np.uint8)
         pose_um = stage_um(np.array([time_s]))[0]
         for k, (x_px, y_px) in enumerate(AFFINE.stage_to_image(self.places_um(time_s), pose_um)):
-            if k or not self.hidden:
+            if k != self.hidden:
                 centre = (round(x_px * 16), round(y_px * 16))
                 cv2.circle(image, centre, 5 * 16, 60, -1, cv2.LINE_AA, 4)
         return image
