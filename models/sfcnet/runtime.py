@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from models.errors import WeightsError
 from models.sfcnet.cost import Cost, count
 from models.sfcnet.finish import class_and_part_maps
+from models.sfcnet.fold import fuse_activations
 from models.sfcnet.manifest import shipped_archive, trusted_entry
 from models.sfcnet.variant import variant
 from models.sfcnet.whole_sperm import head_labels, spread_labels
@@ -116,6 +117,8 @@ class SFCNetDetector:
             ) from error
         model = model.to(self.dtype).to(memory_format=torch.channels_last).eval()
         frozen: torch.jit.ScriptModule = torch.jit.freeze(model)
+        if self.device.type == "cpu":
+            fuse_activations(frozen)
         return frozen
 
     @property

@@ -12,6 +12,7 @@ from models.detector import Detector
 from models.errors import WeightsError
 from models.sfcnet.bench import bench_frame
 from models.sfcnet.export import export, export_random, largest_difference, write_archive
+from models.sfcnet.fold import fuse_activations
 from models.sfcnet.manifest import MANIFEST, read_manifest, shipped_archive
 from models.sfcnet.network import SFCNet
 from models.sfcnet.runtime import SFCNetDetector, load_shipped
@@ -43,6 +44,19 @@ def test_exported_agrees_with_eager(tmp_path):
     changed.encoder.stem[0].weight.data *= 1.5
     loaded = torch.jit.load(str(tmp_path / "a.pt")).eval()
     assert largest_difference(changed, loaded) > 1e-3
+
+
+def test_merged_activations_change_nothing(archive):
+    image = torch.from_numpy(bench_frame()[:224, :256])[None, None]
+    plain = torch.jit.freeze(torch.jit.load(str(archive)).eval())
+    merged = torch.jit.freeze(torch.jit.load(str(archive)).eval())
+    fuse_activations(merged)
+    if torch.backends.mkldnn.is_available():
+        assert str(merged.graph).count("_convolution_pointwise") > 40
+    with torch.inference_mode():
+        expected, found = plain(image), merged(image)
+    assert torch.allclose(expected[1], found[1], rtol=1e-4, atol=1e-3)
+    assert torch.allclose(expected[0][:, 4], found[0][:, 4], atol=1e-4)
 
 
 def test_one_changed_byte_is_refused_in_one_line(archive, tmp_path):
