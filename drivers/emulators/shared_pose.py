@@ -70,7 +70,7 @@ class PosePublisher:
             _ROW.pack_into(buffer, offset, sample.time_s, *sample.load_um, *sample.velocity_um_s)
             self._written += 1
             self._last_s = sample.time_s
-            struct.pack_into("<Q", buffer, _COUNT_AT, self._written)
+            _set_count(buffer, self._written)
 
     def close(self) -> None:
         """Remove the memory. Readers that are attached keep the last state."""
@@ -130,7 +130,7 @@ class PoseReader:
         return _open(self._memory)
 
     def _count(self) -> int:
-        return int(struct.unpack_from("<Q", self._buffer, _COUNT_AT)[0])
+        return int(np.frombuffer(self._buffer, np.uint64, 1, _COUNT_AT)[0])
 
     def _rows(self, wanted: int) -> Float64:
         """Newest ``wanted`` rows at most, (n, 7), oldest first, n >= 1, a copy."""
@@ -148,6 +148,15 @@ class PoseReader:
             safe = self._count() + 1 - self._capacity  # the row being written now is not
             if safe < count:
                 return rows[max(0, safe - first) :]
+
+
+def _set_count(buffer: memoryview, count: int) -> None:
+    """Announce rows with one aligned store.
+
+    ``struct.pack_into`` clears the bytes first and writes them one by one: a reader in between
+    would see no rows, or a wrong number of them.
+    """
+    np.frombuffer(buffer, np.uint64, 1, _COUNT_AT)[0] = count
 
 
 def _open(memory: shared_memory.SharedMemory) -> memoryview:
