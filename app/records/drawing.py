@@ -43,6 +43,7 @@ class OverlayPainter:
         self._trail_s = trail_s
         self._scale = scale
         self._trails: dict[int, deque[tuple[float, float, float]]] = {}
+        self._canvas: NDArray[np.uint8] | None = None
 
     def paint(
         self,
@@ -67,11 +68,13 @@ class OverlayPainter:
         Returns
         -------
         (scale H, scale W, 3) uint8
-            Blue, green, red.
+            Blue, green, red. The next call draws on the same array.
         """
         scale = self._scale
         grey = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
-        canvas = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
+        if self._canvas is None or self._canvas.shape[:2] != grey.shape:
+            self._canvas = np.empty((*grey.shape, 3), np.uint8)
+        canvas = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR, dst=self._canvas)
         if class_map is not None:
             self._outline(canvas, class_map)
         self._remember(tracks, track_px)

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 import av
+import cv2
 import numpy as np
 import pyarrow as pa
 
@@ -18,7 +19,8 @@ from models.types import UInt8
 if TYPE_CHECKING:
     from typing import Any
 
-_MP4 = {"preset": "superfast", "crf": "22"}
+# At the same size as 'superfast' for less than half of the time.
+_MP4 = {"preset": "ultrafast", "crf": "24"}
 # Intra-coded slices with checksums, and clusters that reach the disk as they are made.
 _FFV1 = {"level": "3", "slices": "4", "slicecrc": "1", "g": "1"}
 _MKV = {"cluster_time_limit": "1000", "flush_packets": "1"}
@@ -61,7 +63,11 @@ class FilmWriter:
             self._stream = self._container.add_stream("libx264", rate=self._rate, options=_MP4)
             self._stream.width, self._stream.height = width, height
             self._stream.pix_fmt = "yuv420p"
-        frame = av.VideoFrame.from_ndarray(picture, "gray" if picture.ndim == 2 else "bgr24")
+        if picture.ndim == 2:
+            frame = av.VideoFrame.from_ndarray(picture, "gray")
+        else:
+            planes = cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420)
+            frame = av.VideoFrame.from_ndarray(planes, "yuv420p")
         frame.pts = self.frames
         frame.time_base = 1 / self._rate
         self._container.mux(self._stream.encode(frame))

@@ -16,6 +16,7 @@ import numpy as np
 
 from app.records.export import DETECTIONS, label_value, read_columns
 from app.runtime.analysis_run import AnalysisOptions, AnalysisRun
+from app.runtime.lookahead import detect_ahead
 from drivers.video_file import VideoFile
 from models.detector import Detector
 from models.errors import DataError, WeightsError
@@ -24,6 +25,8 @@ from models.types import Detections, Float64
 
 # Where a table of detections has no sizes.
 _HEAD_PX = 10.0
+# Frames in the network at once; more only take memory, as tracking and drawing need cores too.
+_MOST_SIDE_BY_SIDE = 8
 
 
 def analyze(
@@ -76,15 +79,17 @@ def analyze(
         video.close()
     folders = _folders(paths, Path(out))
     if workers > 1 and len(paths) > 1 and detector is None:
-        cores = max(1, (os.cpu_count() or 1) // workers)
-        with ProcessPoolExecutor(
-            min(workers, len(paths)), get_context("spawn"), _limit_threads, (cores,)
-        ) as pool:
+        with ProcessPoolExecutor(min(workers, len(paths)), get_context("spawn")) as pool:
             inputs = list(pool.map(_analyze_alone, paths, folders, [options] * len(paths)))
     else:
-        chosen, notice = (detector, "") if detector is not None else default_detector()
+        chosen, notice, side_by_side = detector, "", 1
+        if chosen is None:
+            side_by_side = min(os.cpu_count() or 1, _MOST_SIDE_BY_SIDE)
+            chosen, notice = default_detector(threads=1)
         inputs = [
-            analyze_recording(path, folder, chosen, options, notice)
+            analyze_recording(
+                path, folder, chosen, options, notice=notice, side_by_side=side_by_side
+            )
             for path, folder in zip(paths, folders, strict=True)
         ]
     top = inputs[0] if len(inputs) == 1 else {}
@@ -124,10 +129,14 @@ def track(
     return run.summary() | {"seconds": time.perf_counter() - begin_s}
 
 
-def default_detector() -> tuple[Detector, str]:
-    """Build the network as shipped, or the classical detector and a notice that says why."""
-    from models.sfcnet.runtime import load_shipped
+def default_detector(*, threads: int) -> tuple[Detector, str]:
+    """Build the network as shipped, or the classical detector and a notice that says why.
 
+    ``threads`` of the processor work on one frame.
+    """
+    from models.sfcnet.runtime import load_shipped, use_threads
+
+    use_threads(threads)
     try:
         return load_shipped(), ""
     except WeightsError as error:
@@ -139,9 +148,18 @@ def default_detector() -> tuple[Detector, str]:
 
 
 def analyze_recording(
-    path: Path, folder: Path, detector: Detector, options: AnalysisOptions, notice: str = ""
+    path: Path,
+    folder: Path,
+    detector: Detector,
+    options: AnalysisOptions,
+    *,
+    notice: str = "",
+    side_by_side: int = 1,
 ) -> dict[str, object]:
-    """Analyse one recording into ``folder``; returns its part of the result."""
+    """Analyse one recording into ``folder``; returns its part of the result.
+
+    ``side_by_side`` frames are in the detector at the same time.
+    """
     begin_s = time.perf_counter()
     video = VideoFile(path, realtime=False, frame_rate_hz=options.fps)
     video.open()
@@ -157,8 +175,8 @@ def analyze_recording(
     run = AnalysisRun(folder, width_px, height_px, options, facts)
     ready_s = time.perf_counter()
     with run.open(rate_hz):
-        for frame in video.frames():
-            run.see(frame, detector.detect(frame.image))
+        for frame, perception in detect_ahead(video.frames(), detector, side_by_side):
+            run.see(frame, perception)
             _progress(path, run.frames, total)
     done_s = time.perf_counter()
     return run.summary() | {
@@ -168,14 +186,9 @@ def analyze_recording(
 
 
 def _analyze_alone(path: Path, folder: Path, options: AnalysisOptions) -> dict[str, object]:
-    detector, notice = default_detector()
-    return analyze_recording(path, folder, detector, options, notice)
-
-
-def _limit_threads(cores: int) -> None:
-    """Share the processor between workers; called before the network's library is loaded."""
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = str(cores)
+    """Analyse in a process of its own, on one core."""
+    detector, notice = default_detector(threads=1)
+    return analyze_recording(path, folder, detector, options, notice=notice)
 
 
 def _progress(path: Path, frames: int, total: int | None) -> None:

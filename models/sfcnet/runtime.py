@@ -206,6 +206,11 @@ class SFCNetDetector:
         return rows, logits
 
 
+def use_threads(count: int) -> None:
+    """Let ``count`` threads of the processor work on one frame, in this process."""
+    torch.set_num_threads(count)
+
+
 def load_shipped(variant: str = "lite", device: str = "cpu") -> SFCNetDetector:
     """Return the detector with the weights that come with the program."""
     return SFCNetDetector(shipped_archive(variant), device=device)

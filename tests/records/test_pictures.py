@@ -115,11 +115,13 @@ def test_masks_are_coco(tmp_path: Path) -> None:
 
 def test_run_lengths_are_those_of_the_reference() -> None:
     rng = np.random.default_rng(1)
-    for _ in range(20):
-        region = rng.random((9, 7)) < 0.5
+    for _ in range(200):
+        rows, columns = int(rng.integers(1, 31)), int(rng.integers(1, 41))
+        region = rng.random((rows, columns)) < rng.random()
         whole = np.zeros((30, 40), np.uint8)
-        top, left = int(rng.integers(0, 22)), int(rng.integers(0, 34))
-        whole[top : top + 9, left : left + 7] = region
+        top = int(rng.choice([0, 30 - rows, rng.integers(0, 31 - rows)]))
+        left = int(rng.choice([0, 40 - columns, rng.integers(0, 41 - columns)]))
+        whole[top : top + rows, left : left + columns] = region
         expected = coco_mask.encode(np.asfortranarray(whole))["counts"].decode()
         assert encode(region, left, top, 40, 30)["counts"] == expected
 
