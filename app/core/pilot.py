@@ -71,6 +71,7 @@ class Pilot:
         self._move: Move | None = None
         self._move_s = 0.0
         self._driving = False
+        self._streaming = False
         self._astray = 0
         self.fault = ""
 
@@ -150,10 +151,11 @@ class Pilot:
                 return self._plan(command, now_s)
         return ""
 
-    def hold(self, now_s: float, why: str) -> None:
-        """Give up following until a person resumes."""
+    def give_up(self, now_s: float, why: str) -> None:
+        """Forget the motion that is under way: it was refused, or stopped from elsewhere."""
         self._interlocks.hold(now_s, why)
-        self._wanted = None
+        self._wanted = self._move = None
+        self._streaming = False
 
     def act(self, now_s: float, health: Health) -> Action | None:
         """Say what to send to the stage now; nothing where it shall go on as it does."""
@@ -175,16 +177,21 @@ class Pilot:
             action = self._servo.command(now_s, self._poses)
             if self._servo.phase is Phase.FOLLOW:
                 self._interlocks.centred(now_s)
-        if isinstance(action, Move):
-            self._move, self._move_s = action, now_s
-            self._poses.command(now_s, 0.0, 0.0)
-        elif isinstance(action, Velocity):
-            self._poses.command(now_s, float(action.um_s[0]), float(action.um_s[1]))
         self._driving = True
+        if isinstance(action, Velocity):
+            self._streaming = True
+            self._poses.command(now_s, float(action.um_s[0]), float(action.um_s[1]))
+        elif isinstance(action, Move):
+            self._poses.command(now_s, 0.0, 0.0)
+            if self._streaming:  # a move starts from rest: halt now, ask again with the next frame
+                self._streaming = False
+                return Halt()
+            self._move, self._move_s = action, now_s
         return action
 
     def _halt(self, now_s: float) -> Halt | None:
         self._wanted = self._move = None
+        self._streaming = False
         self._servo.release()
         if not self._driving:
             return None

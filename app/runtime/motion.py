@@ -197,7 +197,7 @@ class StageWorker(Worker):
             return
         for kind, why in self._stage.events():
             if kind == "deadman":
-                self._pilot.hold(time.perf_counter(), f"the stage was stopped: {why}")
+                self._pilot.give_up(time.perf_counter(), f"the stage was stopped: {why}")
             else:
                 raise GuardianError("stage", why, "arm again")
 
@@ -224,7 +224,8 @@ class StageWorker(Worker):
                 case Halt():
                     self._stage.stop()
         except LimitError as error:
-            self._pilot.hold(now_s, str(error))
+            self._pilot.give_up(now_s, str(error))
+            self.board.tell(str(error), "warning")
             self._stage.stop()
         self._unread += 1
 
@@ -245,6 +246,8 @@ class StageWorker(Worker):
         try:
             exchange()
         except DeviceError as error:
+            if math.isfinite(self.stop_asked_s):
+                return  # cancelled by a Stop that overtook it; this thread sees it next
             first = not self._broken
             self._broken = True
             self._asked_s = time.perf_counter()

@@ -13,7 +13,7 @@ from app.config import RigConfig, simulated_rig
 from app.runtime.devices import Rig
 from calibration.store import CalibrationRecord, nominal_calibration
 from drivers.emulators.plant import Plant, PlantSettings
-from drivers.errors import DeviceError
+from drivers.errors import DeviceError, GuardianError, LimitError
 from drivers.pose import Pose
 from drivers.scene_camera import SceneCamera, SceneCameraSettings, Trajectory
 from models.types import Detections, Float64, Perception
@@ -115,7 +115,7 @@ class PlantStage:
         self.plant = Plant(PlantSettings(dead_time_s=0.030), (0.0, 0.0, 0.0), now_s)
         self.log: list[tuple[str, float]] = []
         self.broken: DeviceError | None = None
-        self.stopped_s = 0.0
+        self.streaming = False
 
     def _note(self, what: str) -> float:
         if self.broken is not None:
@@ -132,13 +132,22 @@ class PlantStage:
         return Pose(now_s, x_um, y_um, np.nan, any(self.plant.moving(now_s)))
 
     def move_to(self, x_um: float, y_um: float) -> None:
+        """As the guardian: from rest only, and within the limits."""
+        if self.streaming:
+            raise GuardianError("stage", "is still moving", "stop it first")
+        if abs(x_um) > 1000.0:
+            raise LimitError(
+                "stage", f"the target {x_um:.0f} um on axis x is outside", "sent: none"
+            )
         self.plant.move((x_um, y_um, None), self._note("move"))
 
     def set_velocity(self, vx_um_s: float, vy_um_s: float) -> None:
+        self.streaming = True
         self.plant.set_velocity((vx_um_s, vy_um_s, None), self._note("velocity"))
 
     def stop(self) -> None:
         now_s = time.perf_counter()
+        self.streaming = False
         self.log.append(("stop", now_s))
         self.plant.halt(now_s)
 

@@ -130,6 +130,34 @@ def test_a_planned_move_arrives_and_disarming_ends_it() -> None:
         wait(engine, lambda s: s.motion.mode is Mode.DISARMED)
 
 
+def test_a_target_outside_the_limits_is_refused_and_nothing_is_stuck() -> None:
+    parts = SmallRig()
+    with running(parts) as engine:
+        wait(engine, lambda s: s.pose is not None)
+        press(engine, Arm("20x"), {Mode.ARMED})
+        engine.submit(MoveBy(5000.0, 0.0))
+        wait_events(engine, "outside")
+        assert engine.motion.mode is Mode.ARMED
+        engine.submit(MoveBy(20.0, 0.0))
+        wait(engine, lambda s: s.pose is not None and abs(s.pose.x_um - 20.0) < 0.5)
+        assert engine.faults == ()
+
+
+def test_another_sperm_far_away_can_be_chosen_while_one_is_followed() -> None:
+    parts = SmallRig()
+    with running(parts) as engine:
+        snapshot = follow_best(engine)
+        row = int(np.flatnonzero(snapshot.tracks.track_id == snapshot.motion.target)[0])
+        away_um = snapshot.tracks.position_um - snapshot.tracks.position_um[row]
+        distance_um = np.linalg.norm(away_um, axis=1)
+        other = int(snapshot.tracks.track_id[int(np.argmin(np.abs(distance_um - 100.0)))])
+        press(engine, Follow(other), {Mode.CENTERING})
+        snapshot = wait(engine, lambda s: s.motion.mode is Mode.FOLLOWING)
+        assert snapshot.motion.target == other
+        assert engine.faults == ()
+        assert "move" in [what for what, _ in parts.stage.log]
+
+
 def test_a_sperm_that_vanishes_holds_the_stage() -> None:
     parts = SmallRig()
     with running(parts) as engine:
