@@ -70,6 +70,7 @@ class Pilot:
         self._wanted: Move | None = None
         self._move: Move | None = None
         self._move_s = 0.0
+        self._rests = 0
         self._driving = False
         self._streaming = False
         self._astray = 0
@@ -186,7 +187,7 @@ class Pilot:
             if self._streaming:  # a move starts from rest: halt now, ask again with the next frame
                 self._streaming = False
                 return Halt()
-            self._move, self._move_s = action, now_s
+            self._move, self._move_s, self._rests = action, now_s, 0
         return action
 
     def _halt(self, now_s: float) -> Halt | None:
@@ -234,6 +235,10 @@ class Pilot:
         near = away_um <= SETTLED_UM
         if not started or pose.moving or (pose.moving is None and not near):
             return  # unknown is never idle
+        # The position may have been read before the status that says at rest: look twice.
+        self._rests += 1
+        if not near and self._rests < 2:
+            return
         self._move = None
         if not near:
             self.fault = (

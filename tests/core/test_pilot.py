@@ -1,0 +1,97 @@
+"""What the stage is told, step by step, without a stage."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from app.config import ServoConfig
+from app.core.interlocks import Health
+from app.core.messages import Arm, Disarm, Mode, MoveBy, Stop
+from app.core.pilot import Halt, Pilot
+from app.core.pose_history import PoseHistory
+from app.core.servo import Move
+from drivers.types import Pose
+
+GOOD = Health(0.0, 0.15, 0.0)
+
+
+def pose(time_s: float, x_um: float, moving: bool | None = False) -> Pose:
+    return Pose(time_s, x_um, 0.0, np.nan, moving)
+
+
+def moving() -> Pilot:
+    """A pilot whose stage is on its way from 0 to 100 um."""
+    pilot = Pilot(ServoConfig(), PoseHistory(0.026), 30.0)
+    pilot.read(pose(0.0, 0.0), 0.0)
+    assert pilot.obey(Arm("20x"), 0.1, GOOD, "") == ""
+    assert pilot.obey(MoveBy(100.0, 0.0), 0.1, GOOD, "") == ""
+    action = pilot.act(0.1, GOOD)
+    assert isinstance(action, Move)
+    np.testing.assert_allclose(action.to_um, (100.0, 0.0))
+    assert pilot.moving_by_plan
+    return pilot
+
+
+def test_a_move_ends_when_the_stage_rests_where_it_was_sent() -> None:
+    pilot = moving()
+    pilot.read(pose(0.11, 0.0), 0.12)  # before the command took effect
+    assert pilot.moving_by_plan
+    pilot.read(pose(0.15, 50.0, True), 0.16)
+    assert pilot.moving_by_plan
+    pilot.read(pose(0.2, 99.9), 0.21)
+    assert not pilot.moving_by_plan
+    assert pilot.fault == ""
+    assert pilot.state.mode is Mode.ARMED
+
+
+def test_a_position_read_before_the_end_is_looked_at_again() -> None:
+    pilot = moving()
+    pilot.read(pose(0.15, 90.0), 0.16)
+    assert pilot.moving_by_plan
+    pilot.read(pose(0.17, 100.0), 0.18)
+    assert not pilot.moving_by_plan
+    assert pilot.fault == ""
+
+
+def test_a_stage_that_rests_elsewhere_is_a_fault() -> None:
+    pilot = moving()
+    pilot.read(pose(0.15, 90.0), 0.16)
+    pilot.read(pose(0.17, 90.0), 0.18)
+    assert "10 um from where it was sent" in pilot.fault
+    assert isinstance(pilot.act(0.2, GOOD), Halt)
+    assert pilot.state.mode is Mode.FAULT
+
+
+def test_unknown_is_never_idle() -> None:
+    pilot = moving()
+    for k in range(20):
+        pilot.read(pose(0.15 + k * 0.02, 60.0, None), 0.16 + k * 0.02)
+    assert pilot.moving_by_plan
+    assert pilot.act(2.2, GOOD) is None
+    assert isinstance(pilot.act(2.3, GOOD), Halt)  # the move did not end in time
+    assert pilot.state.mode is Mode.FAULT
+
+
+@pytest.mark.parametrize("command", [Stop(), Disarm()])
+def test_a_stop_halts_once_and_nothing_follows(command: Stop | Disarm) -> None:
+    pilot = moving()
+    assert pilot.obey(command, 0.15, GOOD, "") == ""
+    assert isinstance(pilot.act(0.15, GOOD), Halt)
+    for k in range(100):
+        assert pilot.act(0.2 + k * 0.1, GOOD) is None
+    assert pilot.obey(MoveBy(1.0, 0.0), 1.0, GOOD, "") != ""
+
+
+def test_a_refused_move_leaves_nothing_stuck() -> None:
+    pilot = moving()
+    pilot.give_up(0.12, "outside the limits")
+    assert not pilot.moving_by_plan
+    assert pilot.obey(MoveBy(10.0, 0.0), 0.13, GOOD, "") == ""
+    assert isinstance(pilot.act(0.13, GOOD), Move)
+
+
+def test_a_move_from_an_unknown_position_is_refused() -> None:
+    pilot = Pilot(ServoConfig(), PoseHistory(0.026), 30.0)
+    pilot.obey(Arm("20x"), 0.1, GOOD, "")
+    assert "not known" in pilot.obey(MoveBy(1.0, 0.0), 0.1, GOOD, "")
