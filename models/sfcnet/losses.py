@@ -45,14 +45,15 @@ class LossSettings:
     the class weights keep thin tails from drowning in background, and ``kinds`` weighs a
     cross-entropy of normal against abnormal on the pixels of sperm alone, where the equation's
     mean over all pixels leaves nearly nothing of it. In it a pixel of a head, which is what a
-    person would judge by, counts as much as ``head_weight`` others.
+    person would judge by, counts as much as ``head_weight`` others:
+    it decides for the whole sperm (models.sfcnet.whole_sperm).
     """
 
     class_weights: tuple[float, ...] = (1.0, 2.0, 2.0)
     part_weights: tuple[float, ...] = (1.0, 2.0, 3.0, 2.0)
     dice: float = 1.0
-    kinds: float = 1.0
-    head_weight: float = 5.0
+    kinds: float = 1.5
+    head_weight: float = 25.0
     parts: float = 0.5
     anchors_per_picture: int = 128
     boxes_per_picture: int = 64
