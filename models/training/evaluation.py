@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -146,10 +146,21 @@ def specimen_um_per_px(chosen: Profile) -> float:
     return low if low == high else float("nan")
 
 
-def specimen_frame(specimen: Specimen, time_s: float, *, masks: bool = True) -> LabelledFrame:
-    """Render one labelled frame of a specimen, the stage at rest at its origin."""
+def specimen_frame(
+    specimen: Specimen,
+    time_s: float,
+    *,
+    masks: bool = True,
+    pipette_um: Callable[[Float64], Float64] | None = None,
+) -> LabelledFrame:
+    """Render one labelled frame of a specimen, the stage at rest at its origin.
+
+    ``pipette_um`` puts a micropipette into view (see ``Specimen.render``): it is never labelled.
+    """
     rest = np.zeros(2)
-    image = specimen.render(time_s, _EXPOSURE_S, lambda times_s: np.zeros((len(times_s), 2)), None)
+    image = specimen.render(
+        time_s, _EXPOSURE_S, lambda times_s: np.zeros((len(times_s), 2)), pipette_um
+    )
     truth = specimen.truth(time_s, rest, masks=masks)
     box_px, share = cut_at_border(truth.box_px, specimen.height_px, specimen.width_px)
     asked = truth.visible & (share > _LEAST_INSIDE)

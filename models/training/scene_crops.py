@@ -8,6 +8,7 @@ neighbours in a batch differ.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -18,6 +19,7 @@ from models.training.crops import Crop, SpecimenCrops, mirrored
 from models.training.evaluation import specimen_frame
 from models.training.folder_crops import cut
 from models.training.labelled_frames import LabelledFrame
+from models.types import Float64
 
 SCENES_AT_ONCE = 4
 FRAMES = 6
@@ -25,6 +27,14 @@ CROPS_PER_FRAME = 4
 # Far from the seeds of calibration and examination (80,000 and 90,000).
 FIRST_SCENE_SEED = 1_000_000
 FRAME_INTERVAL_S = 0.37
+# Frames with the micropipette in view: dark edges that are no tails.
+PIPETTE_SHARE = 0.3
+
+
+def _resting(tip_um: Float64 | None) -> Callable[[Float64], Float64] | None:
+    if tip_um is None:
+        return None
+    return lambda times_s: np.tile(tip_um, (len(times_s), 1))
 
 
 class SceneCrops(Dataset[Crop]):
@@ -69,8 +79,13 @@ class SceneCrops(Dataset[Crop]):
                 self._scenes[scene] = Specimen(chosen, seed)
                 while len(self._scenes) > SCENES_AT_ONCE:
                     self._scenes.popitem(last=False)
-            time_s = number * FRAME_INTERVAL_S
-            self._frames[scene, number] = specimen_frame(self._scenes[scene], time_s)
+            rng = np.random.default_rng([self.drawn.seed, 9, scene, number])
+            tip_um = None
+            if rng.random() < PIPETTE_SHARE:
+                tip_um = np.append(rng.uniform(-110, 110, 2), rng.exponential(12.0))
+            self._frames[scene, number] = specimen_frame(
+                self._scenes[scene], number * FRAME_INTERVAL_S, pipette_um=_resting(tip_um)
+            )
             while len(self._frames) > SCENES_AT_ONCE:
                 self._frames.popitem(last=False)
         return self._frames[scene, number]
