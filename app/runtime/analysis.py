@@ -192,8 +192,9 @@ def _analyze_alone(path: Path, folder: Path, options: AnalysisOptions) -> dict[s
 
 
 def _progress(path: Path, frames: int, total: int | None) -> None:
-    if sys.stderr.isatty() and frames % 10 == 0:
-        print(f"\r{path.name}: frame {frames} of {total or '?'} ", end="", file=sys.stderr)
+    if sys.stderr.isatty() and (frames % 10 == 0 or frames == total):
+        end = "\n" if frames == total else ""
+        print(f"\r{path.name}: frame {frames} of {total or '?'} ", end=end, file=sys.stderr)
 
 
 def _folders(paths: Sequence[Path], out: Path) -> list[Path]:
