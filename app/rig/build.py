@@ -118,8 +118,9 @@ def make_detector(config: NetworkConfig) -> Detector:
         from models.threshold import ThresholdDetector
 
         return ThresholdDetector()
-    from models.sfcnet.runtime import SFCNetDetector, load_shipped
+    from models.sfcnet.runtime import SFCNetDetector, load_shipped, use_threads
 
+    use_threads(config.threads)
     if config.weights is not None:
         return SFCNetDetector(config.weights, device=config.device)
     return load_shipped(config.variant, config.device)
