@@ -156,7 +156,6 @@ class Pilot:
         """Forget the motion that is under way: it was refused, or stopped from elsewhere."""
         self._interlocks.hold(now_s, why)
         self._wanted = self._move = None
-        self._streaming = False
 
     def act(self, now_s: float, health: Health) -> Action | None:
         """Say what to send to the stage now; nothing where it shall go on as it does."""

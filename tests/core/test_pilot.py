@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from virtual_loop import VirtualLoop
 
 from app.config import ServoConfig
 from app.core.interlocks import Health
-from app.core.messages import Arm, Disarm, Mode, MoveBy, Stop
+from app.core.messages import Arm, Disarm, Follow, Mode, MoveBy, Stop
 from app.core.pilot import Halt, Pilot
 from app.core.pose_history import PoseHistory
 from app.core.servo import Move
@@ -89,6 +90,21 @@ def test_a_refused_move_leaves_nothing_stuck() -> None:
     assert not pilot.moving_by_plan
     assert pilot.obey(MoveBy(10.0, 0.0), 0.13, GOOD, "") == ""
     assert isinstance(pilot.act(0.13, GOOD), Move)
+
+
+def test_a_new_choice_right_after_a_hold_still_halts_before_it_moves() -> None:
+    loop = VirtualLoop(seed=1)
+    loop.run(3.0)
+    pilot, now_s = loop.pilot, 3.2
+    assert pilot.state.mode is Mode.FOLLOWING
+    pilot.give_up(now_s, "the guardian stopped the stage")
+    assert pilot.state.mode is Mode.HOLD
+    tracks = loop.tracks
+    away_um = np.linalg.norm(tracks.position_um - loop.pose_um(now_s), axis=1)
+    far = int(tracks.track_id[np.flatnonzero((tracks.state == 1) & (away_um > 70))[0]])
+    assert pilot.obey(Follow(far), now_s, GOOD, "") == ""
+    assert isinstance(pilot.act(now_s, GOOD), Halt)
+    assert isinstance(pilot.act(now_s + 0.03, GOOD), Move)
 
 
 def test_a_move_from_an_unknown_position_is_refused() -> None:

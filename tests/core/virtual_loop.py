@@ -97,6 +97,7 @@ class VirtualLoop:
         self.modes: list[Mode] = []
         self.velocities_um_s: list[Float64] = []
         self.swaps = 0
+        self.tracks = Tracks.empty(0.0)
         self.chosen_s: float | None = None
         self._frame = 0
         self._time_s = 0.0
@@ -124,6 +125,7 @@ class VirtualLoop:
         pose_um = self.poses.at(frame_s)
         if pose_um is not None:
             tracks = self.pipeline.follow(frame_s, pose_um, detections)
+            self.tracks = tracks
             self.pilot.see(tracks, now_s)
             self._choose(tracks, now_s)
             self._check_identity(tracks)
