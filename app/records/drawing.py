@@ -129,10 +129,12 @@ class OverlayPainter:
             cv2.circle(canvas, centre, (right - left) // 2, colour, 1, cv2.LINE_AA)
         else:
             arm_x, arm_y = max(3, (right - left) // 4), max(3, (bottom - top) // 4)
-            for x, dx in ((left, arm_x), (right, -arm_x)):
-                for y, dy in ((top, arm_y), (bottom, -arm_y)):
-                    corner = np.array([[x + dx, y], [x, y], [x, y + dy]], dtype=np.int32)
-                    cv2.polylines(canvas, [corner], False, colour, 1, cv2.LINE_AA)
+            corners = [
+                np.array([[x + dx, y], [x, y], [x, y + dy]], dtype=np.int32)
+                for x, dx in ((left, arm_x), (right, -arm_x))
+                for y, dy in ((top, arm_y), (bottom, -arm_y))
+            ]
+            cv2.polylines(canvas, corners, False, colour, 1, cv2.LINE_AA)
         _text(canvas, str(tracks.track_id[row]), (right + 3, top + 4), colour, 0.22 * self._scale)
 
     def _caption(self, canvas: NDArray[np.uint8], text: str) -> None:
