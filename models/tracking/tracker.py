@@ -276,7 +276,7 @@ class Tracker:
             score=own_score,
             p_exist=tracks.existence,
             state=state.astype(np.int8),
-            label=tracks.votes.argmax(axis=1).astype(np.int8),
+            label=_elected(tracks.votes),
             detection=own,
         )
         for column in fields(report):
@@ -299,3 +299,10 @@ def _claims(
             own[i] = j
             taken[j] = True
     return own
+
+
+def _elected(votes: Float64) -> Int8:
+    """Class with most votes (N,); unknown only where three in four frames do not tell."""
+    known = votes[:, 1:]
+    told = known.sum(axis=1) >= 0.25 * votes.sum(axis=1)
+    return np.where(told, 1 + known.argmax(axis=1), 0).astype(np.int8)

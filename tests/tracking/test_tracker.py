@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calibration.transform import ImageToStage
+from models.tracking.bench import bench_tracker
 from models.tracking.metrics import Points, identity_scores
 from models.tracking.settings import TrackerSettings
 from models.tracking.tracker import Tracker
@@ -220,13 +221,26 @@ def test_irregular_frames_change_no_speed() -> None:
     np.testing.assert_allclose(np.mean(speeds[30:], axis=0), [40.0, 10.0], atol=1.0)
 
 
-def test_the_class_is_the_one_that_most_frames_say() -> None:
+@pytest.mark.parametrize(
+    ("told", "elected"), [((1, 2, 2, 2), 2), ((0, 1, 0, 1), 1), ((0, 0, 0, 0), 0)]
+)
+def test_the_class_is_the_one_that_most_frames_say(told: tuple[int, ...], elected: int) -> None:
     tracker, one = Tracker(), np.ones(1)
     for k in range(30):
-        label = np.array([1 if k % 4 == 0 else 2], dtype=np.int8)
+        label = np.array([told[k % 4]], dtype=np.int8)
         tracks = tracker.step(k / 30.0, np.full((1, 2), 99.0), np.ones((1, 4)), one, label, FIELD)
-    assert tracks.label.tolist() == [2]
+    assert tracks.label.tolist() == [elected]
     np.testing.assert_allclose(tracks.size_px, 1.0)
+
+
+def test_the_bench_tells_times_and_overloads() -> None:
+    result = bench_tracker(8, frames=60)
+    assert result["targets"] == 8
+    assert result["overloads"] == 0
+    for name in ("step_ms", "associate_ms"):
+        times = result[name]
+        assert isinstance(times, dict)
+        assert 0.0 < times["p50"] <= times["p99"]
 
 
 def test_bad_input_is_refused() -> None:
