@@ -104,7 +104,8 @@ class MotionModel:
 
     def noise(self, step_s: float) -> Float64:
         """Process noise Q (K, 4, 4) of ``step_s``; two steps add up to one of their sum."""
-        return _process_noise(step_s, self._density)
+        noise: Float64 = np.array(self._density)[:, None, None] * _unit_noise(step_s)
+        return noise
 
     def filter(self, mode: int, step_s: float) -> KalmanFilter:
         """Build the same model as a filterpy filter of one track in one mode."""
@@ -175,16 +176,15 @@ class MotionModel:
         )
 
 
-@lru_cache(maxsize=256)
-def _process_noise(step_s: float, densities: tuple[float, ...]) -> Float64:
-    noise = np.stack(
-        [
-            Q_continuous_white_noise(
-                dim=2, dt=step_s, spectral_density=density, block_size=2, order_by_dim=False
-            )
-            for density in densities
-        ]
-    ).astype(np.float64)
+@lru_cache(maxsize=64)
+def _unit_noise(step_s: float) -> Float64:
+    """Process noise (4, 4) of density 1."""
+    noise = np.asarray(
+        Q_continuous_white_noise(
+            dim=2, dt=step_s, spectral_density=1.0, block_size=2, order_by_dim=False
+        ),
+        dtype=np.float64,
+    )
     noise.flags.writeable = False
     return noise
 
