@@ -155,6 +155,13 @@ def bench_network(options: argparse.Namespace) -> Result:
     return run(options.variant, options.device, half=options.half)
 
 
+def bench_tracker(options: argparse.Namespace) -> Result:
+    """Time association and the tracker's whole step."""
+    from models.tracking.bench import bench_tracker as run
+
+    return run(options.targets)
+
+
 def bench_live(options: argparse.Namespace) -> Result:
     """Run the loop under load and watch the processor and the memory."""
     from app.ui.live import bench_live as run
@@ -289,6 +296,10 @@ def _add_network(verbs: argparse._SubParsersAction[_Parser], common: _Parser) ->
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--half", action="store_true")
     parser.set_defaults(verb=bench_network)
+
+    parser = bench.add_parser("tracker", parents=[common], help="association and whole step")
+    parser.add_argument("--targets", type=int, default=50)
+    parser.set_defaults(verb=bench_tracker)
 
     parser = bench.add_parser("live", parents=[common], help="the loop under load")
     _add_rig(parser)
