@@ -31,7 +31,8 @@ def best_precision(device: torch.device) -> torch.dtype:
     if device.type == "cuda":
         return torch.float16
     capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return torch.bfloat16 if capabilities.get("amx_bf16") else torch.float32
+    quick = capabilities.get("amx_bf16") or capabilities.get("avx512_bf16")
+    return torch.bfloat16 if quick else torch.float32
 
 
 def chosen_device(name: str) -> torch.device:

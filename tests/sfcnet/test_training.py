@@ -26,6 +26,7 @@ from models.training.crops import SpecimenCrops, StepSampler, collate, mirrored
 from models.training.evaluation import evaluate_exam
 from models.training.folder_crops import cut
 from models.training.labelled_frames import LabelledFrame
+from models.training.release import with_margin
 from models.training.scene_crops import SceneCrops
 from models.training.schedule import learning_rate
 from models.training.train import CHECKPOINT, Trainer, TrainSettings, run, train
@@ -159,3 +160,14 @@ def test_scene_crops_are_the_same_in_any_order():
         assert (again.image == first[i].image).all()
         assert (again.class_map == first[i].class_map).all()
     assert len({crop.image.tobytes() for crop in first}) == 12
+
+
+def test_a_margin_turns_background_into_sperm_and_nothing_else():
+    torch.manual_seed(2)
+    network = SFCNet(LITE, "segment").eval()
+    image = torch.rand(1, 1, 64, 64) * 255
+    with torch.no_grad():
+        before = network(image)["segmentation"]
+        after = with_margin(network, 1.5)(image)["segmentation"]
+    assert torch.allclose(before[:, 0] - 1.5, after[:, 0], atol=1e-5)
+    assert torch.allclose(before[:, 1:], after[:, 1:], atol=1e-6)
