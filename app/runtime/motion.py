@@ -25,6 +25,7 @@ from models.types import Float64, Tracks
 RENEW_S = 0.050  # a velocity lives 150 ms: renew it, should no frame come
 IDLE_POLL_S = 0.050
 FAULT_POLL_S = 0.500
+RECONNECT_S = 8.0  # the watchdog waits this much longer
 READ_EVERY = 3  # a readback costs as much line time as a command
 SMOOTHING = 0.1
 STALE_AT_LATEST_S = 0.250  # however slow the machine is
@@ -93,6 +94,7 @@ class StageWorker(Worker):
         self._asked_s = -math.inf
         self._unread = 0
         self._broken = False
+        self._refusing = False  # the guardian lets nothing move until it is asked to reconnect
         self.commands: Inbox[Command] = Inbox(self._wake)
         self.sightings: Latest[Tracks] = Latest(self._wake)
         self.frame_to_command = Delays()
@@ -131,14 +133,10 @@ class StageWorker(Worker):
         before = self._pilot.state
         for command in self.commands.take_all():
             self._obey(command)
-        sighting = self.sightings.take()
-        now_s = time.perf_counter()
-        if sighting is not None:
-            self._clock_frame(sighting.time_s, now_s)
-            self._pilot.see(sighting, now_s)
-        due = sighting is not None or now_s - self._sent_s >= RENEW_S
+        fresh = self._take_sighting()
+        due = fresh or time.perf_counter() - self._sent_s >= RENEW_S
         if due or self._pilot.state.mode not in MOVING:
-            self._talk(lambda: self._act(fresh=sighting is not None))
+            self._talk(lambda: self._act(fresh=fresh))
         self._talk(self._listen)
         self._talk(self._look)
         if self._pilot.state != before:
@@ -152,6 +150,16 @@ class StageWorker(Worker):
         if self._pilot.moving_by_plan:
             return 0.001
         return FAULT_POLL_S if self._broken else IDLE_POLL_S
+
+    def _take_sighting(self) -> bool:
+        """Look at the newest tracks; say whether there were any."""
+        sighting = self.sightings.take()
+        if sighting is None:
+            return False
+        now_s = time.perf_counter()
+        self._clock_frame(sighting.time_s, now_s)
+        self._pilot.see(sighting, now_s)
+        return True
 
     def _clock_frame(self, frame_s: float, now_s: float) -> None:
         """Learn how late and how often frames are looked at: what is stale depends on both."""
@@ -171,12 +179,15 @@ class StageWorker(Worker):
 
     def _obey(self, command: Command) -> None:
         if isinstance(command, Stop):
-            self._talk(self._stage.stop)  # first of all, whatever the mode
             self.stop_asked_s = math.inf
+            self._talk(self._stage.stop)  # first of all, whatever the mode
+        calibration = ""
+        if isinstance(command, Arm):
+            calibration = self._refuse_calibration(command.objective)
+            if self._refusing:
+                self._talk(self._reconnect)
+                self._take_sighting()
         now_s = time.perf_counter()
-        calibration = (
-            self._refuse_calibration(command.objective) if isinstance(command, Arm) else ""
-        )
         refusal = self._pilot.obey(command, now_s, self._health(now_s), calibration)
         self.board.tell(
             refusal or _said(command),
@@ -189,7 +200,9 @@ class StageWorker(Worker):
     def _reconnect(self) -> None:
         """Before arming after a fault: the guardian refuses motion until it is asked to."""
         if isinstance(self._stage, Kept):
+            self.beat_s = time.perf_counter() + RECONNECT_S
             self._take_pose(self._stage.reconnect())
+        self._refusing = False
 
     def _listen(self) -> None:
         """Hear what the guardian did by itself."""
@@ -249,7 +262,7 @@ class StageWorker(Worker):
             if math.isfinite(self.stop_asked_s):
                 return  # cancelled by a Stop that overtook it; this thread sees it next
             first = not self._broken
-            self._broken = True
+            self._broken = self._refusing = True
             self._asked_s = time.perf_counter()
             self.board.fault(self.role, error)
             now_s = time.perf_counter()

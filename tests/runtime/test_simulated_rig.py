@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
@@ -18,13 +20,14 @@ from app.config import (
     VideoCameraConfig,
     simulated_rig,
 )
-from app.core.messages import Mode
+from app.core.messages import Arm, Mode
 from app.rig import build_rig, doctor
 from app.rig.emulators import EmulatorProcess
 from app.runtime.engine import Engine
 from app.runtime.operator import ScriptedOperator
 from calibration.errors import CalibrationError
 from drivers.errors import CameraError, DeviceError, PortError, WrongDevice
+from drivers.guarded import GuardedStage
 from models.errors import ModelError
 
 THRESHOLD = NetworkConfig(detector="threshold")
@@ -80,6 +83,53 @@ def test_the_best_sperm_is_followed_and_everything_ends() -> None:
     snapshot = engine.latest()
     assert snapshot is not None
     assert snapshot.pipette is not None
+
+
+def test_a_guardian_that_dies_is_a_fault_and_arming_starts_another() -> None:
+    config = rig(pipette=None)
+    built = build_rig(config)
+    engine = Engine(built)
+    engine.start()
+    try:
+        operator = ScriptedOperator(engine, "20x", "best")
+        wait(engine, lambda: engine.motion.mode is Mode.FOLLOWING, operator.tick)
+        assert isinstance(built.stage, GuardedStage)
+        first = built.stage.guardian_pid
+        psutil.Process(first).kill()
+        wait(engine, lambda: engine.motion.mode is Mode.FAULT)
+        assert any("guardian" in fault for fault in engine.faults)
+        killed_s = time.perf_counter()
+        wait(engine, lambda: time.perf_counter() - killed_s > 0.5)
+        truth = built.truth
+        assert truth is not None
+        here, later = (truth.centre_um(time.perf_counter() - back_s) for back_s in (0.1, 0.0))
+        assert np.linalg.norm(later - here) < 0.1
+        operator = ScriptedOperator(engine, "20x", "best")
+
+        def press() -> None:
+            if engine.motion.mode is Mode.FAULT and int(time.perf_counter() * 4) % 2:
+                engine.submit(Arm("20x"))
+            operator.tick()
+
+        wait(engine, lambda: engine.motion.mode is Mode.FOLLOWING, press)
+        assert built.stage.guardian_pid != first
+        assert engine.faults == ()
+    finally:
+        engine.stop()
+
+
+def wait(
+    engine: Engine,
+    until: Callable[[], bool],
+    meanwhile: Callable[[], None] = lambda: None,
+    timeout_s: float = 20.0,
+) -> None:
+    deadline_s = time.perf_counter() + timeout_s
+    while not until():
+        assert time.perf_counter() < deadline_s, (engine.motion, engine.faults)
+        engine.changed.wait(0.1)
+        engine.changed.clear()
+        meanwhile()
 
 
 def test_a_port_that_does_not_exist_is_one_line() -> None:
