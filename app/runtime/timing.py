@@ -28,8 +28,8 @@ class Delays:
         values_s = list(self._values_s)
         if not values_s:
             return {"p50": None, "p95": None, "p99": None}
-        p50, p95, p99 = np.percentile(values_s, (50, 95, 99)) * 1e3
-        return {"p50": round(p50, 2), "p95": round(p95, 2), "p99": round(p99, 2)}
+        found_ms = np.percentile(values_s, (50, 95, 99)) * 1e3
+        return dict(zip(("p50", "p95", "p99"), (round(float(v), 2) for v in found_ms), strict=True))
 
 
 class FrameCount:
