@@ -160,7 +160,9 @@ class SFCNetDetector:
         class_map, part_map = class_and_part_maps(logits, *padded.shape)
         labels = head_labels(boxes, logits, class_map, part_map)
         if self.whole_sperm:
-            spread_labels(boxes, labels, class_map)
+            # Weak boxes, asked for to draw a whole precision curve, do not speak for a sperm.
+            sure = scores >= self.entry.score_threshold
+            spread_labels(boxes[sure], labels[sure], class_map)
         if any(spare):
             class_map = np.ascontiguousarray(class_map[:height, :width])
             part_map = np.ascontiguousarray(part_map[:height, :width])
