@@ -74,3 +74,24 @@ def test_readbacks_that_come_late_are_ignored_and_old_ones_forgotten() -> None:
     history.read(pose(5.0, 1e9, 0.0))
     assert history.at(5.0) is None
     np.testing.assert_allclose(history.at(9.5), (95.0, 0.0), atol=1.0)
+
+
+@given(st.floats(-200, 200), st.floats(-200, 200), st.floats(0, 0.4))
+def test_a_planned_move_is_reckoned_along_each_axis_and_not_beyond(
+    x_um: float, y_um: float, after_s: float
+) -> None:
+    history = PoseHistory(LAG_S)
+    history.read(pose(0.0, 0.0, 0.0))
+    history.move(0.0, np.array((x_um, y_um)), 1000.0)
+    found = history.at(after_s)
+    way_um = 1000.0 * max(0.0, after_s - LAG_S)
+    expected = [np.sign(to) * min(abs(to), way_um) for to in (x_um, y_um)]
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+
+
+def test_a_velocity_ends_the_plan() -> None:
+    history = PoseHistory(LAG_S)
+    history.read(pose(0.0, 0.0, 0.0))
+    history.move(0.0, np.array((100.0, 0.0)), 1000.0)
+    history.command(0.01, 0.0, 0.0)
+    np.testing.assert_allclose(history.at(0.3), (0.0, 0.0))

@@ -73,6 +73,7 @@ class VirtualLoop:
     settings: ServoConfig = field(default_factory=ServoConfig)
     believed_lag_s: float | None = None
     missing: frozenset[int] = frozenset()
+    merge_um: float = 0.0
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.seed)
@@ -133,12 +134,21 @@ class VirtualLoop:
         self.modes.append(self.pilot.state.mode)
 
     def detect(self, frame_s: float, pose_um: Float64) -> Detections:
-        boxes = []
+        heads_um: list[Float64] = []
         for number, swimmer in enumerate(self.swimmers):
-            hidden = number == 0 and self._frame in self.missing
-            if hidden or self.rng.uniform() > self.detection_probability:
+            head_um = swimmer.head_um(frame_s)
+            touched = [
+                k for k, h in enumerate(heads_um) if np.hypot(*(h - head_um)) < self.merge_um
+            ]
+            if touched:  # two heads that overlap are seen as one
+                heads_um[touched[0]] = (heads_um[touched[0]] + head_um) / 2
+            elif not (number == 0 and self._frame in self.missing):
+                heads_um.append(head_um)
+        boxes = []
+        for head_um in heads_um:
+            if self.rng.uniform() > self.detection_probability:
                 continue
-            seen_um = swimmer.head_um(frame_s) + self.rng.normal(0, self.noise_um, 2)
+            seen_um = head_um + self.rng.normal(0, self.noise_um, 2)
             x_px, y_px = self.affine.stage_to_image(seen_um, pose_um)
             if 4 < x_px < WIDTH_PX - 5 and 4 < y_px < HEIGHT_PX - 5:
                 boxes.append((x_px, y_px, 10.0, 8.0))

@@ -91,9 +91,7 @@ def test_heading_diffuses_as_its_parameter_says(crowd):
         c = crowd.mean_path_um(sperm, 1.5)
         d = crowd.mean_path_um(sperm, 1.5 + step)
         before, after = (b - a) - crowd.drift_um_s * step, (d - c) - crowd.drift_um_s * step
-        angle = np.arctan2(
-            before[0] * after[1] - before[1] * after[0], float(before @ after)
-        )
+        angle = np.arctan2(before[0] * after[1] - before[1] * after[0], float(before @ after))
         if crowd.truth_mode(sperm, 1.5) != Mode.LINEAR:
             continue
         parameters = crowd.swim.parameters[sperm - 1, Mode.LINEAR]

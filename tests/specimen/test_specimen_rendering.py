@@ -116,15 +116,19 @@ def test_normal_sperm_lie_inside_the_wet_limits_and_abnormal_ones_break_them():
     excused = {HeadKind.AMORPHOUS.name.lower(), TailKind.DOUBLE.name.lower()}
     assert len(rows) > 60
     for row in rows:
-        inside = all(
-            low <= row[name] <= high
-            for name, (low, high) in {
-                "head_length_um": wet.head_length_um,
-                "head_width_um": wet.head_width_um,
-                "head_ellipticity": wet.head_ellipticity,
-                "tail_length_um": wet.tail_length_um,
-            }.items()
-        ) and row["head_angle_deg"] != "" and row["head_angle_deg"] <= wet.midpiece_bend_deg[1]
+        inside = (
+            all(
+                low <= row[name] <= high
+                for name, (low, high) in {
+                    "head_length_um": wet.head_length_um,
+                    "head_width_um": wet.head_width_um,
+                    "head_ellipticity": wet.head_ellipticity,
+                    "tail_length_um": wet.tail_length_um,
+                }.items()
+            )
+            and row["head_angle_deg"] != ""
+            and row["head_angle_deg"] <= wet.midpiece_bend_deg[1]
+        )
         if row["morphology_normal"]:
             assert inside
         else:
