@@ -31,6 +31,7 @@ from drivers.types import Pose
 from models.types import Float64, Tracks
 
 MOVE_DEADLINE_S = 2.0
+ARRIVED_UM = 1.0
 SETTLED_UM = 5.0  # a move that ends farther from its target has slipped
 ASTRAY_UM = 15.0  # a readback farther from dead reckoning is not what was commanded
 
@@ -52,6 +53,8 @@ class Pilot:
     poses : PoseHistory
         Fed by ``read`` and by the commands that ``act`` returns.
     frame_rate_hz : float
+    move_speed_um_s : float
+        Of planned moves.
 
     Attributes
     ----------
@@ -61,10 +64,17 @@ class Pilot:
         What the stage itself did wrong; cleared by arming.
     """
 
-    def __init__(self, settings: ServoConfig, poses: PoseHistory, frame_rate_hz: float) -> None:
+    def __init__(
+        self,
+        settings: ServoConfig,
+        poses: PoseHistory,
+        frame_rate_hz: float,
+        move_speed_um_s: float = 2000.0,
+    ) -> None:
         self._interlocks = Interlocks(settings.idle_s)
         self._servo = Servo(settings, frame_rate_hz)
         self._poses = poses
+        self._move_speed_um_s = move_speed_um_s
         self._tracks = Tracks.empty(0.0)
         self.ranking: tuple[int, ...] = ()
         self._wanted: Move | None = None
@@ -182,10 +192,11 @@ class Pilot:
             self._streaming = True
             self._poses.command(now_s, float(action.um_s[0]), float(action.um_s[1]))
         elif isinstance(action, Move):
-            self._poses.command(now_s, 0.0, 0.0)
             if self._streaming:  # a move starts from rest: halt now, ask again with the next frame
+                self._poses.command(now_s, 0.0, 0.0)
                 self._streaming = False
                 return Halt()
+            self._poses.move(now_s, action.to_um, self._move_speed_um_s)
             self._move, self._move_s, self._rests = action, now_s, 0
         return action
 
@@ -236,7 +247,7 @@ class Pilot:
             return  # unknown is never idle
         # The position may have been read before the status that says at rest: look twice.
         self._rests += 1
-        if not near and self._rests < 2:
+        if away_um > ARRIVED_UM and self._rests < 2:
             return
         self._move = None
         if not near:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 
 import numpy as np
@@ -17,7 +18,8 @@ class PoseHistory:
 
     A serial line allows some ten readbacks a second beside the velocity stream; between them the
     position is dead-reckoned with the commanded velocity, which the stage takes up ``lag_s`` after
-    the command. Between two readbacks the difference that dead reckoning left is spread linearly.
+    the command; a planned move by its speed, each axis for itself until it is there. Between two
+    readbacks the difference that dead reckoning left is spread linearly.
 
     Parameters
     ----------
@@ -39,6 +41,7 @@ class PoseHistory:
         self._command_s: list[float] = []
         self._velocity_um_s: list[tuple[float, float]] = []
         self._reckoned_um: list[tuple[float, float]] = []
+        self._plan: tuple[float, float, tuple[float, float]] | None = None
 
     @property
     def lag_s(self) -> float:
@@ -60,10 +63,16 @@ class PoseHistory:
 
     def command(self, time_s: float, vx_um_s: float, vy_um_s: float) -> None:
         """Take in that a velocity was commanded at ``time_s``."""
+        self._plan = None
         effective_s = time_s + self._lag_s
         self._reckoned_um.append(self._displacement(effective_s))
         self._command_s.append(effective_s)
         self._velocity_um_s.append((vx_um_s, vy_um_s))
+
+    def move(self, time_s: float, to_um: Float64, speed_um_s: float) -> None:
+        """Take in that a planned move was commanded at ``time_s``; a velocity ends it."""
+        self.command(time_s, 0.0, 0.0)
+        self._plan = (time_s + self._lag_s, speed_um_s, (float(to_um[0]), float(to_um[1])))
 
     def at(self, time_s: float) -> Float64 | None:
         """Position (2,) um, stage frame, at ``time_s``; None where it is not known."""
@@ -80,6 +89,11 @@ class PoseHistory:
             share = (time_s - before_s) / (after_s - before_s)
             x_um += share * (after_um[0] - before_um[0] - end[0] + start[0])
             y_um += share * (after_um[1] - before_um[1] - end[1] + start[1])
+        elif self._plan is not None:
+            start_s, speed_um_s, to_um = self._plan
+            way_um = speed_um_s * max(0.0, time_s - max(before_s, start_s))
+            x_um = _towards(x_um, to_um[0], way_um)
+            y_um = _towards(y_um, to_um[1], way_um)
         return np.array((x_um, y_um))
 
     def speed_um_s(self, time_s: float) -> float:
@@ -102,3 +116,8 @@ class PoseHistory:
         del self._read_s[:old], self._read_um[:old]
         old = max(0, bisect_right(self._command_s, before_s) - 1)
         del self._command_s[:old], self._velocity_um_s[:old], self._reckoned_um[:old]
+
+
+def _towards(from_um: float, to_um: float, way_um: float) -> float:
+    """Go ``way_um`` from one place towards another, not beyond."""
+    return from_um + math.copysign(min(way_um, abs(to_um - from_um)), to_um - from_um)

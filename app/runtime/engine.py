@@ -34,6 +34,7 @@ from models.types import Float64, Tracks
 SWITCH_INTERVAL_S = 0.0005  # a busy Python thread gives way ten times sooner than by default
 OPEN_TIMEOUT_S = 15.0
 JOIN_S = 1.0
+MOVE_SPEED_UM_S = 2000.0  # of a stage that the rig file does not describe
 EVENTS_KEPT = 1000
 
 
@@ -117,6 +118,7 @@ class Engine:
                 self._poses,
                 rig.config.servo,
                 rig.camera.frame_rate_hz,
+                MOVE_SPEED_UM_S if rig.config.stage is None else rig.config.stage.move_speed_um_s,
                 rig.refuse_calibration,
                 self._fault_elsewhere,
                 self,

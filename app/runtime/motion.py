@@ -48,6 +48,11 @@ class StagePoses(PoseHistory):
         with self._lock:
             super().command(time_s, vx_um_s, vy_um_s)
 
+    def move(self, time_s: float, to_um: Float64, speed_um_s: float) -> None:
+        """Take in a planned move."""
+        with self._lock:
+            super().move(time_s, to_um, speed_um_s)
+
     def at(self, time_s: float) -> Float64 | None:
         """Position (2,) um, stage frame; None where it is not known."""
         with self._lock:
@@ -62,7 +67,7 @@ class StageWorker(Worker):
     stage : Stage
     poses : StagePoses
     settings : ServoConfig
-    frame_rate_hz : float
+    frame_rate_hz, move_speed_um_s : float
     refuse_calibration : callable
         From the confirmed objective to why it does not allow motion.
     faults : callable
@@ -75,6 +80,7 @@ class StageWorker(Worker):
         poses: StagePoses,
         settings: ServoConfig,
         frame_rate_hz: float,
+        move_speed_um_s: float,
         refuse_calibration: Callable[[str], str],
         faults: Callable[[], str],
         board: Board,
@@ -82,7 +88,7 @@ class StageWorker(Worker):
         super().__init__("stage", board)
         self._stage = stage
         self._poses = poses
-        self._pilot = Pilot(settings, poses, frame_rate_hz)
+        self._pilot = Pilot(settings, poses, frame_rate_hz, move_speed_um_s)
         self._period_s = 1.0 / frame_rate_hz
         self._refuse_calibration = refuse_calibration
         self._faults = faults

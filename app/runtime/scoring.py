@@ -46,6 +46,7 @@ class Scoring:
         self._notes: deque[_Look] = deque()
         self._target: int | None = None
         self._chosen_s = 0.0
+        self._before = Tracks.empty(0.0)
         self._sperm = 0
         self._squares_um2 = 0.0
         self._counted = 0
@@ -55,19 +56,28 @@ class Scoring:
     def add(self, tracks: Tracks, motion: MotionState) -> None:
         """Take in a frame."""
         target = motion.target if motion.mode in MOVING else None
-        choice_um: Float64 | None = None
         if target != self._target:
-            found = None if target is None else find_target(tracks, target)
-            self._target = None if found is None else target
-            if found is not None:
-                self._chosen_s, choice_um = tracks.time_s, found.position_um
-                self.choices += 1
-        if self._target is None:
+            self._choose(tracks, target)
+        self._before = tracks
+        if self._target is not None and tracks.time_s - self._chosen_s >= SETTLING_S:
+            self._note(tracks.time_s, None)
+
+    def _choose(self, tracks: Tracks, target: int | None) -> None:
+        """Note where the target was when it was chosen: in the frame before the stage moved."""
+        self._target = None
+        if target is None:
             return
-        counts = tracks.time_s - self._chosen_s >= SETTLING_S
-        if counts or choice_um is not None:
-            centre_um = self._truth.centre_um(tracks.time_s)
-            self._notes.append(_Look(tracks.time_s, centre_um, choice_um, counts))
+        for seen in (self._before, tracks):
+            found = find_target(seen, target)
+            if found is not None:
+                self._target, self._chosen_s = target, tracks.time_s
+                self.choices += 1
+                self._note(seen.time_s, found.position_um)
+                return
+
+    def _note(self, time_s: float, choice_um: Float64 | None) -> None:
+        centre_um = self._truth.centre_um(time_s)
+        self._notes.append(_Look(time_s, centre_um, choice_um, choice_um is None))
 
     def result(self) -> tuple[float | None, float | None, int]:
         """Return root mean square and worst distance, um, and the frames that count."""
