@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -20,7 +21,10 @@ from models.sfcnet.cost import count_all
 from models.sfcnet.export import network_from, training_facts, write_archive
 from models.sfcnet.network import SFCNet
 from models.sfcnet.runtime import SFCNetDetector
-from models.training.evaluation import evaluate_exam, exam_table
+from models.specimen.profiles import profile
+from models.training.detection_scores import DetectionScores
+from models.training.evaluation import evaluate_exam, exam_table, specimen_frames
+from models.types import Detections
 
 # Specimens on which the score threshold is set; those of the examination follow at 90,000.
 CALIBRATION_SEEDS = range(80_000, 80_006)
@@ -29,6 +33,7 @@ KEPT = (
     "centre_error_px", "dice", "miou", "e_measure", "sensitivity", "precision", "foreground",
     "binary",
 )  # fmt: skip
+THRESHOLDS = tuple(k / 20 for k in range(4, 19))
 MARGINS = (0.0, 0.5, 1.0, 1.5)
 # Average precision needs the whole curve, down to weak detections.
 LOWEST_SCORE = 0.02
@@ -36,11 +41,21 @@ LOWEST_SCORE = 0.02
 
 def calibrated_threshold(detector: Detector) -> float:
     """Return the score at which F1 is best, mean of bright field and phase contrast."""
-    best = []
+    f1 = np.zeros(len(THRESHOLDS))
     for modality in ("brightfield", "phase"):
-        table = evaluate_exam(detector, CALIBRATION_SEEDS, frames=2, modality=modality)
-        best.append(float(str(table["score_threshold"])))
-    return sum(best) / len(best)
+        chosen = profile("exam", modality=modality)
+        scores = [DetectionScores() for _ in THRESHOLDS]
+        for seed in CALIBRATION_SEEDS:
+            for frame in specimen_frames(chosen, seed, 2, 0.5, masks=False):
+                found = detector.detect(frame.image).detections
+                for threshold, score in zip(THRESHOLDS, scores, strict=True):
+                    keep = found.score >= threshold
+                    # All of one score: taken together, or not at all.
+                    ones = np.ones(int(keep.sum()), np.float32)
+                    kept = Detections(found.box_px[keep], ones, found.label[keep])
+                    score.add(kept, frame.box_px, frame.ignored_px)
+        f1 += [score.by_distance()["f1"] for score in scores]
+    return THRESHOLDS[int(f1.argmax())]
 
 
 def with_margin(network: SFCNet, margin: float) -> SFCNet:
