@@ -125,7 +125,8 @@ class NetworkConfig(_Strict):
     variant: Literal["lite", "r50"] = "lite"
     device: str = Field(default="cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
     weights: Path | None = Field(default=None, description="archive; absent takes the shipped one")
-    threads: int = Field(default=2, ge=1, le=64)
+    threads: int = Field(default=1, ge=1, le=64, description="of the processor, for one frame")
+    lanes: int = Field(default=2, ge=1, le=8, description="frames in work at the same time")
 
 
 class ServoConfig(_Strict):

@@ -62,7 +62,7 @@ def build_rig(config: RigConfig) -> Rig:
         A calibration file that is missing or broken.
     """
     with ExitStack() as started:
-        detector = make_detector(config.network)
+        detectors = make_detectors(config.network)
         stage_end = emulate(config.stage, started)
         pipette_end = emulate(config.pipette, started)
         sight = open_sight(config, stage_end, pipette_end, started)
@@ -75,7 +75,7 @@ def build_rig(config: RigConfig) -> Rig:
         camera=sight.camera,
         stage=stage,
         pipette=pipette,
-        detector=detector,
+        detectors=detectors,
         image_to_stage=sight.image_to_stage,
         command_to_motion_s=0.0 if record is None else record.latency.command_to_motion_s,
         calibration=record,
@@ -112,15 +112,25 @@ def open_sight(
     return Sight(scene, affine, record, truth)
 
 
-def make_detector(config: NetworkConfig) -> Detector:
-    """Load the detector; torch is imported only where a network is wanted."""
+def make_detectors(config: NetworkConfig) -> tuple[Detector, ...]:
+    """Load a detector for each lane; torch is imported only where a network is wanted.
+
+    A GPU works on one frame at a time, and the classical detector is fast: one lane each.
+    """
     if config.detector == "threshold":
         from models.threshold import ThresholdDetector
 
-        return ThresholdDetector()
-    from models.sfcnet.runtime import SFCNetDetector, load_shipped, use_threads
+        return (ThresholdDetector(),)
+    from models.sfcnet.runtime import use_threads
 
     use_threads(config.threads)
+    lanes = config.lanes if config.device == "cpu" else 1
+    return tuple(_network(config) for _ in range(lanes))
+
+
+def _network(config: NetworkConfig) -> Detector:
+    from models.sfcnet.runtime import SFCNetDetector, load_shipped
+
     if config.weights is not None:
         return SFCNetDetector(config.weights, device=config.device)
     return load_shipped(config.variant, config.device)

@@ -13,7 +13,7 @@ from app.rig.build import (
     connect_pipette,
     connect_stage,
     emulate,
-    make_detector,
+    make_detectors,
     open_sight,
     read_calibration,
     set_up_of,
@@ -87,7 +87,7 @@ def _answer(name: str, instrument: Stage | Manipulator | None) -> str:
 
 
 def _detector(config: RigConfig) -> str:
-    detector = make_detector(config.network)
+    detector = make_detectors(config.network)[0]
     return f"{detector.name} on {config.network.device}"
 
 

@@ -60,7 +60,8 @@ class Rig:
     stage : Stage or None
         None where nothing follows: a recording.
     pipette : Manipulator or None
-    detector : Detector
+    detectors : tuple of Detector
+        One for each lane: none is called by two threads.
     image_to_stage : ImageToStage
     command_to_motion_s : float
         From a velocity command until the stage moves with it.
@@ -78,7 +79,7 @@ class Rig:
     camera: Camera
     stage: Stage | None
     pipette: Manipulator | None
-    detector: Detector
+    detectors: tuple[Detector, ...]
     image_to_stage: ImageToStage
     command_to_motion_s: float
     calibration: CalibrationRecord | None

@@ -17,6 +17,7 @@ from app.records.store import Session
 from app.runtime.devices import Rig
 from app.runtime.grabber import Grabber
 from app.runtime.inference import Inference
+from app.runtime.lanes import InOrder, Lane
 from app.runtime.mailbox import Latest
 from app.runtime.manipulator import PipetteWorker
 from app.runtime.motion import StagePoses, StageWorker
@@ -34,6 +35,7 @@ from models.types import Float64, Tracks
 SWITCH_INTERVAL_S = 0.0005  # a busy Python thread gives way ten times sooner than by default
 OPEN_TIMEOUT_S = 15.0
 JOIN_S = 1.0
+SPARE_RESULTS = 2  # beyond one for each lane: what piles up is old
 MOVE_SPEED_UM_S = 2000.0  # of a stage that the rig file does not describe
 EVENTS_KEPT = 1000
 
@@ -73,9 +75,13 @@ class Engine:
         self._poses = StagePoses(rig.command_to_motion_s)
         self._stage: StageWorker | None = None
         self._pipette: PipetteWorker | None = None
+        turn, results = threading.Lock(), InOrder(len(rig.detectors) + SPARE_RESULTS)
+        self._lanes = [
+            Lane(number, detector, frames, turn, results, self)
+            for number, detector in enumerate(rig.detectors, start=1)
+        ]
         self._inference = Inference(
-            frames,
-            rig.detector,
+            results,
             self._make_pipeline,
             pose_at=self._pose_at,
             sight=self._sight,
@@ -110,7 +116,7 @@ class Engine:
             failure = self._grabber.failure
             self.stop()
             raise failure
-        self._workers = [self._grabber, self._inference]
+        self._workers = [self._grabber, *self._lanes, self._inference]
         rig = self.rig
         if rig.stage is not None:
             self._stage = StageWorker(
@@ -130,7 +136,7 @@ class Engine:
         stage = self._stage
         if stage is not None and rig.stage is not None:
             watchdog = Watchdog(
-                [self._grabber, self._inference, stage],
+                [*self._workers[: len(self._lanes) + 2], stage],
                 lambda: stage.stop_asked_s,
                 rig.stage.stop,
                 self,
@@ -307,7 +313,7 @@ class Engine:
 
 def _about(rig: Rig) -> dict[str, object]:
     return {
-        "detector": rig.detector.name,
+        "detector": rig.detectors[0].name,
         "camera": rig.camera.name,
         "calibration": None if rig.calibration is None else rig.calibration.model_dump(mode="json"),
     }

@@ -1,4 +1,4 @@
-"""The infer thread: owns the detector and the tracks; one snapshot per frame."""
+"""The infer thread: owns the tracks; one snapshot per frame."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ import numpy as np
 
 from app.core.messages import MotionState, Snapshot, Timing
 from app.core.pipeline import Pipeline
-from app.runtime.mailbox import Latest
+from app.runtime.lanes import InOrder, Seen
 from app.runtime.scoring import Scoring
 from app.runtime.timing import FrameCount
 from app.runtime.worker import Board, Worker
-from drivers.types import Frame, Pose
-from models.detector import Detector
+from drivers.types import Pose
 from models.types import Float64, Tracks
 
 TAKE_TIMEOUT_S = 0.25
@@ -23,13 +22,12 @@ WARM_UP_FRAMES = 40  # longer than the live window: nothing is first any more
 
 
 class Inference(Worker):
-    """Turns the newest frame into a snapshot.
+    """Turns what the lanes see into snapshots.
 
     Parameters
     ----------
-    frames : Latest[Frame]
-        From the grab thread.
-    detector : Detector
+    results : InOrder
+        From the lanes.
     make_pipeline : callable
         From width and height of the frames to the pipeline.
     pose_at : callable
@@ -52,8 +50,7 @@ class Inference(Worker):
 
     def __init__(
         self,
-        frames: Latest[Frame],
-        detector: Detector,
+        results: InOrder,
         make_pipeline: Callable[[int, int], Pipeline],
         *,
         pose_at: Callable[[float], Float64 | None],
@@ -67,8 +64,7 @@ class Inference(Worker):
         board: Board,
     ) -> None:
         super().__init__("infer", board)
-        self._frames = frames
-        self._detector = detector
+        self._results = results
         self._make_pipeline = make_pipeline
         self._pose_at = pose_at
         self._sight = sight
@@ -84,38 +80,35 @@ class Inference(Worker):
         self.count = FrameCount()
 
     def open(self) -> None:
-        """Warm up on the first frame; what comes meanwhile is too early, not lost."""
-        frame = None
-        while frame is None and not self.stopping.is_set():
-            frame = self._frames.take(TAKE_TIMEOUT_S)
-        if frame is None:
+        """Warm up on the first result; what comes meanwhile is too early, not lost."""
+        seen = None
+        while seen is None and not self.stopping.is_set():
+            seen = self._results.take(TAKE_TIMEOUT_S)
+        if seen is None:
             return
-        height_px, width_px = frame.image.shape
-        self._detector.warm_up(height_px, width_px)
-        detections = self._detector.detect(frame.image).detections
+        height_px, width_px = seen.frame.image.shape
         scratch = self._make_pipeline(width_px, height_px)
         for k in range(WARM_UP_FRAMES):  # compiles what is compiled on first use
-            tracks = scratch.follow(k / 30.0, np.zeros(2), detections)
+            tracks = scratch.follow(k / 30.0, np.zeros(2), seen.perception.detections)
             scratch.measure(tracks, np.zeros(2))
         self._pipeline = self._make_pipeline(width_px, height_px)
         self._shape = (height_px, width_px)
-        self._frames.take()
+        self._results.clear()
 
     def step(self) -> None:
-        """Take the newest frame and say everything about it."""
-        frame = self._frames.take(TAKE_TIMEOUT_S)
-        if frame is not None and self._pipeline is not None:
-            self._infer(frame, self._pipeline)
+        """Take the next result and say everything about its frame."""
+        seen = self._results.take(TAKE_TIMEOUT_S)
+        if seen is not None and self._pipeline is not None:
+            self._follow(seen, self._pipeline)
 
-    def _infer(self, frame: Frame, pipeline: Pipeline) -> None:
+    def _follow(self, seen: Seen, pipeline: Pipeline) -> None:
+        frame, perception = seen.frame, seen.perception
         if frame.image.shape != self._shape:
             self.board.tell(
                 f"frame {frame.number} is {frame.image.shape}, not {self._shape}: left out",
                 "warning",
             )
             return
-        perception = self._detector.detect(frame.image)
-        inferred_s = time.perf_counter()
         pose_um = self._pose_at(frame.time_s)
         known = pose_um is not None
         if pose_um is None:
@@ -139,7 +132,7 @@ class Inference(Worker):
                 measurements=findings.measurements,
                 motion=motion,
                 ranking=findings.ranking,
-                timing=Timing(frame.time_s, frame.received_s, inferred_s, published_s),
+                timing=Timing(frame.time_s, frame.received_s, seen.inferred_s, published_s),
                 frames=self.count.frames,
                 dropped=self.count.dropped,
                 fps=self.count.fps(published_s),

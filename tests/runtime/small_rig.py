@@ -174,7 +174,7 @@ class SmallRig:
             camera=SceneCamera(self.scene, self.stage.pose_um, None, self.camera_settings),
             stage=self.stage,
             pipette=None,
-            detector=self.detector,
+            detectors=(self.detector, self.detector),
             image_to_stage=AFFINE,
             command_to_motion_s=0.030,
             calibration=NOMINAL,
