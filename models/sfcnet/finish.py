@@ -17,12 +17,12 @@ CLASSES = 3
 
 @numba.njit(cache=True, nogil=True, boundscheck=False)
 def _finish(logits, class_map, part_map, clear):  # type: ignore[no-untyped-def]
-    planes, rows, columns = logits.shape
+    rows, columns, planes = logits.shape
     height, width = class_map.shape
     scale_y, scale_x = rows / height, columns / width
     for y in range(rows):
         for x in range(columns):
-            clear[y, x] = logits[0, y, x] > logits[1, y, x] and logits[0, y, x] > logits[2, y, x]
+            clear[y, x] = logits[y, x, 0] > logits[y, x, 1] and logits[y, x, 0] > logits[y, x, 2]
     for v in range(height):
         fy = max((v + 0.5) * scale_y - 0.5, 0.0)
         top = int(fy)
@@ -47,10 +47,10 @@ def _finish(logits, class_map, part_map, clear):  # type: ignore[no-untyped-def]
             best, label = -1e30, 0
             for k in range(CLASSES):
                 value = (
-                    a * logits[k, top, left]
-                    + b * logits[k, top, right]
-                    + c * logits[k, bottom, left]
-                    + d * logits[k, bottom, right]
+                    a * logits[top, left, k]
+                    + b * logits[top, right, k]
+                    + c * logits[bottom, left, k]
+                    + d * logits[bottom, right, k]
                 )
                 if value > best:
                     best, label = value, k
@@ -61,10 +61,10 @@ def _finish(logits, class_map, part_map, clear):  # type: ignore[no-untyped-def]
                 best = -1e30
                 for k in range(CLASSES + 1, planes):
                     value = (
-                        a * logits[k, top, left]
-                        + b * logits[k, top, right]
-                        + c * logits[k, bottom, left]
-                        + d * logits[k, bottom, right]
+                        a * logits[top, left, k]
+                        + b * logits[top, right, k]
+                        + c * logits[bottom, left, k]
+                        + d * logits[bottom, right, k]
                     )
                     if value > best:
                         best, part = value, k - CLASSES
@@ -91,5 +91,7 @@ def class_and_part_maps(
     class_map = np.empty((height, width), np.uint8)
     part_map = np.empty((height, width), np.uint8)
     clear = np.empty(logits.shape[1:], np.bool_)
-    _finish(np.ascontiguousarray(logits, np.float32), class_map, part_map, clear)
+    # Channels last, as the network leaves them: no copy, and the planes of a pixel lie together.
+    pixels = np.ascontiguousarray(logits.transpose(1, 2, 0), np.float32)
+    _finish(pixels, class_map, part_map, clear)
     return class_map, part_map

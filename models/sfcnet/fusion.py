@@ -21,7 +21,11 @@ def resized(x: Tensor, like: Tensor) -> Tensor:
     size = [like.shape[2], like.shape[3]]
     if x.shape[2] == size[0] and x.shape[3] == size[1]:
         return x
-    return functional.interpolate(x, size=size, mode="bilinear", align_corners=False)
+    # In float32, which is resized twice as fast as bfloat16 on a processor.
+    full = functional.interpolate(
+        x.to(torch.float32), size=size, mode="bilinear", align_corners=False
+    )
+    return full.to(x.dtype)
 
 
 class LinkStage(nn.Module):
@@ -89,7 +93,8 @@ class MultiScaleFusion(nn.Module):
         total = torch.zeros(0)
         last = 6 - self.resize_stage
         for i, classify in enumerate(self.classifier):
-            logits = classify(outputs[i])
+            # Added in float32: more exact, and no slower.
+            logits = classify(outputs[i]).to(torch.float32)
             if i == 0:
                 total = logits
             elif i <= last:
