@@ -45,6 +45,7 @@ def make_camera(
 
     The specimen begins to live at host time ``epoch_s``.
     """
+    _compile(specimen, config)
     tip_um = config.pipette_tip_um
     tip = None if tip_um is None else _tip(tip_um, None if pipette is None else pipette.reader())
     return SceneCamera(
@@ -60,6 +61,9 @@ def make_camera(
             seed=config.seed,
         ),
     )
+
+
+_FIRST_S = 0.1
 
 
 class HostTimeScene:
@@ -105,6 +109,16 @@ class HostTimeScene:
 
 def _resting(times_s: Float64) -> Float64:
     return np.zeros((len(times_s), 2))
+
+
+def _compile(specimen: Specimen, config: SceneCameraConfig) -> None:
+    """Draw one picture that nobody sees.
+
+    On a new machine the first one compiles for seconds; a camera that is silent for so long while
+    the rig runs would rightly be a fault.
+    """
+    tip = None if config.pipette_tip_um is None else _tip(config.pipette_tip_um, None)
+    specimen.render(_FIRST_S, config.exposure_s, _resting, tip)
 
 
 def _stage(reader: PoseReader) -> Trajectory:
