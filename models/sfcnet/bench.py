@@ -63,7 +63,7 @@ def bench_network(
     Returns
     -------
     dict
-        Keys of design.md's table: variant, device, dtype, params_m, gmacs, ms, fps,
+        variant, device, dtype, params_m, gmacs, ms, fps,
         reference_ms; and threads, weights, detections.
     """
     settings = settings_of(variant)
