@@ -14,6 +14,8 @@ from models.specimen.profiles import profile
 from models.specimen.scene import Specimen
 from models.types import Float64
 
+_FIRST_S = 0.1  # of the specimen's own time, for the picture that nobody sees
+
 
 def make_specimen(
     config: SceneCameraConfig, objective: str, image_to_stage: ImageToStage
@@ -61,9 +63,6 @@ def make_camera(
             seed=config.seed,
         ),
     )
-
-
-_FIRST_S = 0.1
 
 
 class HostTimeScene:
