@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.sfcnet.layers import convolution
+from models.sfcnet.layers import SubpixelConvolution, convolution
 from models.sfcnet.variant import Variant
 
 
@@ -28,22 +28,35 @@ def resized(x: Tensor, like: Tensor) -> Tensor:
     return full.to(x.dtype)
 
 
+class ResizedConvolution(nn.Module):
+    """Bilinear resizing and a 3x3 after it, as the paper has it."""
+
+    def __init__(self, source: int, target: int) -> None:
+        super().__init__()
+        self.body = convolution(source, target, 3, active=False)
+
+    def forward(self, x: Tensor, like: Tensor) -> Tensor:
+        """Return (B, target, H, W) at the size of ``like``."""
+        y: Tensor = self.body(resized(x, like))
+        return y
+
+
 class LinkStage(nn.Module):
     """Brings the deeper output up to one guided stage: concatenate, 3x3, 1x1.
 
     A convolution of a concatenation is the sum of two convolutions; that spares the copy.
     """
 
-    def __init__(self, deeper: int, stage: int, width: int) -> None:
+    def __init__(self, deeper: int, stage: int, width: int, doubling: type[nn.Module]) -> None:
         super().__init__()
         self.across = convolution(stage, width, 3, active=False)
-        self.down = convolution(deeper, width, 3, active=False)
+        self.down = doubling(deeper, width)
         self.activation = nn.ReLU(inplace=True)
         self.mix = convolution(width, width, 1)
 
     def forward(self, deeper: Tensor, stage: Tensor) -> Tensor:
         """Return (B, width, H, W) at the size of ``stage``."""
-        joined = self.across(stage) + self.down(resized(deeper, stage))
+        joined = self.across(stage) + self.down(deeper, stage)
         y: Tensor = self.mix(self.activation(joined))
         return y
 
@@ -53,11 +66,12 @@ class TopDownLink(nn.Module):
 
     def __init__(self, variant: Variant) -> None:
         super().__init__()
+        doubling = SubpixelConvolution if variant.subpixel_link else ResizedConvolution
         deeper = variant.channels[4]
         stages = []
         for i in (3, 2, 1, 0):
             width = variant.link_channels[i]
-            stages.append(LinkStage(deeper, variant.channels[i], width))
+            stages.append(LinkStage(deeper, variant.channels[i], width, doubling))
             deeper = width
         self.stages = nn.ModuleList(stages)
 

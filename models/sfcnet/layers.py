@@ -26,14 +26,44 @@ class SqueezeExcitation(nn.Module):
     def __init__(self, channels: int, reduction: int) -> None:
         super().__init__()
         hidden = max(channels // reduction, 4)
-        self.squeeze = nn.Conv2d(channels, hidden, 1)
-        self.excite = nn.Conv2d(hidden, channels, 1)
+        self.squeeze = nn.Linear(channels, hidden)
+        self.excite = nn.Linear(hidden, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """Scale the channels of ``x`` (B, C, H, W)."""
-        weight = x.mean((2, 3), keepdim=True)
-        weight = torch.relu(self.squeeze(weight))
-        return x * torch.sigmoid(self.excite(weight))
+        # Rows first: a plain mean over both takes four times as long, channels last.
+        batch, channels, height, width = x.shape
+        rows = x.permute(0, 2, 3, 1).reshape(batch, height, width * channels).sum(1)
+        mean = rows.reshape(batch, width, channels).sum(1) / float(height * width)
+        weight = torch.sigmoid(self.excite(torch.relu(self.squeeze(mean))))
+        scaled: Tensor = x * weight[:, :, None, None]
+        return scaled
+
+
+class SubpixelConvolution(nn.Module):
+    """Doubles height and width: a 3x3 for each quarter of a pixel (Shi et al. 2016).
+
+    Whatever bilinear doubling and a 3x3 after it compute, one 3x3 at the small size for each of
+    the four places computes too, but for the outermost row: it sees the same 3x3 small pixels.
+    """
+
+    def __init__(self, source: int, target: int) -> None:
+        super().__init__()
+        self.body = convolution(source, 4 * target, 3, active=False)
+
+    def start_equal(self) -> None:
+        """Make the four kernels equal: no chequerboard to be unlearnt (Aitken et al. 2017)."""
+        kernel: Tensor = self.body[0].weight  # type: ignore[assignment]
+        with torch.no_grad():
+            kernel.copy_(kernel[: kernel.shape[0] // 4].repeat(4, 1, 1, 1))
+
+    def forward(self, x: Tensor, like: Tensor) -> Tensor:
+        """Return (B, target, 2 H, 2 W), which must be the size of ``like``."""
+        y: Tensor = self.body(x).permute(0, 2, 3, 1)
+        batch, height, width, channels = y.shape
+        y = y.reshape(batch, height, width, 2, 2, channels // 4).permute(0, 1, 3, 2, 4, 5)
+        y = y.reshape(batch, 2 * height, 2 * width, channels // 4)
+        return y.permute(0, 3, 1, 2)
 
 
 class StochasticDepth(nn.Module):

@@ -12,6 +12,7 @@ from models.sfcnet.encoder import Encoder
 from models.sfcnet.fusion import MultiScaleFusion
 from models.sfcnet.guide import CrossScaleGuide
 from models.sfcnet.lateral_attention import AttentionPyramid
+from models.sfcnet.layers import SubpixelConvolution
 from models.sfcnet.proposals import ProposalHead
 from models.sfcnet.roi_align import level_of, roi_align
 from models.sfcnet.second_stage import ROI_SIZE, SecondStage
@@ -101,6 +102,9 @@ class SFCNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d) and module.bias is None:
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        for module in self.modules():
+            if isinstance(module, SubpixelConvolution):
+                module.start_equal()
 
     def forward(self, image: Tensor, detect: bool = True) -> dict[str, Tensor]:
         """Return what each task says of grey levels ``image`` (B, 1, H, W), H and W of 32s.

@@ -15,6 +15,7 @@ from models.sfcnet.cost import Cost, count
 from models.sfcnet.finish import class_and_part_maps
 from models.sfcnet.fold import fuse_activations
 from models.sfcnet.manifest import shipped_archive, trusted_entry
+from models.sfcnet.memory import keep_freed_memory
 from models.sfcnet.variant import variant
 from models.sfcnet.whole_sperm import head_labels, spread_labels
 from models.types import Detections, Perception, UInt8
@@ -119,6 +120,7 @@ class SFCNetDetector:
         model = model.to(self.dtype).to(memory_format=torch.channels_last).eval()
         frozen: torch.jit.ScriptModule = torch.jit.freeze(model)
         if self.device.type == "cpu":
+            keep_freed_memory()
             fuse_activations(frozen)
         return frozen
 

@@ -35,6 +35,8 @@ class Variant:
         Stochastic depth of the last guide link; the first has none.
     link_channels : tuple of 4 int
         Output channels of the top-down link at S1 to S4.
+    subpixel_link : bool
+        The link doubles by sub-pixel convolution, not by bilinear resizing and a convolution.
     aspcp_channels : int
     aspcp_rates : tuple of 3 int
     aspcp_dropout : float
@@ -80,6 +82,7 @@ class Variant:
     anchor_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
     proposal_iou: float = 0.7
     box_iou: float = 0.5
+    subpixel_link: bool = False
     classes: int = 3
     parts: int = 4
 
@@ -119,7 +122,7 @@ LITE = Variant(
     stem_channels=16,
     stage_channels=(32, 64, 96, 128),
     stage_blocks=(1, 2, 2, 2),
-    hidden_ratio=1.0,
+    hidden_ratio=0.5,
     collateral_factor=(0.5, 0.5, 0.5, 0.5),
     squeeze=4,
     link_channels=(8, 16, 32, 48),
@@ -134,6 +137,7 @@ LITE = Variant(
     proposals_before=400,
     proposals=300,
     input_px=(480, 640),
+    subpixel_link=True,
     guide_drop=0.0,
 )
 

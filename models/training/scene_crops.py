@@ -27,8 +27,10 @@ CROPS_PER_FRAME = 4
 # Far from the seeds of calibration and examination (80,000 and 90,000).
 FIRST_SCENE_SEED = 1_000_000
 FRAME_INTERVAL_S = 0.37
-# Frames with the micropipette in view: dark edges that are no tails.
-PIPETTE_SHARE = 0.3
+# Frames with the micropipette in view: dark edges that are no tails. Its tip, which looks most
+# like a head, is small: the share of crops of such a frame that hold it would be a seventh.
+PIPETTE_SHARE = 0.35
+TIP_SHARE = 0.5
 
 
 def _resting(tip_um: Float64 | None) -> Callable[[Float64], Float64] | None:
@@ -50,7 +52,9 @@ class SceneCrops(Dataset[Crop]):
     def __init__(self, drawn: SpecimenCrops, scene_share: float) -> None:
         self.drawn = drawn
         self.scene_share = scene_share
-        self._frames: OrderedDict[tuple[int, int], LabelledFrame] = OrderedDict()
+        self._frames: OrderedDict[tuple[int, int], tuple[LabelledFrame, Float64 | None]] = (
+            OrderedDict()
+        )
         self._scenes: OrderedDict[int, Specimen] = OrderedDict()
 
     def __getitem__(self, index: int) -> Crop:
@@ -62,14 +66,18 @@ class SceneCrops(Dataset[Crop]):
         lasts = SCENES_AT_ONCE * FRAMES * CROPS_PER_FRAME
         number = round(index * self.scene_share)
         scene = number // lasts * SCENES_AT_ONCE + number % SCENES_AT_ONCE
-        frame = self._frame(scene, number % lasts // (SCENES_AT_ONCE * CROPS_PER_FRAME))
+        frame, tip_px = self._frame(scene, number % lasts // (SCENES_AT_ONCE * CROPS_PER_FRAME))
         height, width = self.drawn.size_px
-        y = int(rng.integers(frame.image.shape[0] - height + 1))
-        x = int(rng.integers(frame.image.shape[1] - width + 1))
+        room = frame.image.shape[1] - width, frame.image.shape[0] - height
+        x, y = int(rng.integers(room[0] + 1)), int(rng.integers(room[1] + 1))
+        if tip_px is not None and rng.random() < TIP_SHARE:
+            corner = tip_px - rng.uniform(0.15, 0.85, 2) * (width, height)
+            x, y = (int(v) for v in np.clip(corner, 0, room))
         crop = cut(frame, y, x, height, width)
         return mirrored(crop, bool(rng.random() < 0.5), bool(rng.random() < 0.5))
 
-    def _frame(self, scene: int, number: int) -> LabelledFrame:
+    def _frame(self, scene: int, number: int) -> tuple[LabelledFrame, Float64 | None]:
+        """Return a frame and where, (x, y) px, the tip of its micropipette is, if it has one."""
         if (scene, number) not in self._frames:
             if scene not in self._scenes:
                 rng = np.random.default_rng([self.drawn.seed, 8, scene])
@@ -80,12 +88,15 @@ class SceneCrops(Dataset[Crop]):
                 while len(self._scenes) > SCENES_AT_ONCE:
                     self._scenes.popitem(last=False)
             rng = np.random.default_rng([self.drawn.seed, 9, scene, number])
-            tip_um = None
+            specimen, tip_um, tip_px = self._scenes[scene], None, None
             if rng.random() < PIPETTE_SHARE:
-                tip_um = np.append(rng.uniform(-110, 110, 2), rng.exponential(12.0))
-            self._frames[scene, number] = specimen_frame(
-                self._scenes[scene], number * FRAME_INTERVAL_S, pipette_um=_resting(tip_um)
-            )
+                # Half of them in focus, as for an injection; the others on their way down.
+                height_um = rng.uniform(0, 3) if rng.random() < 0.5 else rng.exponential(15.0)
+                tip_um = np.append(rng.uniform(-110, 110, 2), height_um)
+                centre_px = 0.5 * np.array([specimen.width_px - 1, specimen.height_px - 1])
+                tip_px = centre_px + tip_um[:2] / specimen.profile.um_per_px[0]
+            frame = specimen_frame(specimen, number * FRAME_INTERVAL_S, pipette_um=_resting(tip_um))
+            self._frames[scene, number] = frame, tip_px
             while len(self._frames) > SCENES_AT_ONCE:
                 self._frames.popitem(last=False)
         return self._frames[scene, number]

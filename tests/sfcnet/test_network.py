@@ -11,6 +11,7 @@ from models.sfcnet.fold import folded
 from models.sfcnet.fusion import MultiScaleFusion
 from models.sfcnet.guide import CrossScaleGuide
 from models.sfcnet.inference import Inference
+from models.sfcnet.layers import SqueezeExcitation, SubpixelConvolution
 from models.sfcnet.network import SFCNet, normalise
 from models.sfcnet.variant import LITE, R50, variant
 
@@ -67,7 +68,7 @@ def test_resize_stage_of_table_iv(stage):
 
 def test_classifying_before_resizing_is_one_convolution_on_the_concatenation():
     torch.manual_seed(0)
-    fusion = MultiScaleFusion(TINY).eval()
+    fusion = MultiScaleFusion(TINY.with_changes(subpixel_link=False)).eval()
     # All at one size, so that no resize intervenes and the concatenation can be written out.
     guided = [torch.randn(1, c, 8, 8) for c in TINY.channels[:4]]
     deepest, pyramid = torch.randn(1, 12, 8, 8), torch.randn(1, 8, 8, 8)
@@ -114,3 +115,37 @@ def test_unknown_names_are_told_with_what_there_is():
         variant("huge")
     with pytest.raises(ModelError, match="task 'guess' is unknown"):
         SFCNet(TINY, "guess")
+
+
+def test_a_subpixel_convolution_can_be_any_doubling_and_convolution_after_it():
+    torch.manual_seed(3)
+    kernel = torch.randn(1, 1, 3, 3)
+
+    def doubled(x):
+        full = torch.nn.functional.interpolate(x, scale_factor=2, mode="bilinear")
+        return torch.nn.functional.conv2d(full, kernel, padding=1)
+
+    layer = SubpixelConvolution(1, 1).eval()
+    weight = torch.zeros(4, 1, 3, 3)
+    for y in range(3):
+        for x in range(3):
+            impulse = torch.zeros(1, 1, 5, 5)
+            impulse[0, 0, 1 + y, 1 + x] = 1.0
+            # The four quarters of the middle pixel, row by row.
+            weight[:, 0, y, x] = doubled(impulse)[0, 0, 4:6, 4:6].flatten()
+    with torch.no_grad():
+        layer.body[0].weight.copy_(weight)
+        picture = torch.randn(2, 1, 6, 9)
+        expected = doubled(picture)
+        found = layer(picture, expected) * (1.0 + layer.body[1].eps) ** 0.5
+    assert found.shape == expected.shape
+    assert torch.allclose(found[..., 2:-2, 2:-2], expected[..., 2:-2, 2:-2], atol=1e-5)
+
+
+def test_squeeze_excitation_scales_each_channel_by_a_function_of_its_mean():
+    torch.manual_seed(4)
+    layer, x = SqueezeExcitation(6, 2), torch.randn(2, 6, 5, 7)
+    with torch.no_grad():
+        hidden = torch.relu(layer.squeeze(x.mean((2, 3))))
+        expected = x * torch.sigmoid(layer.excite(hidden))[:, :, None, None]
+        assert torch.allclose(layer(x), expected, atol=1e-6)
