@@ -47,6 +47,10 @@ class BoxHead(nn.Module):
             objectness[0].to(torch.float32), deltas[0], level_shapes(levels, self.strides),
             self.sizes_px, self.ratios, self.before, self.after, self.proposal_iou, rounds,
         )  # fmt: skip
+        if rounds == 0:
+            # What was suppressed needs no second stage; at least one row keeps the shapes.
+            count = max(int(kept.sum()), 1)
+            boxes, kept = boxes[:count], kept[:count]
         first = [levels[0][0], levels[1][0], levels[2][0], levels[3][0]]
         logits, shift = self.detection.judge(first, boxes)
         score = torch.softmax(logits.to(torch.float32), 1)[:, 1] * kept.to(torch.float32)
