@@ -1,0 +1,113 @@
+"""A verdict in words: every term with its value, its limit and the frames behind it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from models.measure.profile import CriteriaProfile, Term
+
+NAMES: Final = {
+    "head_area_um2": ("head area", "um2", 1), "head_length_um": ("head length", "um", 1),
+    "head_width_um": ("head width", "um", 1), "head_ellipticity": ("ellipticity", "", 2),
+    "head_angle_deg": ("neck bend", "deg", 0), "tail_length_um": ("tail length", "um", 0),
+    "vsl_um_s": ("VSL", "um/s", 1), "vcl_um_s": ("VCL", "um/s", 1), "vap_um_s": ("VAP", "um/s", 1),
+    "alh_um": ("ALH", "um", 1), "alh_max_um": ("largest ALH", "um", 1),
+    "mad_deg": ("MAD", "deg", 0), "bcf_hz": ("BCF", "Hz", 1), "lin": ("LIN", "", 2), "wob": ("WOB", "", 2),
+    "str": ("STR", "", 2),
+}  # fmt: skip
+"""Of each measure: its name, unit, and decimals."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One term of a verdict.
+
+    Attributes
+    ----------
+    measure : str
+    text : str
+        'head width 2.4 um, below 2.5 (12 frames)'.
+    merit : float
+        0 to 1; NaN where the measure is unknown.
+    broken : bool
+        The value lies outside a limit that judges, by more than its uncertainty.
+    """
+
+    measure: str
+    text: str
+    merit: float
+    broken: bool
+
+
+def reasons(
+    values: Mapping[str, float],
+    merits: Mapping[str, float],
+    profile: CriteriaProfile,
+    uncertainty: Mapping[str, float] | None = None,
+    frames: Mapping[str, int] | None = None,
+) -> tuple[Reason, ...]:
+    """Explain one sperm's verdict: what is broken first, then worst merit first, unknown last.
+
+    Parameters
+    ----------
+    values, uncertainty : mapping of str to float
+        By column of sperm.csv; NaN or missing is unknown.
+    merits : mapping of str to float
+        Merit of each term, from ``Verdicts.merit``.
+    frames : mapping of str to int
+        Frames behind each value.
+    """
+    found = [
+        _reason(
+            term,
+            values.get(term.measure, math.nan),
+            merits.get(term.measure, math.nan),
+            (uncertainty or {}).get(term.measure, math.nan),
+            (frames or {}).get(term.measure, 0),
+        )
+        for term in profile.term
+    ]
+    found.sort(key=lambda one: (math.isnan(one.merit), not one.broken, one.merit))
+    return tuple(found)
+
+
+def sentence(found: tuple[Reason, ...], profile: CriteriaProfile) -> str:
+    """Join reasons into the text of a table's cell."""
+    parts = [one.text for one in found]
+    if profile.not_assessed:
+        parts.append("not assessed: " + ", ".join(profile.not_assessed))
+    return "; ".join(parts)
+
+
+def number(measure: str, value: float) -> str:
+    """Write a value with its unit, as the field does."""
+    _, unit, decimals = NAMES[measure]
+    return f"{value:.{decimals}f} {unit}".rstrip()
+
+
+def _reason(term: Term, value: float, merit: float, sd: float, frames: int) -> Reason:
+    name, _, decimals = NAMES[term.measure]
+    if math.isnan(value):
+        return Reason(term.measure, f"{name} not known", math.nan, False)
+    given = 0.0 if math.isnan(sd) else sd
+    text = f"{name} {number(term.measure, value)}"
+    low = -math.inf if term.low is None else term.low
+    high = math.inf if term.high is None else term.high
+    broken = False
+    if value < low:
+        broken = value + given < low
+        text += f", {'below' if broken else 'at the limit of'} {low:.{_digits(low, decimals)}f}"
+    elif value > high:
+        broken = value - given > high
+        text += f", {'above' if broken else 'at the limit of'} {high:.{_digits(high, decimals)}f}"
+    if frames > 0:
+        text += f" ({frames} frame{'s' if frames > 1 else ''})"
+    return Reason(term.measure, text, merit, broken and term.judges)
+
+
+def _digits(limit: float, decimals: int) -> int:
+    """Enough decimals to write the limit as the profile does."""
+    return next((k for k in range(decimals, 4) if round(limit, k) == limit), 4)
