@@ -20,6 +20,7 @@ from app.config import (
     VideoCameraConfig,
 )
 from app.rig.emulators import EmulatorProcess
+from app.runtime.census import Kinds
 from app.runtime.devices import Rig, Truth
 from calibration.errors import CalibrationError
 from calibration.store import (
@@ -47,6 +48,7 @@ class Sight:
     image_to_stage: ImageToStage
     calibration: CalibrationRecord | None
     truth: Truth | None = None
+    kinds: Kinds | None = None
 
 
 def build_rig(config: RigConfig) -> Rig:
@@ -81,6 +83,7 @@ def build_rig(config: RigConfig) -> Rig:
         calibration=record,
         refuse_calibration=calibration_check(config, record),
         truth=sight.truth,
+        kinds=sight.kinds,
         close=close,
     )
 
@@ -99,17 +102,22 @@ def open_sight(
     affine = record.image_to_stage
     if isinstance(camera, BaslerCameraConfig):
         return Sight(_basler(camera), affine, record)
-    from app.rig.simulated import SimulatedTruth, make_camera, make_specimen
+    from app.rig.simulated import SimulatedTruth, make_camera, make_specimen, tip_path
+    from app.rig.simulated_kinds import SimulatedKinds
 
     epoch_s = time.perf_counter() - BEFORE_S
     specimen = make_specimen(camera, config.objective, affine)
     scene = make_camera(camera, specimen, epoch_s, stage_end, pipette_end)
     if stage_end is None:
         return Sight(scene, affine, record)
-    twin = make_specimen(camera, config.objective, affine)
-    truth = SimulatedTruth(twin, epoch_s, stage_end.reader())
+    # Twins of the camera's specimen: two threads never share one.
+    twins = [make_specimen(camera, config.objective, affine) for _ in range(2)]
+    truth = SimulatedTruth(twins[0], epoch_s, stage_end.reader())
     started.callback(truth.close)
-    return Sight(scene, affine, record, truth)
+    tip = tip_path(camera, None if pipette_end is None else pipette_end.reader())
+    kinds = SimulatedKinds(twins[1], epoch_s, stage_end.reader(), tip)
+    started.callback(kinds.close)
+    return Sight(scene, affine, record, truth, kinds)
 
 
 def make_detectors(config: NetworkConfig) -> tuple[Detector, ...]:

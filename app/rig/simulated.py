@@ -48,12 +48,10 @@ def make_camera(
     The specimen begins to live at host time ``epoch_s``.
     """
     _compile(specimen, config)
-    tip_um = config.pipette_tip_um
-    tip = None if tip_um is None else _tip(tip_um, None if pipette is None else pipette.reader())
     return SceneCamera(
         HostTimeScene(specimen, epoch_s),
         _resting if stage is None else _stage(stage.reader()),
-        tip,
+        tip_path(config, None if pipette is None else pipette.reader()),
         SceneCameraSettings(
             frame_rate_hz=config.frame_rate_hz,
             exposure_s=config.exposure_s,
@@ -116,17 +114,18 @@ def _compile(specimen: Specimen, config: SceneCameraConfig) -> None:
     On a new machine the first one compiles for seconds; a camera that is silent for so long while
     the rig runs would rightly be a fault.
     """
-    tip = None if config.pipette_tip_um is None else _tip(config.pipette_tip_um, None)
-    specimen.render(_FIRST_S, config.exposure_s, _resting, tip)
+    specimen.render(_FIRST_S, config.exposure_s, _resting, tip_path(config, None))
 
 
 def _stage(reader: PoseReader) -> Trajectory:
     return lambda times_s: reader.at(times_s)[:, :2]
 
 
-def _tip(tip_um: tuple[float, float, float], reader: PoseReader | None) -> Trajectory:
-    """Where the tip is in the picture: it starts at ``tip_um`` and goes where it is driven."""
-    start_um = np.array(tip_um)
+def tip_path(config: SceneCameraConfig, reader: PoseReader | None) -> Trajectory | None:
+    """Where the tip is in the picture: it starts where it is set and goes where it is driven."""
+    if config.pipette_tip_um is None:
+        return None
+    start_um = np.array(config.pipette_tip_um)
 
     def at(times_s: Float64) -> Float64:
         moved_um = np.zeros((len(times_s), 3)) if reader is None else reader.at(times_s)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from app.config import RigConfig
+from app.runtime.census import Kinds
 from calibration.store import CalibrationRecord
 from calibration.transform import ImageToStage
 from drivers.pose import Pose
@@ -70,6 +71,7 @@ class Rig:
     refuse_calibration : callable
         From the confirmed objective to why the calibration does not allow motion; empty if it does.
     truth : Truth or None
+    kinds : Kinds or None
         Of the simulated rig.
     close : callable
         Ends everything that was started for the rig; safe to call twice.
@@ -85,4 +87,5 @@ class Rig:
     calibration: CalibrationRecord | None
     refuse_calibration: Callable[[str], str]
     truth: Truth | None = None
+    kinds: Kinds | None = None
     close: Callable[[], None] = field(default=_nothing)

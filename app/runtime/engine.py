@@ -14,6 +14,7 @@ import numpy as np
 from app.core.messages import Command, Event, MotionState, Snapshot, Stop
 from app.core.pipeline import Pipeline
 from app.records.store import Session
+from app.runtime.census import Census, CensusWorker
 from app.runtime.devices import Rig
 from app.runtime.grabber import Grabber
 from app.runtime.inference import Inference
@@ -70,6 +71,7 @@ class Engine:
         self._stopped = False
         self._overlay = Delays()
         self._scoring = None if rig.truth is None else Scoring(rig.truth)
+        self._census = None if rig.kinds is None else Census(rig.kinds)
         frames: Latest[Frame] = Latest()
         self._grabber = Grabber(rig.camera, frames, self)
         self._poses = StagePoses(rig.command_to_motion_s)
@@ -91,6 +93,7 @@ class Engine:
             faults=lambda: self.faults,
             pipette=lambda: None if self._pipette is None else self._pipette.pose,
             scoring=self._scoring,
+            census=self._census,
             board=self,
         )
         self._workers: list[Worker] = []
@@ -144,6 +147,8 @@ class Engine:
             self._workers.append(watchdog)
         if self._scoring is not None:
             self._workers.append(ScoringWorker(self._scoring, self))
+        if self._census is not None:
+            self._workers.append(CensusWorker(self._census, self))
         for worker in self._workers[1:]:
             worker.start()
 
@@ -214,6 +219,7 @@ class Engine:
             "centring_worst_um": _rounded(worst_um, 3),
             "centring_frames": counted,
             "choices": 0 if scoring is None else scoring.choices,
+            **({} if self._census is None else self._census.result()),
         }
 
     def stop(self) -> None:

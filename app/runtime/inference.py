@@ -10,6 +10,7 @@ import numpy as np
 
 from app.core.messages import MotionState, Snapshot, Timing
 from app.core.pipeline import Pipeline
+from app.runtime.census import Census
 from app.runtime.lanes import InOrder, Seen
 from app.runtime.scoring import Scoring
 from app.runtime.timing import FrameCount
@@ -45,6 +46,7 @@ class Inference(Worker):
     pipette : callable
         The manipulator's last pose.
     scoring : Scoring or None
+    census : Census or None
         Of the simulated rig.
     """
 
@@ -61,6 +63,7 @@ class Inference(Worker):
         faults: Callable[[], tuple[str, ...]],
         pipette: Callable[[], Pose | None],
         scoring: Scoring | None,
+        census: Census | None,
         board: Board,
     ) -> None:
         super().__init__("infer", board)
@@ -74,6 +77,7 @@ class Inference(Worker):
         self._faults = faults
         self._pipette = pipette
         self._scoring = scoring
+        self._census = census
         self._pipeline: Pipeline | None = None
         self._shape = (0, 0)
         self._pose_um = np.zeros(2)
@@ -142,3 +146,5 @@ class Inference(Worker):
         )
         if self._scoring is not None:
             self._scoring.add(tracks, motion)
+        if self._census is not None:
+            self._census.add(tracks)

@@ -47,6 +47,27 @@ def draw_pipette(rng: np.random.Generator) -> Pipette:
     )
 
 
+def on_glass(pipette: Pipette, offset_um: Float64, margin_um: float = 2.0) -> NDArray[np.bool_]:
+    """Say which points lie on the capillary's image, walls and bore.
+
+    Parameters
+    ----------
+    offset_um : (n, 2) float64
+        Points from the tip along the image axes, um.
+    margin_um : float
+        Counted as glass around its outline: half of a head.
+
+    Returns
+    -------
+    (n,) bool
+    """
+    along = np.array([math.cos(pipette.direction_rad), math.sin(pipette.direction_rad)])
+    u = offset_um @ along
+    v = np.abs(offset_um @ np.array([-along[1], along[0]]))
+    reach = 0.5 * pipette.outer_um + margin_um + pipette.taper * np.maximum(u, 0.0)
+    return np.asarray((u >= -margin_um) & (v <= reach))
+
+
 @njit(nogil=True, cache=True, fastmath=True)
 def splat_pipette(
     canvas: Float32,

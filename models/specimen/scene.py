@@ -22,7 +22,7 @@ from models.specimen.drawing import (
 from models.specimen.morphology import Anatomy, draw_anatomy
 from models.specimen.noise import TILE, compress, expose, make_sensor
 from models.specimen.optics import draw_look, make_tables
-from models.specimen.pipette import draw_pipette, pipette_blur, splat_pipette
+from models.specimen.pipette import draw_pipette, on_glass, pipette_blur, splat_pipette
 from models.specimen.pose import flat_yaw, head_centre, pose
 from models.specimen.profiles import FIELD_UM2, Profile
 from models.specimen.swimming import HEADING, SPEED, Mode, Swim, draw_swim, first_state
@@ -32,6 +32,7 @@ from models.specimen.world import World, wander
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
 UInt8 = NDArray[np.uint8]
+Bool = NDArray[np.bool_]
 StagePath = Callable[[Float64], Float64]
 
 _REACH_UM = 70.0  # how far outside the picture a sperm may lie and still show its tail
@@ -302,6 +303,21 @@ class Specimen:
         ]
         best = int(np.argmin([float(h @ h) for h in heads]))
         return int(close[best]) + 1
+
+    def debris_um(self, time_s: float, stage_um: Float64) -> Float64:
+        """Say where specks, cells and bubbles near the view are, (n, 2), stage frame."""
+        clutter, stage = self._clutter, np.asarray(stage_um, np.float64)
+        groups = self._clutter_near(time_s, stage)
+        body = groups[clutter.body_group] + clutter.body_offset_um
+        return np.asarray(body[self._close(body - stage, self._view_um / 2 + 20.0)])
+
+    def on_glass(self, position_um: Float64, stage_um: Float64, tip_um: Float64) -> Bool:
+        """Say which stage-frame points (n, 2) the pipette with its tip at ``tip_um`` covers.
+
+        ``tip_um`` (2,) or (3,) is relative to the picture's centre, as for ``render``.
+        """
+        offset_px = (np.asarray(position_um) - stage_um) @ self._inverse.T
+        return on_glass(self._glass, offset_px * self.look.um_per_px - np.asarray(tip_um)[:2])
 
     def _row(self, sperm_id: int) -> int:
         if not 1 <= sperm_id <= len(self._anatomy):

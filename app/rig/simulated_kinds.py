@@ -1,0 +1,65 @@
+"""What is where in the simulated rig's picture: sperm, debris, or the pipette's glass."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from app.runtime.census import Kind
+from drivers.emulators.shared_pose import PoseReader
+from drivers.scene_camera import Trajectory
+from models.specimen.scene import Specimen
+from models.types import Float64, Int8
+
+REACH_UM = 5.0
+"""A head's length: a track this near to a sperm or to debris is on it."""
+
+
+class SimulatedKinds:
+    """Implements Kinds for a specimen.
+
+    Parameters
+    ----------
+    specimen : Specimen
+        One of its own, equal to the camera's: two threads never share one.
+    epoch_s : float
+        Host time at which the specimen began to live.
+    stage : PoseReader
+        Of the stage's true path.
+    tip : Trajectory or None
+        Of the pipette's tip, um from the picture's centre, as the camera sees it.
+    """
+
+    def __init__(
+        self, specimen: Specimen, epoch_s: float, stage: PoseReader, tip: Trajectory | None
+    ) -> None:
+        self._specimen = specimen
+        self._epoch_s = epoch_s
+        self._stage = stage
+        self._tip = tip
+
+    def at(self, position_um: Float64, time_s: float) -> Int8:
+        """Return the Kind (n,) at stage-frame points (n, 2)."""
+        times_s = np.array([time_s])
+        stage_um = self._stage.at(times_s)[0, :2]
+        kinds = np.full(len(position_um), Kind.NOTHING, np.int8)
+        if self._tip is not None:
+            tip_um = self._tip(times_s)[0]
+            kinds[self._specimen.on_glass(position_um, stage_um, tip_um)] = Kind.GLASS
+        local_s = time_s - self._epoch_s
+        debris_um = self._specimen.debris_um(local_s, stage_um)
+        kinds[_nearest_um(position_um, debris_um) <= REACH_UM] = Kind.DEBRIS
+        sperm_um = self._specimen.truth(local_s, stage_um).position_um
+        kinds[_nearest_um(position_um, sperm_um) <= REACH_UM] = Kind.SPERM
+        return kinds
+
+    def close(self) -> None:
+        """Detach from the stage's path."""
+        self._stage.close()
+
+
+def _nearest_um(points_um: Float64, others_um: Float64) -> Float64:
+    """Distance (n,) of each point to the nearest of the others; infinite where there are none."""
+    if not len(others_um):
+        return np.full(len(points_um), np.inf)
+    away = points_um[:, None] - others_um[None]
+    return np.asarray(np.sqrt((away**2).sum(2)).min(1, initial=np.inf))
