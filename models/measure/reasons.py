@@ -15,7 +15,8 @@ NAMES: Final = {
     "head_angle_deg": ("neck bend", "deg", 0), "tail_length_um": ("tail length", "um", 0),
     "vsl_um_s": ("VSL", "um/s", 1), "vcl_um_s": ("VCL", "um/s", 1), "vap_um_s": ("VAP", "um/s", 1),
     "alh_um": ("ALH", "um", 1), "alh_max_um": ("largest ALH", "um", 1),
-    "mad_deg": ("MAD", "deg", 0), "bcf_hz": ("BCF", "Hz", 1), "lin": ("LIN", "", 2), "wob": ("WOB", "", 2),
+    "mad_deg": ("MAD", "deg", 0), "bcf_hz": ("BCF", "Hz", 1),
+    "lin": ("LIN", "", 2), "wob": ("WOB", "", 2),
     "str": ("STR", "", 2),
 }  # fmt: skip
 """Of each measure: its name, unit, and decimals."""

@@ -1,0 +1,101 @@
+"""A steady order: who is first changes for a reason, after a second, and never by noise. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+HOLD_S = 1.0  # a lead must have lasted so long
+ABSENT_S = 0.5  # so long the first place is kept for one that is not seen
+LEAST_LEAD = 0.01  # what is shown as equal is no lead
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One sperm that can be ranked.
+
+    Attributes
+    ----------
+    score, score_sd : float
+        0 to 1, and its standard uncertainty.
+    """
+
+    score: float
+    score_sd: float = 0.0
+
+
+class Standing:
+    """Keeps the order of the candidates over time; a function of times and scores alone.
+
+    A challenger takes the first place when it has led the first for ``HOLD_S`` without a break, by
+    more than their combined uncertainty. One that is gone for ``ABSENT_S`` is replaced.
+
+    Attributes
+    ----------
+    first : int or None
+        Track id.
+    change : str
+        Why the first place changed last; empty before the first change.
+    changes : int
+        How often one took the place of another.
+    """
+
+    def __init__(self) -> None:
+        self.first: int | None = None
+        self.change = ""
+        self.changes = 0
+        self._seen_s = -math.inf
+        self._lead_since_s: dict[int, float] = {}
+        self._order: tuple[int, ...] = ()
+
+    def update(self, time_s: float, candidates: Mapping[int, Candidate]) -> tuple[int, ...]:
+        """Take in the candidates as of ``time_s``; return their track ids, best first.
+
+        The one that is first leads even while its lead is disputed; the others follow by score,
+        and in their former order where scores are shown as equal.
+        """
+        former = {track: k for k, track in enumerate(self._order)}
+        behind = len(former)
+        order = sorted(
+            candidates,
+            key=lambda t: (-round(candidates[t].score, 2), former.get(t, behind), t),
+        )
+        self._crown(time_s, candidates, order)
+        if self.first is not None and self.first in candidates:
+            order.remove(self.first)
+            order.insert(0, self.first)
+        self._order = tuple(order)
+        return self._order
+
+    def _crown(self, time_s: float, candidates: Mapping[int, Candidate], order: list[int]) -> None:
+        if self.first is not None and self.first in candidates:
+            self._seen_s = time_s
+            self._challenge(time_s, self.first, candidates)
+        elif self.first is None or time_s - self._seen_s >= ABSENT_S:
+            if not order:
+                return
+            if self.first is not None:
+                self.changes += 1
+                self.change = f"{self.first} can no longer be ranked; {order[0]} is the best now"
+            self._enthrone(order[0], time_s)
+
+    def _challenge(self, time_s: float, first: int, candidates: Mapping[int, Candidate]) -> None:
+        holder = candidates[first]
+        since = {}
+        for track, one in candidates.items():
+            lead = one.score - holder.score
+            if lead > max(math.hypot(one.score_sd, holder.score_sd), LEAST_LEAD):
+                since[track] = self._lead_since_s.get(track, time_s)
+        self._lead_since_s = since
+        ripe = [track for track, begin_s in since.items() if time_s - begin_s >= HOLD_S - 1e-9]
+        if ripe:
+            best = max(ripe, key=lambda track: (candidates[track].score, -track))
+            lead = candidates[best].score - holder.score
+            self.changes += 1
+            self.change = f"{best} has led {first} by {lead:.2f} for {HOLD_S:.0f} s"
+            self._enthrone(best, time_s)
+
+    def _enthrone(self, track: int, time_s: float) -> None:
+        self.first, self._seen_s = track, time_s
+        self._lead_since_s = {}

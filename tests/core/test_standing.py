@@ -1,0 +1,92 @@
+"""The first place is steady, and a function of time, not of frames."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from app.core.standing import ABSENT_S, HOLD_S, Candidate, Standing
+
+
+def play(fps: float, scores_at, until_s: float = 4.0) -> list[tuple[float, int | None]]:  # type: ignore[no-untyped-def]
+    """Return when the first place changed, and to whom."""
+    standing, found, before = Standing(), [], None
+    for k in range(round(until_s * fps) + 1):
+        time_s = k / fps
+        standing.update(time_s, scores_at(time_s))
+        if standing.first != before:
+            before = standing.first
+            found.append((time_s, before))
+    return found
+
+
+@pytest.mark.parametrize("fps", [9.0, 30.0, 60.0, 200.0])
+def test_a_lead_takes_the_place_after_a_second_at_any_frame_rate(fps: float) -> None:
+    def scores(time_s: float) -> dict[int, Candidate]:
+        return {1: Candidate(0.6, 0.02), 2: Candidate(0.8 if time_s >= 1.0 else 0.5, 0.02)}
+
+    found = play(fps, scores)
+    assert [track for _, track in found] == [1, 2]
+    assert found[1][0] == pytest.approx(1.0 + HOLD_S, abs=2 / fps)
+
+
+def test_a_lead_within_the_uncertainty_or_too_short_changes_nothing() -> None:
+    within = {1: Candidate(0.60, 0.1), 2: Candidate(0.70, 0.1)}
+    assert [t for _, t in play(30.0, lambda s: {1: within[1]} if s == 0 else within)] == [1]
+
+    def in_turns(time_s: float) -> dict[int, Candidate]:
+        up = int(time_s / 0.5) % 2 == 1
+        return {1: Candidate(0.6), 2: Candidate(0.9 if up else 0.5)}
+
+    assert [t for _, t in play(30.0, in_turns)] == [1]
+
+
+def test_two_challengers_in_turns_do_not_add_up() -> None:
+    def scores(time_s: float) -> dict[int, Candidate]:
+        up = int(time_s / 0.6) % 2 == 0
+        return {
+            1: Candidate(0.7 if time_s else 0.95),
+            2: Candidate(0.9 if up else 0.6), 3: Candidate(0.6 if up else 0.9),
+        }  # fmt: skip
+
+    assert [t for _, t in play(30.0, scores)] == [1]
+
+
+def test_one_that_is_gone_is_replaced_and_one_that_blinks_is_not() -> None:
+    def blink(time_s: float) -> dict[int, Candidate]:
+        both = {1: Candidate(0.9), 2: Candidate(0.5)}
+        return {2: both[2]} if 1.0 < time_s < 1.0 + ABSENT_S - 0.05 else both
+
+    assert [t for _, t in play(30.0, blink)] == [1]
+
+    def gone(time_s: float) -> dict[int, Candidate]:
+        return {2: Candidate(0.5)} if time_s > 1.0 else {1: Candidate(0.9), 2: Candidate(0.5)}
+
+    found = play(30.0, gone)
+    assert [t for _, t in found] == [1, 2]
+    assert found[1][0] == pytest.approx(1.0 + ABSENT_S, abs=0.07)
+
+
+def test_every_change_has_its_reason_and_nothing_is_first_of_nothing() -> None:
+    standing = Standing()
+    assert standing.update(0.0, {}) == ()
+    assert standing.first is None
+    standing.update(0.1, {4: Candidate(0.5)})
+    for k in range(40):
+        order = standing.update(0.2 + k / 30, {4: Candidate(0.5), 7: Candidate(0.62)})
+    assert order == (7, 4)
+    assert standing.change == "7 has led 4 by 0.12 for 1 s"
+    assert standing.changes == 1
+
+
+def test_twenty_steady_sperm_change_places_at_most_twice_a_minute() -> None:
+    rng = np.random.default_rng(3)
+    true = rng.uniform(0.4, 0.8, 20)
+    noise = np.zeros(20)
+    standing = Standing()
+    for k in range(60 * 30):  # a minute; the noise of scores lasts about a second
+        noise = 0.97 * noise + rng.normal(0, 0.03 * np.sqrt(1 - 0.97**2), 20)
+        shown = np.clip(true + noise, 0, 1)
+        standing.update(k / 30, {i: Candidate(float(s), 0.03) for i, s in enumerate(shown)})
+    assert standing.changes <= 2
+    assert true[standing.first] > np.sort(true)[-4]  # type: ignore[index]
