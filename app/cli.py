@@ -141,6 +141,19 @@ def evaluate(options: argparse.Namespace) -> Result:
     return run(detector, options.data, **settings)
 
 
+def convert(options: argparse.Namespace) -> Result:
+    """Turn labelled data of one kind into another."""
+    from models.training.convert import convert as run
+
+    return run(
+        options.data,
+        options.out,
+        to=options.to,
+        hold_out=options.hold_out,
+        skip_bad=options.skip_bad,
+    )
+
+
 def export(options: argparse.Namespace) -> Result:
     """Write weights as a TorchScript archive with its manifest."""
     from models.sfcnet.export import export as run
@@ -281,6 +294,16 @@ def _add_network(verbs: argparse._SubParsersAction[_Parser], common: _Parser) ->
     parser.add_argument("--box-scale", type=_positive, default=1.0)
     parser.add_argument("--device", default="cpu")
     parser.set_defaults(verb=evaluate)
+
+    parser = verbs.add_parser("convert", parents=[common], help="labels of one kind to another")
+    parser.add_argument("--data", type=Path, nargs="+", required=True)
+    parser.add_argument("--out", type=Path, required=True, help="a new or empty folder")
+    kinds = ("labelme", "coco", "voc", "mot", "specimen")
+    parser.add_argument("--to", choices=kinds, required=True)
+    parser.add_argument("--hold-out", type=float, default=0.0, metavar="SHARE",
+                        help="this share of the frames, by recording, into 'test'")  # fmt: skip
+    parser.add_argument("--skip-bad", action="store_true", help="leave out what cannot be read")
+    parser.set_defaults(verb=convert)
 
     parser = verbs.add_parser("export", parents=[common], help="TorchScript archive, manifest")
     parser.add_argument("--weights", type=Path, required=True)

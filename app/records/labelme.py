@@ -45,10 +45,11 @@ def write_labelme(folder: Path, frame: int, image: UInt8, perception: Perception
 
 def _heads(perception: Perception) -> list[dict[str, object]]:
     found = perception.detections
+    # labelme counts from edge to edge: the centre of the top-left pixel is 0.5, 0.5.
     return [
         _shape(
             f"head {_NAMES[SpermClass(int(label))]}",
-            [[x - w / 2, y - h / 2], [x + w / 2, y + h / 2]],
+            [[x - w / 2 + 0.5, y - h / 2 + 0.5], [x + w / 2 + 0.5, y + h / 2 + 0.5]],
             "rectangle",
         )
         for (x, y, w, h), label in zip(found.box_px.tolist(), found.label, strict=True)
@@ -65,7 +66,7 @@ def _outlines(class_map: UInt8 | None) -> list[dict[str, object]]:
         for outline in outlines:
             points = cv2.approxPolyDP(outline, 0.7, True).reshape(-1, 2)
             if len(points) >= 3 and cv2.contourArea(outline) >= _LEAST_AREA_PX2:
-                shapes.append(_shape(_NAMES[kind], points.astype(float).tolist(), "polygon"))
+                shapes.append(_shape(_NAMES[kind], (points + 0.5).tolist(), "polygon"))
     return shapes
 
 

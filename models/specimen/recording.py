@@ -203,27 +203,29 @@ def _write_coco(
 def _write_labelme(folder: Path, frame: int, image: UInt8, truth: Truth) -> None:
     """One picture with head rectangles and whole-sperm outlines, as labelme reads them."""
     folder.mkdir(exist_ok=True)
-    name = f"{frame:06d}.png"
+    picture = f"{frame:06d}.png"
     done, packed = cv2.imencode(".png", image)
     if not done or truth.identity_map is None:
-        raise DataError(f"{folder / name}: the picture cannot be encoded")
-    (folder / name).write_bytes(packed.tobytes())
+        raise DataError(f"{folder / picture}: the picture cannot be encoded")
+    (folder / picture).write_bytes(packed.tobytes())
     shapes: list[dict[str, object]] = []
+    height, width = image.shape
     for k, sperm in enumerate(truth.sperm_id):
-        if not truth.visible[k]:
-            continue
         label = SpermClass(int(truth.label[k])).name.lower()
-        half = truth.box_px[k, 2:] / 2
-        corners = [(truth.box_px[k, :2] - half).tolist(), (truth.box_px[k, :2] + half).tolist()]
-        shapes.append(_shape(f"{label} head", int(sperm), "rectangle", corners))
+        # labelme counts from edge to edge: the top-left pixel spans 0 to 1.
+        (x, y, w, h), share = _cut(truth.box_px[k], width, height)
+        asked = bool(truth.visible[k]) and share > _LEAST_INSIDE
+        if share > 0:
+            name = f"{label} head" if asked else "ignored"
+            shapes.append(_shape(name, int(sperm), "rectangle", [[x, y], [x + w, y + h]]))
         mask = (truth.identity_map == sperm).astype(np.uint8)
         outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
         for outline in outlines:
             if len(outline) >= 3:
-                points = outline[:, 0, :].astype(float).tolist()
+                points = (outline[:, 0, :] + 0.5).tolist()
                 shapes.append(_shape(label, int(sperm), "polygon", points))
     content = {
-        "version": "5.4.1", "flags": {}, "shapes": shapes, "imagePath": name, "imageData": None,
+        "version": "5.4.1", "flags": {}, "shapes": shapes, "imagePath": picture, "imageData": None,
         "imageHeight": image.shape[0], "imageWidth": image.shape[1],
     }  # fmt: skip
     (folder / f"{frame:06d}.json").write_text(json.dumps(content), encoding="utf-8")

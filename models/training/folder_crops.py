@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,8 @@ class FolderCrops(Dataset[Crop]):
         self.frames: list[LabelledFrame] = []
         for folder in folders:
             for recording in open_data(Path(folder)):
-                self.frames.extend(recording)
+                # Which sperm a pixel belongs to is not taught, and is the largest of the maps.
+                self.frames.extend(replace(frame, instance_map=None) for frame in recording)
         if not self.frames:
             names = ", ".join(str(folder) for folder in folders)
             raise DataError(f"{names}: no labelled frame; check the data")

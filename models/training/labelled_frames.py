@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.types import Float64, Int8, Int64, UInt8
 
@@ -31,6 +32,8 @@ class LabelledFrame:
         Labelled things that are neither to be found nor a mistake if found.
     class_map, part_map : (H, W) uint8 or None
         SpermClass and SpermPart of each pixel.
+    instance_map : (H, W) int32 or None
+        Which sperm a pixel belongs to: 0 none, above 0 its identity, below 0 one without.
     """
 
     image: UInt8
@@ -40,6 +43,7 @@ class LabelledFrame:
     ignored_px: Float64 = field(default_factory=_no_boxes)
     class_map: UInt8 | None = None
     part_map: UInt8 | None = None
+    instance_map: NDArray[np.int32] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.box_px)

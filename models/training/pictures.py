@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -60,6 +61,21 @@ def film_rate(path: Path) -> tuple[int, float]:
         raise DataError(f"{path}: is no film ({fault.strerror}); check the file") from fault
 
 
+def film_packets(path: Path) -> int:
+    """Count the frames of a film that does not tell their number, without decoding them.
+
+    Raises
+    ------
+    DataError
+        No film.
+    """
+    try:
+        with av.open(str(path)) as container:
+            return sum(packet.size > 0 for packet in container.demux(video=0))
+    except av.error.FFmpegError as fault:
+        raise DataError(f"{path}: is no film ({fault.strerror}); check the file") from fault
+
+
 def picture(path: Path) -> UInt8:
     """Read a picture as (H, W) uint8.
 
@@ -71,8 +87,62 @@ def picture(path: Path) -> UInt8:
     if not path.is_file():
         raise DataError(f"{path}: no such picture; check the path")
     # Through memory: imread cannot open every path on Windows, and complains on its own.
-    data = np.frombuffer(path.read_bytes(), np.uint8)
+    return decoded_picture(path.read_bytes(), str(path))
+
+
+def decoded_picture(packed: bytes, where: str) -> UInt8:
+    """Decode a picture's file as (H, W) uint8; DataError, which names ``where``, if it is none."""
+    data = np.frombuffer(packed, np.uint8)
     image = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if len(data) else None
     if image is None:
-        raise DataError(f"{path}: is no picture ({len(data)} bytes); check the file")
+        raise DataError(f"{where}: is no picture ({len(data)} bytes); check the file")
     return np.asarray(image, np.uint8)
+
+
+def picture_beside(path: Path, file: Path) -> Path:
+    """Return the picture that a file of labels belongs to, by name.
+
+    Raises
+    ------
+    DataError
+        There is none beside the labels, in ``path`` or in its folder ``images``.
+    """
+    for folder in (file.parent, path, path / "images"):
+        for suffix in sorted(PICTURES):
+            if (folder / (file.stem + suffix)).is_file():
+                return folder / (file.stem + suffix)
+    raise DataError(f"{file}: no picture and no film belongs to it; put {file.stem}.png beside it")
+
+
+def write_picture(path: Path, image: UInt8) -> None:
+    """Write (H, W) uint8 as PNG."""
+    done, packed = cv2.imencode(".png", image)
+    if not done:
+        raise DataError(f"{path}: a picture of shape {image.shape} cannot be encoded")
+    path.write_bytes(packed.tobytes())
+
+
+def write_film(path: Path, frames: Iterable[UInt8], fps: float) -> None:
+    """Write grey frames of one size, losslessly (FFV1 in Matroska).
+
+    Raises
+    ------
+    DataError
+        Frames of different size.
+    """
+    rate = Fraction(fps if fps > 0 else 30.0).limit_denominator(1000)
+    with av.open(str(path), "w") as container:
+        stream = None
+        for image in frames:
+            if stream is None:
+                stream = container.add_stream("ffv1", rate=rate)
+                stream.height, stream.width = image.shape
+                stream.pix_fmt = "gray"
+            if image.shape != (stream.height, stream.width):
+                raise DataError(
+                    f"{path}: a frame of shape {image.shape} after {stream.height}x{stream.width}; "
+                    "a film has one size, choose pictures instead"
+                )
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="gray")))
+        if stream is not None:
+            container.mux(stream.encode())

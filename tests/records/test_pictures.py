@@ -172,5 +172,5 @@ def test_predictions_can_be_corrected_in_labelme(tmp_path: Path) -> None:
     assert (document["imageHeight"], document["imageWidth"]) == image.shape
     assert (tmp_path / document["imagePath"]).is_file()
     head, outline = document["shapes"]
-    assert head["points"] == [[25.0, 16.0], [35.0, 24.0]]
+    assert head["points"] == [[25.5, 16.5], [35.5, 24.5]]
     assert (outline["label"], outline["shape_type"]) == ("normal", "polygon")
