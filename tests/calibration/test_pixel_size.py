@@ -69,7 +69,7 @@ def test_a_blurred_ruling_is_measured_or_refused() -> None:
         if z_um < 10:
             assert measure_ruling(image, 10.0).um_per_px == pytest.approx(0.5, rel=0.002)
         elif z_um > 50:
-            with pytest.raises(CalibrationError, match="focus"):
+            with pytest.raises(CalibrationError, match="line"):
                 measure_ruling(image, 10.0)
 
 
