@@ -31,6 +31,12 @@ def test_r50_costs_what_its_parts_add_up_to():
     assert count(R50, "detect", boxes=1000).gmacs == pytest.approx(175.7, rel=0.005)
 
 
+def test_the_encoder_of_r50_is_resnet50():
+    # 25,557,032 less the classifier's 2,049,000 and two of three input channels of the stem.
+    encoder = sum(p.numel() for p in SFCNet(R50, "detect").encoder.parameters())
+    assert encoder == 25_557_032 - 2_049_000 - 2 * 64 * 49
+
+
 def test_lite_is_small_and_joint_shares_the_encoder():
     cost = count_all(LITE)
     assert cost["joint"].params_m < 2.0
@@ -64,6 +70,41 @@ def test_guide_start_of_table_iv(start):
 def test_resize_stage_of_table_iv(stage):
     out = SFCNet(TINY.with_changes(resize_stage=stage), "segment").eval()(torch.zeros(1, 1, 64, 64))
     assert out["segmentation"].shape == (1, 7, 64 >> stage, 64 >> stage)
+
+
+@pytest.mark.parametrize("start", [1, 2, 3, 4])
+def test_stages_below_the_guide_start_are_not_guided(start):
+    torch.manual_seed(1)
+    guide = CrossScaleGuide(TINY.with_changes(guide_start=start)).eval()
+    branches = [torch.randn(1, c, 64 >> k, 64 >> k) for k, c in enumerate(TINY.channels[:4])]
+    moved = [b.clone() for b in branches]
+    moved[start - 1] += 1.0
+    with torch.no_grad():
+        before, after = guide(branches), guide(moved)
+    for k in range(start):
+        assert before[k] is branches[k]
+    for k in range(start, 4):
+        # Every stage from there on is reached by the stage that guides.
+        assert not torch.allclose(before[k], after[k])
+
+
+def shapes_of(module):
+    return {name: tuple(value.shape) for name, value in module.state_dict().items()}
+
+
+def test_the_resize_stage_changes_no_weight_and_neither_ablation_the_detection():
+    whole = shapes_of(SFCNet(TINY))
+    for stage in (2, 3, 4, 5):
+        assert shapes_of(SFCNet(TINY.with_changes(resize_stage=stage))) == whole
+    links = [k for k in whole if k.startswith("segmentation.guide.")]
+    rest = {k: v for k, v in whole.items() if k not in links}
+    sizes = [len(links)]
+    for start in (2, 3, 4):
+        changed = shapes_of(SFCNet(TINY.with_changes(guide_start=start)))
+        assert {k: v for k, v in changed.items() if ".guide." not in k} == rest
+        sizes.append(len(changed) - len(rest))
+    # Twelve tensors a block, two convolutions with their normalisations: 10, 4, 1 and no blocks.
+    assert [size // 12 for size in sizes] == [10, 4, 1, 0]
 
 
 def test_classifying_before_resizing_is_one_convolution_on_the_concatenation():
