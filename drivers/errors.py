@@ -67,6 +67,10 @@ class LimitError(DeviceError):
     """A target outside the soft limits. Nothing was sent."""
 
 
+class NotNow(DeviceError):
+    """A person has the instrument at the moment. Nothing was moved; ask again later."""
+
+
 class GuardianError(DeviceError):
     """The guardian of a port has died, or refuses motion after a fault."""
 

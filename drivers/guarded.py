@@ -3,20 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypedDict, Unpack
 
-from drivers.guardian_client import GuardianClient
-from drivers.guardian_messages import GuardianSettings, Json, decode_pose
+from drivers.guardian_client import STEER_S, GuardianClient
+from drivers.guardian_messages import GuardianSettings, Json, decode_pose, numbers
 from drivers.limits import SoftLimits
 from drivers.pose import Pose
 
 Options = Mapping[str, float | bool | str]
 
+DEADMAN_S = 0.150
+
+
+class GuardOptions(TypedDict, total=False):
+    """Arguments that every guarded instrument takes; see ``_Guarded``."""
+
+    deadman_s: float
+    transcript: Path | None
+    options: Options | None
+
 
 class _Guarded:
-    """What stage and manipulator have in common. All methods from any thread."""
+    """What stage and manipulator have in common. All methods from any thread.
+
+    Parameters
+    ----------
+    deadman_s : float
+        How long a velocity lives, and how long the host may be silent while something moves.
+    transcript : Path, optional
+        File to append everything on the wire to.
+    options : mapping
+        Further arguments of the driver: drivers.prior.driver.ProScan, drivers.mp285.driver.MP285.
+    """
 
     def __init__(self, settings: GuardianSettings) -> None:
         self._client = GuardianClient(settings)
@@ -59,13 +80,16 @@ class _Guarded:
         """
         self._client.stop()
 
-    def reconnect(self) -> Pose:
+    def reconnect(self, *, new_frame: bool = False) -> Pose:
         """After a fault: open and identify anew, or start a new guardian. Moves nothing.
 
-        Returns the position found. Raises DeviceError.
+        Returns the position found. Raises DeviceError, also where the position has become the
+        origin in the meantime: the controller was switched off, and the soft limits no longer fit.
+        ``new_frame`` accepts that, once limits and calibration have been found again.
         """
-        answer = self._client.connect() if self._client.alive else self._client.restart()
-        return decode_pose(answer["pose"])
+        client = self._client
+        connect = client.connect if client.alive else client.restart
+        return decode_pose(connect(new_frame=new_frame)["pose"])
 
     def events(self) -> list[tuple[str, str]]:
         """Take what happened unasked: (kind, why), kind 'deadman', 'fault' or 'died'."""
@@ -99,12 +123,8 @@ class GuardedStage(_Guarded):
         Tried first; on a tty the other usual rates are tried too.
     move_speed_um_s : float
         Of planned moves.
-    deadman_s : float
-        How long a velocity lives, and how long the host may be silent while something moves.
-    transcript : Path, optional
-        File to append everything on the wire to.
-    options : mapping
-        Further arguments of drivers.prior.driver.ProScan.
+    **more
+        See ``_Guarded``.
 
     Raises
     ------
@@ -120,28 +140,13 @@ class GuardedStage(_Guarded):
         name: str = "stage",
         baud: int = 38400,
         move_speed_um_s: float = 2_000.0,
-        deadman_s: float = 0.150,
-        transcript: Path | None = None,
-        options: Options | None = None,
+        **more: Unpack[GuardOptions],
     ) -> None:
         self._move_speed_um_s = move_speed_um_s
-        super().__init__(
-            GuardianSettings(
-                device="proscan",
-                url=url,
-                name=name,
-                low_um=limits.low_um,
-                high_um=limits.high_um,
-                max_speed_um_s=limits.max_speed_um_s,
-                baud=baud,
-                deadman_s=deadman_s,
-                transcript=str(transcript) if transcript else "",
-                options=dict(options or {}),
-            )
-        )
+        super().__init__(_settings("proscan", url, limits, name=name, baud=baud, **more))
 
     def move_to(self, x_um: float, y_um: float) -> None:
-        """Start one absolute move and return. Raises LimitError, GuardianError while moving."""
+        """Start one absolute move. Raises LimitError, GuardianError while moving."""
         self._client.ask("move", um=[x_um, y_um], speed=self._move_speed_um_s)
 
     def set_velocity(self, vx_um_s: float, vy_um_s: float) -> None:
@@ -149,12 +154,36 @@ class GuardedStage(_Guarded):
 
         Raises LimitError, and the stage is stopped, where it leads to a soft limit.
         """
-        self._client.ask("velocity", um_s=[vx_um_s, vy_um_s])
+        self._client.ask("velocity", timeout_s=STEER_S, um_s=[vx_um_s, vy_um_s])
 
     def set_velocity_and_read_pose(self, vx_um_s: float, vy_um_s: float) -> Pose:
         """Do both in one request to the guardian: two round trips on the wire, about 25 ms."""
-        answer: Json = self._client.ask("velocity", um_s=[vx_um_s, vy_um_s], pose=True)
+        answer: Json = self._client.ask(
+            "velocity", timeout_s=STEER_S, um_s=[vx_um_s, vy_um_s], pose=True
+        )
         return decode_pose(answer["pose"])
+
+    def confine(self, half_um: float, max_speed_um_s: float) -> SoftLimits:
+        """Shrink range and speed to a window about where it is; a motion is stopped first.
+
+        In force until ``release``, through reconnections and new guardians. Returns the limits in
+        force. Raises DeviceError, and nothing is confined, where its position is not known.
+        """
+        answer = self._client.ask("confine", half_um=half_um, speed=max_speed_um_s)
+        low_um, high_um = tuple(numbers(answer["low_um"])), tuple(numbers(answer["high_um"]))
+        (speed_um_s,) = numbers([answer["speed"]])
+        self._client.settings = replace(
+            self._client.settings,
+            window_low_um=low_um, window_high_um=high_um, window_speed_um_s=speed_um_s,
+        )  # fmt: skip
+        return SoftLimits(low_um, high_um, speed_um_s)
+
+    def release(self) -> None:
+        """Undo ``confine``. Raises DeviceError."""
+        self._client.ask("release")
+        self._client.settings = replace(
+            self._client.settings, window_low_um=(), window_high_um=(), window_speed_um_s=0.0
+        )
 
 
 class GuardedManipulator(_Guarded):
@@ -165,12 +194,14 @@ class GuardedManipulator(_Guarded):
     url : str
     limits : SoftLimits
         Three axes, pipette frame.
-    name, baud, deadman_s, transcript
+    name, baud, **more
         As for GuardedStage.
     rtscts : bool
         Hardware handshake: some serial MP-285A want it, their USB does not.
-    options : mapping
-        Further arguments of drivers.mp285.driver.MP285.
+    safe_z_um : float, optional
+        Height below which moves need a permit: see ``drivers.descent``.
+    up : int
+        Sign of z that leads away from the glass: 1 or -1.
 
     Raises
     ------
@@ -186,26 +217,40 @@ class GuardedManipulator(_Guarded):
         name: str = "pipette",
         baud: int = 9600,
         rtscts: bool = False,
-        deadman_s: float = 0.150,
-        transcript: Path | None = None,
-        options: Options | None = None,
+        safe_z_um: float | None = None,
+        up: int = 1,
+        **more: Unpack[GuardOptions],
     ) -> None:
-        super().__init__(
-            GuardianSettings(
-                device="mp285",
-                url=url,
-                name=name,
-                low_um=limits.low_um,
-                high_um=limits.high_um,
-                max_speed_um_s=limits.max_speed_um_s,
-                baud=baud,
-                rtscts=rtscts,
-                deadman_s=deadman_s,
-                transcript=str(transcript) if transcript else "",
-                options=dict(options or {}),
-            )
-        )
+        settings = _settings("mp285", url, limits, name=name, baud=baud, **more)
+        super().__init__(replace(settings, rtscts=rtscts, safe_z_um=safe_z_um, up=up))
 
     def move_to(self, x_um: float, y_um: float, z_um: float, speed_um_s: float) -> None:
-        """Start one absolute move and return. Raises LimitError, GuardianError while moving."""
+        """Start one absolute move. Raises LimitError, NotNow, GuardianError while moving."""
         self._client.ask("move", um=[x_um, y_um, z_um], speed=speed_um_s)
+
+    def permit_descent(self) -> None:
+        """Allow moves below the safe height: somebody has confined the stage."""
+        self._client.ask("permit", descent=True)
+
+    def forbid_descent(self) -> None:
+        """Undo ``permit_descent``. Raises GuardianError while it moves, or is below."""
+        self._client.ask("permit", descent=False)
+
+
+def _settings(
+    device: str, url: str, limits: SoftLimits, *, name: str, baud: int,
+    **more: Unpack[GuardOptions],
+) -> GuardianSettings:  # fmt: skip
+    transcript = more.get("transcript")
+    return GuardianSettings(
+        device=device,
+        url=url,
+        name=name,
+        low_um=limits.low_um,
+        high_um=limits.high_um,
+        max_speed_um_s=limits.max_speed_um_s,
+        baud=baud,
+        deadman_s=more.get("deadman_s", DEADMAN_S),
+        transcript=str(transcript) if transcript else "",
+        options=dict(more.get("options") or {}),
+    )

@@ -32,6 +32,11 @@ class GuardedDevice(Protocol):
         """  # noqa: D205
         ...
 
+    @property
+    def acceleration_scale(self) -> float:
+        """Share of the acceleration of the rig file that the controller is set to, at most 1."""
+        ...
+
     def connect(self) -> str:
         """Make sure that the right instrument answers, and prepare it. Moves nothing.
 
@@ -44,6 +49,10 @@ class GuardedDevice(Protocol):
         """Ask where it is. Raises DeviceError; a doubtful reply is asked for again once."""
         ...
 
+    def prepare(self, speed_um_s: float) -> None:
+        """Set the speed of the moves to come, where that takes a command. Moves nothing."""
+        ...
+
     def move_to(self, target_um: Sequence[float], speed_um_s: float) -> None:
         """Start one absolute move, one value per axis, and return once it is accepted."""
         ...
@@ -53,7 +62,10 @@ class GuardedDevice(Protocol):
         ...
 
     def service(self) -> None:
-        """Do what is due between commands: follow a move to its end. Called every few ms."""
+        """Do what is due between commands: follow a move, or a stop, to its end.
+
+        Called every few ms. Raises DeviceError when it does not end as it should.
+        """
         ...
 
     def stop(self) -> None:
@@ -61,6 +73,13 @@ class GuardedDevice(Protocol):
 
         Works in any state, right after ``Wire.open`` and without ``connect`` too (a rescue has no
         time for more). Raises DeviceError when the controller does not confirm.
+        """
+        ...
+
+    def complaint(self) -> str:
+        """Say what the controller knows of a motion that went wrong; empty when nothing.
+
+        Asked after a stop. Raises DeviceError.
         """
         ...
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from queue import SimpleQueue
 
 from drivers.devices import make_device, make_wire
 from drivers.errors import DeviceError
@@ -18,20 +19,42 @@ from drivers.guardian_messages import GuardianSettings, Json, decode, encode, en
 from drivers.keeper import Keeper
 from drivers.process import raise_priority
 
+_FAREWELL_S = 1.0
+
+
+class Outbox:
+    """Messages on their way to the host. Whoever leaves one never waits.
+
+    A host that does not read fills its pipe; a guardian that waited for it could not stop anything.
+    """
+
+    def __init__(self) -> None:
+        self._output = os.fdopen(os.dup(1), "wb", buffering=0)
+        self._messages: SimpleQueue[Json | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._carry, daemon=True)
+        self._thread.start()
+
+    def send(self, message: Json) -> None:
+        """Leave a message."""
+        self._messages.put(message)
+
+    def close(self) -> None:
+        """Deliver what waits, as far as the host still reads."""
+        self._messages.put(None)
+        self._thread.join(_FAREWELL_S)
+
+    def _carry(self) -> None:
+        while (message := self._messages.get()) is not None:
+            try:
+                self._output.write(encode(message))
+            except OSError:
+                return  # the host has gone; the end of the input says so too
+
 
 def main() -> int:
     """Read settings and requests until the input ends."""
     raise_priority()
-    output = os.fdopen(os.dup(1), "wb", buffering=0)
-    sending = threading.Lock()
-
-    def send(message: Json) -> None:
-        with sending:
-            try:
-                output.write(encode(message))
-            except OSError:
-                pass  # the host has gone; the end of the input says so too
-
+    outbox = Outbox()
     source = os.fdopen(os.dup(0), "rb")
     try:
         settings = GuardianSettings.from_json(decode(source.readline()))
@@ -42,9 +65,10 @@ def main() -> int:
         wire = make_wire(settings)
         device = make_device(settings, wire)
     except DeviceError as error:
-        send({"event": "refused", "error": encode_error(error)})
+        outbox.send({"event": "refused", "error": encode_error(error)})
+        outbox.close()
         return 2
-    keeper = Keeper(settings, wire, device, send)
+    keeper = Keeper(settings, wire, device, outbox.send)
 
     def fill() -> None:
         try:
@@ -55,6 +79,7 @@ def main() -> int:
 
     threading.Thread(target=fill, daemon=True).start()
     keeper.run()
+    outbox.close()
     return 0
 
 

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections import deque
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
 from dataclasses import replace
 
 from drivers.devices import make_device, make_wire
 from drivers.errors import DeviceError, GuardianError
+from drivers.guarded_device import GuardedDevice
 from drivers.guardian_messages import GuardianSettings, Json, decode, decode_error, encode
 from drivers.process import end_process, start_module
+from drivers.wire import Wire
 
+_DIED = "the guardian has died; the instrument was stopped"
 _ANSWER_S = 3.0
+STEER_S = 1.5
+"""For an answer to a velocity: a guardian that takes longer is frozen, and the stage runs on."""
 _CONNECT_S = 8.0
 _STOP_S = 3.0
 _EVENTS = 100
+_RESCUE_S = 30.0
+_RESCUE_RETRY_S = 0.1
+_REST_S = 2.0
 
 
 class GuardianClient:
@@ -56,16 +66,19 @@ class GuardianClient:
             taken.append(self._events.popleft())
         return taken
 
-    def connect(self) -> Json:
+    def connect(self, *, new_frame: bool = False) -> Json:
         """Connect or, after a fault, reconnect. Moves nothing. Raises DeviceError."""
-        answer = self.ask("connect", timeout_s=_CONNECT_S)
+        answer = self.ask("connect", timeout_s=_CONNECT_S, new_frame=new_frame)
         self.identity = str(answer["identity"])
         # the rescue must not have to look for the rate that has been found
         self.settings = replace(self.settings, baud=int(str(answer["baud"])))
         return answer
 
     def ask(self, do: str, *, timeout_s: float = _ANSWER_S, **fields: object) -> Json:
-        """Send a request and wait for its answer. Raises the DeviceError that it ends with."""
+        """Send a request and wait for its answer. Raises the DeviceError that it ends with.
+
+        A guardian that does not answer in time is ended, and the instrument stopped from here.
+        """
         future: Future[Json] = Future()
         number = next(self._numbers)
         with self._lock:
@@ -93,14 +106,14 @@ class GuardianClient:
         if not self.rescued.wait(_STOP_S):
             raise GuardianError(self._name, "the stop is not confirmed", "switch it off")
 
-    def restart(self) -> Json:
+    def restart(self, *, new_frame: bool = False) -> Json:
         """Start a new guardian in place of a dead one, and connect. Moves nothing."""
         self.close()
         self._closing.clear()
         self.rescued.clear()
         self._dead = ""
         self._start()
-        return self.connect()
+        return self.connect(new_frame=new_frame)
 
     def close(self) -> None:
         """Let the guardian stop what moves, release the port and end. Safe to call twice."""
@@ -152,10 +165,9 @@ class GuardianClient:
         while pipe is not None and (line := pipe.readline()):
             self._dispatch(decode(line))
         if not self._closing.is_set():
-            self._dead = self._dead or "the guardian has died; the instrument was stopped"
+            self._dead = self._dead or "the guardian has died"
             self._fail_all()
             self._rescue()
-            self._events.append(("died", self._dead))
         self._fail_all()
 
     def _dispatch(self, message: Json) -> None:
@@ -186,19 +198,55 @@ class GuardianClient:
         """Stop the instrument without a guardian: open the port, stop, let go."""
         if not self.identity:
             self.rescued.set()  # never connected: nothing has been moved
+            self._events.append(("died", self._dead))
             return
         wire = make_wire(self.settings)
         try:
             device = make_device(self.settings, wire)
-            wire.open()
-            device.stop()
-            device.disconnect()
-            self.rescued.set()
-        except DeviceError as error:
-            self._dead = f"the guardian has died, and the instrument cannot be stopped: {error}"
+            if self._stopped(wire, device):
+                self._report(_DIED)
+                self.rescued.set()
+                with suppress(DeviceError):
+                    _see_to_rest(device)
+                    device.disconnect()
         finally:
             wire.close()
             wire.transcript.close()
+
+    def _stopped(self, wire: Wire, device: GuardedDevice) -> bool:
+        """Open and stop until that is confirmed; give up after 30 s, or when closed."""
+        end_s = time.perf_counter() + _RESCUE_S
+        while time.perf_counter() < end_s:
+            try:
+                wire.open()
+                device.stop()
+            except DeviceError as error:
+                wire.close()
+                self._report(f"the guardian has died, and the stop is not confirmed: {error}")
+                if self._closing.wait(_RESCUE_RETRY_S):
+                    return False
+            else:
+                return True
+        return False
+
+    def _report(self, why: str) -> None:
+        if why != self._dead:
+            self._dead = why
+            self._events.append(("died", why))
+
+
+def _see_to_rest(device: GuardedDevice) -> None:
+    """After a stop that was confirmed: wait until it stands still, and stop again if it does not.
+
+    Raises DeviceError.
+    """
+    end_s = time.perf_counter() + _REST_S
+    while device.moving is not False and time.perf_counter() < end_s:
+        try:
+            device.service()
+        except DeviceError:
+            device.stop()
+        time.sleep(0.005)
 
 
 def _object(value: object) -> Json:

@@ -36,6 +36,12 @@ class GuardianSettings:
         How long a velocity, or the host's silence, lasts.
     stop_delay_s : float
         From the decision to stop to the beginning of the ramp.
+    safe_z_um : float or None
+        Height of the last axis below which moves need a permit (see ``up``); None for none.
+    up : int
+        Sign of the last axis that leads away from the glass: 1 or -1.
+    window_low_um, window_high_um, window_speed_um_s
+        Limits to begin with, within the others; empty when not confined.
     transcript : str
         File to append everything on the wire to; empty for none.
     options : dict
@@ -53,6 +59,11 @@ class GuardianSettings:
     acceleration_um_s2: float = 50_000.0
     deadman_s: float = 0.150
     stop_delay_s: float = 0.080
+    safe_z_um: float | None = None
+    up: int = 1
+    window_low_um: tuple[float, ...] = ()
+    window_high_um: tuple[float, ...] = ()
+    window_speed_um_s: float = 0.0
     transcript: str = ""
     options: dict[str, float | bool | str] = field(default_factory=dict)
 
@@ -60,6 +71,13 @@ class GuardianSettings:
     def limits(self) -> SoftLimits:
         """As the checking object."""
         return SoftLimits(self.low_um, self.high_um, self.max_speed_um_s)
+
+    @property
+    def window(self) -> SoftLimits | None:
+        """The narrower limits to begin with; None when not confined."""
+        if not self.window_low_um:
+            return None
+        return SoftLimits(self.window_low_um, self.window_high_um, self.window_speed_um_s)
 
     def to_json(self) -> Json:
         """For the first line."""
@@ -69,8 +87,8 @@ class GuardianSettings:
     def from_json(message: Json) -> GuardianSettings:
         """Undo ``to_json``. Raises TypeError for what is missing or unknown."""
         fields = dict(message)
-        for key in ("low_um", "high_um"):
-            fields[key] = tuple(numbers(fields[key]))
+        for key in ("low_um", "high_um", "window_low_um", "window_high_um"):
+            fields[key] = tuple(numbers(fields.get(key, ())))
         return GuardianSettings(**fields)  # type: ignore[arg-type]
 
 

@@ -6,8 +6,16 @@ import math
 import time
 from collections.abc import Callable
 
+from drivers.corridor import Corridor, lost_frame
 from drivers.deadman import DeadMan
-from drivers.errors import DeviceError, GuardianError, LimitError, PortError, RefusedCommand
+from drivers.errors import (
+    DeviceError,
+    GuardianError,
+    LimitError,
+    NotNow,
+    PortError,
+    RefusedCommand,
+)
 from drivers.guarded_device import GuardedDevice
 from drivers.guardian_messages import (
     GuardianSettings,
@@ -17,6 +25,7 @@ from drivers.guardian_messages import (
     numbers,
 )
 from drivers.inbox import MOTION, Inbox
+from drivers.permission import Permission
 from drivers.pose import Pose
 from drivers.readback import Readback
 from drivers.wire import Preempted, Wire
@@ -24,12 +33,11 @@ from drivers.wire import Preempted, Wire
 _SERVICE_S = 0.020
 _RETRY_S = 0.25
 _STALE_POSE_S = 0.25
-_ARRIVAL_TOLERANCE_UM = 5.0
-_CORRIDOR_UM = 20.0
 _CORRIDOR_S = 0.045
 _MISSES = 3
 _RAMP_S = 0.3
-_LAST_EFFORT_S = 10.0
+_LAST_EFFORT_S = 30.0
+_LAST_REST_S = 2.0
 
 
 class Keeper:
@@ -37,8 +45,8 @@ class Keeper:
 
     Limits are checked before bytes leave; one move is outstanding at most; a stop waits for
     nothing but the reply on its way. After a fault (no reply in motion, port gone, motion that is
-    not what was commanded) the stop is sent until it is confirmed, and motion is refused until
-    the host asks to reconnect.
+    not what was commanded) the stop is sent until it is confirmed and rest is seen, and motion is
+    refused until the host asks to reconnect.
     """
 
     def __init__(
@@ -49,17 +57,16 @@ class Keeper:
         send: Callable[[Json], None],
     ) -> None:
         self._settings = settings
-        self._limits = settings.limits
+        self._permission = Permission(wire.device, settings)
         self._wire = wire
         self._device = device
         self._send = send
         self._deadman = DeadMan(settings.deadman_s)
-        self._readback = Readback()
+        self._readback = Readback(settings.acceleration_um_s2)
         self._stopping = False
         self.inbox = Inbox(self._interrupt, self._deadman.beat)
         self._pose: Pose | None = None
-        self._start_um: list[float] = []
-        self._target_um: list[float] | None = None
+        self._corridor: Corridor | None = None
         self._connected = False
         self._identified = False
         self._fault = ""
@@ -95,7 +102,10 @@ class Keeper:
     def _due_s(self) -> float:
         """When something has to be done even if nothing comes."""
         if self._fault:
-            return math.inf if self._stop_confirmed else self._retry_s
+            waits = self._identified and self._device.moving is not False
+            return (
+                (self._service_s if waits else math.inf) if self._stop_confirmed else self._retry_s
+            )
         moving = self._moving()
         if moving is False:
             return math.inf
@@ -127,12 +137,15 @@ class Keeper:
             "move": self._move,
             "velocity": self._velocity,
             "transcript": self._transcript,
+            "confine": self._confine,
+            "release": self._release,
+            "permit": self._permit,
         }
 
-    def _connect(self, _message: Json) -> Json:
+    def _connect(self, message: Json) -> Json:
         """Open, identify, read the pose. Also the way back after a fault. Moves nothing."""
         self._connected = False
-        self._target_um = None
+        self._corridor = None
         self._deadman.release()
         self._readback.restart()
         self._wire.close()
@@ -145,38 +158,44 @@ class Keeper:
             raise
         self._connected = self._identified = True
         self._fault, self._misses, self._stop_confirmed = "", 0, True
+        if message.get("new_frame"):
+            self._pose = None
         pose = self._read_pose()
         return {"identity": identity, "baud": self._wire.baud, "pose": encode_pose(pose)}
 
     def _read_pose(self) -> Pose:
         if not self._connected:
             raise GuardianError(self._wire.device, "not connected", "connect first")
-        self._pose = self._device.read_pose()
+        before, pose = self._pose, self._device.read_pose()
         self._misses = 0
+        wrong, hint = "", "look at the stage, then reconnect"
         if self._deadman.steering:
-            wrong = self._readback.check(self._pose)
-            if wrong:
-                self._enter_fault(wrong)
-                raise GuardianError(self._wire.device, wrong, "look at the stage, then reconnect")
-        return self._pose
+            wrong = self._readback.check(pose)
+        elif before is not None and pose.moving is False and self._corridor is None:
+            wrong = lost_frame(self._position(before), self._position(pose))
+            hint = "find its place again, calibrate, and start anew"
+        if wrong:
+            self._enter_fault(wrong)
+            raise GuardianError(self._wire.device, self._fault, hint)
+        self._pose = pose
+        return pose
 
     def _move(self, message: Json) -> Json:
         self._ready()
         target_um = numbers(message["um"])
         (speed_um_s,) = numbers([message["speed"]])
-        pose = self._pose_at_rest()
-        self._limits.check_target(self._wire.device, target_um, self._position(pose))
-        if not 0 < speed_um_s < math.inf:
-            raise LimitError(self._wire.device, f"speed {speed_um_s} um/s is no speed")
-        self._device.move_to(target_um, speed_um_s)
-        self._start_um, self._target_um = self._position(pose), target_um
+        start_um = self._position(self._pose_at_rest())
+        self._permission.check_move(target_um, start_um)
+        self._device.move_to(target_um, self._permission.move_speed_um_s(speed_um_s))
+        self._corridor = Corridor(tuple(start_um), tuple(target_um))
         return {}
 
     def _velocity(self, message: Json) -> Json:
         self._ready()
-        velocity = self._limits.clamped(self._wire.device, numbers(message["um_s"]))
+        limits = self._permission.limits
+        velocity = limits.clamped(self._wire.device, numbers(message["um_s"]))
         steering = self._deadman.steering
-        if self._device.moving is not False and self._target_um is not None:
+        if self._device.moving is not False and self._corridor is not None:
             raise GuardianError(self._wire.device, "a move is under way", "stop it first")
         pose = self._recent_pose()
         here = (self._readback.predicted_um(time.perf_counter()) if steering else None) or (
@@ -184,23 +203,53 @@ class Keeper:
             pose.y_um,
         )
         try:
-            self._limits.check_velocity(
+            limits.check_velocity(
                 self._wire.device, velocity, here,
                 reach_s=self._settings.deadman_s + self._settings.stop_delay_s,
-                acceleration_um_s2=self._settings.acceleration_um_s2,
+                acceleration_um_s2=self._settings.acceleration_um_s2
+                * self._device.acceleration_scale,
             )  # fmt: skip
         except LimitError:
             if steering:
                 self._halt()
             raise
-        moves = any(velocity)
         if not steering:
             self._readback.restart(pose)
+        sent_s = time.perf_counter()
         self._device.set_velocity(velocity)
         now_s = time.perf_counter()
-        self._deadman.steer(now_s, moving=moves)
-        self._readback.commanded(now_s, velocity)
+        self._deadman.steer(now_s, moving=any(velocity))
+        self._readback.commanded(sent_s, velocity, now_s - sent_s)
         return {"pose": encode_pose(self._read_pose())} if message.get("pose") else {}
+
+    def _confine(self, message: Json) -> Json:
+        """Shrink range and speed to a window about the present place; what moves is stopped."""
+        self._ready()
+        half_um, speed_um_s = numbers([message["half_um"], message["speed"]])
+        if self._moving() is not False:
+            self._halt()
+        at_um = self._position(self._pose_at_rest())
+        self._permission.confine(at_um, half_um, speed_um_s)
+        limits = self._permission.limits
+        self._device.prepare(limits.max_speed_um_s)  # while nothing can be hit yet
+        return {
+            "low_um": limits.low_um,
+            "high_um": limits.high_um,
+            "speed": limits.max_speed_um_s,
+        }
+
+    def _release(self, _message: Json) -> Json:
+        self._permission.release()
+        return {}
+
+    def _permit(self, message: Json) -> Json:
+        """Allow moves below the safe height, or forbid them again, once it is above and at rest."""
+        if message.get("descent"):
+            self._permission.permit_descent()
+        else:
+            self._ready()
+            self._permission.forbid_descent(self._position(self._pose_at_rest()))
+        return {}
 
     def _transcript(self, message: Json) -> list[list[object]]:
         entries = self._wire.transcript.entries()[-int(str(message.get("last", 100))) :]
@@ -222,9 +271,7 @@ class Keeper:
 
     def _pose_at_rest(self) -> Pose:
         """Read the pose once a ramp down has ended. Raises GuardianError if motion goes on."""
-        end_s = time.perf_counter() + (
-            0.0 if self._target_um or self._deadman.steering else _RAMP_S
-        )
+        end_s = time.perf_counter() + (0.0 if self._corridor or self._deadman.steering else _RAMP_S)
         while self._moving() is not False:
             self._device.service()
             if self._moving() is False:
@@ -238,13 +285,16 @@ class Keeper:
         return self._read_pose()
 
     def _position(self, pose: Pose) -> list[float]:
-        return [pose.x_um, pose.y_um, pose.z_um][: len(self._limits.low_um)]
+        return [pose.x_um, pose.y_um, pose.z_um][: len(self._device.axes)]
 
     def _judge(self, error: DeviceError, *, motion: bool) -> None:
         """Decide whether an error is a fault."""
-        if isinstance(error, LimitError | GuardianError) or self._fault or not self._connected:
+        harmless = isinstance(error, LimitError | GuardianError | NotNow)
+        if harmless or self._fault or not self._connected:
             return
         if isinstance(error, RefusedCommand) and not self._deadman.steering:
+            if motion and self._moving() is not False:
+                self._halt()  # it may have obeyed an earlier copy of what it now refuses
             return
         self._misses += 1
         vanished = isinstance(error, PortError)
@@ -254,8 +304,19 @@ class Keeper:
     def _enter_fault(self, why: str) -> None:
         self._fault = why
         self._stop_confirmed = False
-        self._send({"event": "fault", "why": why})
         self._halt()
+        self._fault = why = self._explained(why)
+        self._send({"event": "fault", "why": why})
+
+    def _explained(self, why: str) -> str:
+        """Add what the instrument has to say about it, if it still says anything."""
+        if not self._stop_confirmed or not self._connected:
+            return why
+        try:
+            complaint = self._device.complaint()
+        except DeviceError:
+            return why
+        return f"{why}; {complaint}" if complaint else why
 
     def _halt(self) -> None:
         """Stop; what cannot be confirmed is tried again from ``_watch``.
@@ -268,7 +329,7 @@ class Keeper:
         self._stopping = True
         self._wire.urgent.clear()
         self._deadman.release()
-        self._target_um = None
+        self._corridor = None
         self._stop_confirmed = False
         try:
             if not self._wire.is_open:
@@ -302,10 +363,12 @@ class Keeper:
         if self._fault:
             if not self._stop_confirmed and now_s >= self._retry_s:
                 self._halt()
+            elif self._stop_confirmed and now_s >= self._service_s:
+                self._see_to_rest()
             return
         moving = self._moving()
         if moving is False:
-            if self._target_um is not None:
+            if self._corridor is not None:
                 self._service()
             return
         why = self._deadman.verdict(now_s, moving)
@@ -322,42 +385,55 @@ class Keeper:
         self._service_s = time.perf_counter() + _SERVICE_S
         try:
             self._device.service()
-            if self._target_um is not None:
-                self._check_move(self._target_um)
+            if self._corridor is not None:
+                self._check_move(self._corridor)
         except Preempted:
             pass  # the stop that cut it short is next
         except DeviceError as error:
             self._judge(error, motion=True)
 
-    def _check_move(self, target_um: list[float]) -> None:
+    def _see_to_rest(self) -> None:
+        """After a fault: a stop that is confirmed is one thing, standing still another."""
+        self._service_s = time.perf_counter() + _SERVICE_S
+        if not self._identified or self._device.moving is False:
+            return
+        try:
+            self._device.service()
+        except Preempted:
+            pass
+        except DeviceError:
+            self._stop_confirmed = False
+            self._retry_s = 0.0
+
+    def _check_move(self, corridor: Corridor) -> None:
         """See that a move stays between its start and its target, and ends there."""
         over = self._moving() is False
-        if over:
-            self._target_um = None
-        elif self._pose is not None and time.perf_counter() < self._pose.time_s + _CORRIDOR_S:
-            return
+        if not over and self._pose is not None:
+            if time.perf_counter() < self._pose.time_s + _CORRIDOR_S:
+                return
         position_um = self._position(self._read_pose())
-        ends = zip(self._start_um, target_um, position_um, strict=True)
-        strayed_um = max(max(min(a, b) - at, at - max(a, b)) for a, b, at in ends)
-        missed_um = max(abs(b - at) for b, at in zip(target_um, position_um, strict=True))
-        if over and missed_um > _ARRIVAL_TOLERANCE_UM:
-            self._enter_fault(
-                f"{self._wire.device}: a move ended {missed_um:.1f} um off its target"
-            )
-        elif strayed_um > _CORRIDOR_UM:
-            self._enter_fault(
-                f"{self._wire.device}: a move strayed {strayed_um:.0f} um off its way"
-            )
+        if over:
+            self._corridor = None
+        wrong = (corridor.missed(position_um) if over else "") or corridor.strayed(position_um)
+        if wrong:
+            self._enter_fault(f"{self._wire.device}: {wrong}")
 
     def _leave(self) -> None:
-        """Stop whatever moves once the host has gone, then let go."""
+        """Stop whatever moves once the host has gone, see it at rest, then let go."""
         end_s = time.perf_counter() + _LAST_EFFORT_S
+        rest_s = time.perf_counter() + _LAST_REST_S
         self._wire.urgent.clear()
         if self._moving() is not False:
             self._halt()
-        while not self._stop_confirmed and time.perf_counter() < end_s:
-            time.sleep(_RETRY_S)
-            self._halt()
+        while self._identified and (now_s := time.perf_counter()) < end_s:
+            if not self._stop_confirmed:
+                time.sleep(_RETRY_S)
+                self._halt()
+            elif self._device.moving is not False and now_s < rest_s:
+                time.sleep(_SERVICE_S)
+                self._see_to_rest()
+            else:
+                break
         if self._wire.is_open and self._identified:
             try:
                 self._device.disconnect()

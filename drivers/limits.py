@@ -40,6 +40,22 @@ class SoftLimits:
                 "each low must be below its high, and the speed positive",
             )
 
+    def window(
+        self, device: str, about_um: Sequence[float], half_um: float, max_speed_um_s: float
+    ) -> SoftLimits:
+        """Give the part of the box within ``half_um`` of a point, slower where that is less.
+
+        Raises LimitError for a point outside, or a window that is none.
+        """
+        self._check_inside(device, "the present position", about_um, 0.0)
+        return SoftLimits(
+            tuple([max(low, um - half_um) for low, um in zip(self.low_um, about_um, strict=True)]),
+            tuple(
+                [min(high, um + half_um) for high, um in zip(self.high_um, about_um, strict=True)]
+            ),
+            min(self.max_speed_um_s, max_speed_um_s),
+        )
+
     def check_target(
         self, device: str, target_um: Sequence[float], start_um: Sequence[float]
     ) -> None:

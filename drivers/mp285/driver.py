@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from enum import Enum
 
-from drivers.errors import BadReply, DeviceError, ReplyTimeout
+from drivers.errors import BadReply, DeviceError, LimitError, NotNow, ReplyTimeout
 from drivers.mp285 import codec
 from drivers.mp285.link import OFF_AND_ON, Link, Microsteps
 from drivers.pose import Pose
@@ -16,6 +16,8 @@ from drivers.wire import Preempted, Wire
 _SETTLE_S = 0.040
 _READINGS = 4
 _TOLERANCE = 5  # microsteps: the coarse resolution stops at every fifth
+_TOP_UM_S = 3000.0  # of the MP-285A; the MP-285 is faster
+_SPEED_TRIES = 3
 
 
 class State(Enum):
@@ -44,23 +46,40 @@ class MP285:
         Least time between two position queries; ``read_pose`` gives the last pose until then.
         By default 0.2 s on the MP-285A, 1 s on the MP-285, which serial traffic may crash while
         somebody turns its knobs.
+    verify_speed : bool
+        Whether the speed is read back before a move: one flipped bit makes 50 um/s the top speed.
+        To be switched off only for a controller whose status block does not tell its speed.
+    hands_off_s : float
+        How long to keep off the line after somebody has turned the knobs: traffic within a second
+        crashes some controllers.
     """
 
     axes = ("x", "y", "z")
+    acceleration_scale = 1.0
 
     def __init__(
-        self, wire: Wire, *, microsteps_per_um: float | None = None, poll_s: float | None = None
+        self,
+        wire: Wire,
+        *,
+        microsteps_per_um: float | None = None,
+        poll_s: float | None = None,
+        verify_speed: bool = True,
+        hands_off_s: float = 1.0,
     ) -> None:
         self._link = Link(wire)
         self._device = wire.device
         self._stated_scale = microsteps_per_um
         self._scale = microsteps_per_um or codec.MICROSTEPS_PER_UM
         self._stated_poll_s = poll_s
+        self._verify_speed = verify_speed
         self._poll_s = 0.0
         self._state = State.FAULT  # unknown is never idle
         self._pose: Pose | None = None
         self._microsteps: Microsteps = (0, 0, 0)
         self._speed: tuple[int, bool] | None = None
+        self._true_speed_um_s = 1.0
+        self._patience_s = hands_off_s
+        self._hands_off_s = -math.inf
         self._target: Microsteps = (0, 0, 0)
         self._deadline_s = math.inf
         self._arrived_s: float | None = None
@@ -96,7 +115,8 @@ class MP285:
         self._scale = self._stated_scale or status.microsteps_per_um
         poll_s = 0.2 if status.is_285a else 1.0
         self._poll_s = poll_s if self._stated_poll_s is None else self._stated_poll_s
-        self._link.command(codec.ABSOLUTE)
+        for _ in range(2):  # one flipped bit would leave moves relative, with a CR for an answer
+            self._link.command(codec.ABSOLUTE)
         self._ask_pose(None)
         self._state = State.IDLE
         model = "MP-285A" if status.is_285a else "MP-285"
@@ -114,9 +134,14 @@ class MP285:
         if self._state is State.MOVING and last is not None:
             return Pose(last.time_s, last.x_um, last.y_um, last.z_um, moving=True)
         self._require_idle("read the position")
-        if last is not None and time.perf_counter() - last.time_s < self._poll_s:
+        if last is not None and time.perf_counter() < max(
+            last.time_s + self._poll_s, self._hands_off_s
+        ):
             return last
         return self._ask_pose(self._microsteps)
+
+    def prepare(self, speed_um_s: float) -> None:
+        """Do nothing: the speed goes out with the move."""
 
     def move_to(self, target_um: Sequence[float], speed_um_s: float) -> None:
         """Start one absolute move and return.
@@ -130,19 +155,29 @@ class MP285:
 
         Raises
         ------
+        LimitError
+            Target or speed cannot be sent.
+        NotNow
+            Its knobs are being turned.
         DeviceError
             It moves, its state is unknown, or it refused the speed. Nothing moves then.
         """
         self._require_idle("move")
         target, command = self._encode(target_um, speed_um_s)
-        self._ask_pose(self._microsteps)  # the knobs may have been turned
+        if time.perf_counter() >= self._hands_off_s:
+            self._ask_pose(self._microsteps)
+        if time.perf_counter() < self._hands_off_s:
+            raise NotNow(self._device, "somebody turns its knobs", "wait a second, then try again")
         self._set_speed(speed_um_s)
         ways = (abs(a - b) for a, b in zip(target, self._microsteps, strict=True))
         self._target = target
         self._arrived_s = None
         self._state = State.MOVING  # from the first byte on: half a command may move it too
         sent_s = self._link.send(command)
-        self._deadline_s = sent_s + 1.8 * max(ways) / self._scale / min(speed_um_s, 3000.0) + 1.0
+        travel_s = max(ways) / self._scale / self._true_speed_um_s
+        # a garbled target is only noticed because it takes too long: short moves are not waited
+        # for longer than they need
+        self._deadline_s = sent_s + 1.8 * travel_s + min(1.0, 0.3 + travel_s)
 
     def set_velocity(self, velocity_um_s: Sequence[float]) -> None:
         """Refuse: there is no velocity command. Raises DeviceError."""
@@ -192,6 +227,10 @@ class MP285:
             raise
         self._state = State.IDLE
 
+    def complaint(self) -> str:
+        """Say nothing: the controller tells of its errors by itself."""
+        return ""
+
     def disconnect(self) -> None:
         """Stop what moves. The knobs of the ROE are never switched off."""
         if self._state is not State.IDLE:
@@ -225,8 +264,26 @@ class MP285:
         speed = (int(min(speed_um_s, 0x7FFF)), speed_um_s <= codec.FINE_MAX_UM_S)
         if speed != self._speed:
             self._speed = None
-            self._link.command(codec.encode_speed(speed[0], fine=speed[1]))
+            self._true_speed_um_s = self._send_speed(*speed)
             self._speed = speed
+
+    def _send_speed(self, speed_um_s: int, fine: bool) -> float:
+        """Set the speed; return what the controller has made of it."""
+        for _ in range(_SPEED_TRIES):
+            self._link.command(codec.encode_speed(speed_um_s, fine=fine))
+            if not self._verify_speed:
+                return min(speed_um_s, _TOP_UM_S)
+            try:
+                status = self._link.status()
+            except (BadReply, ReplyTimeout):
+                continue
+            if status.fine == fine and 0 < status.speed_um_s <= speed_um_s:
+                return float(status.speed_um_s)
+        raise BadReply(
+            self._device,
+            f"does not confirm a speed of {speed_um_s} um/s",
+            "check the cable; nothing was moved",
+        )
 
     def _ask_pose(self, expected: Microsteps | None) -> Pose:
         """Read the position: believed when it is as expected, or when it came before.
@@ -248,6 +305,8 @@ class MP285:
                 self._state = State.FAULT
                 raise
             if microsteps in believed:
+                if expected is not None and microsteps != expected and self._state is State.IDLE:
+                    self._hands_off_s = time.perf_counter() + self._patience_s
                 self._microsteps = microsteps
                 self._pose = Pose(time_s, *self._in_um(microsteps), moving=False)
                 return self._pose
@@ -268,7 +327,7 @@ class MP285:
             target = (round(x * self._scale), round(y * self._scale), round(z * self._scale))
             return target, codec.encode_move(target)
         except (ValueError, OverflowError) as error:
-            raise DeviceError(
+            raise LimitError(
                 self._device, f"no move to {(x, y, z)} um: {error}", "nothing was sent"
             ) from error
 

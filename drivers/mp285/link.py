@@ -13,6 +13,8 @@ Microsteps = tuple[int, int, int]
 OFF_AND_ON = "switch the MP-285 off and on, then reconnect; its origin is lost by that"
 
 _REPLY_S = 0.3
+_STATUSES = 4
+_PATIENCE_S = 5.0
 _GAP_S = 0.003  # between a reply and the next command; shorter ones gave over-run errors
 _BEST_CABLE = "check cable and baud rate"
 
@@ -24,6 +26,7 @@ class Link:
         self.wire = wire
         self._free_s = 0.0
         self._patient_until_s = 0.0
+        self._hangs = False
 
     @property
     def device(self) -> str:
@@ -94,7 +97,8 @@ class Link:
         """Make sure that an MP-285 answers.
 
         Begins with an interrupt: a controller that still carries out somebody's move is stopped
-        by it, where a question would hang it.
+        by it, where a question would hang it. The status block tells the scale of all positions:
+        two have to agree.
 
         Raises
         ------
@@ -105,7 +109,8 @@ class Link:
         """
         with self.wire:
             heard = self._drain(0.03, 0.5) + self._interrupt(first_s=0.06)
-            for _ in range(2):
+            seen: set[tuple[int, int]] = set()
+            for _ in range(_STATUSES):
                 self.send(codec.STATUS)
                 try:
                     reply = self.wire.read_exactly(codec.STATUS_LENGTH, _REPLY_S)
@@ -117,7 +122,10 @@ class Link:
                     pass
                 else:
                     if 100 <= status.version <= 999 and 10 <= status.microsteps_per_um <= 100:
-                        return status
+                        if (status.step_div, status.version) in seen:
+                            return status
+                        seen.add((status.step_div, status.version))
+                        continue
                 heard += reply + self._drain(0.05, 0.5)
         if heard:
             raise WrongDevice(
@@ -125,6 +133,25 @@ class Link:
                 "check port and baud rate (9600 unless set otherwise on the controller)",
             )  # fmt: skip
         raise ReplyTimeout(self.device, "nothing answers", "check power, cable, port, baud rate")
+
+    def status(self) -> codec.Status:
+        """Ask for the status block. Only at rest.
+
+        Raises
+        ------
+        ReplyTimeout, BadReply
+        """
+        with self.wire:
+            self.send(codec.STATUS)
+            reply = self.wire.read_exactly(codec.STATUS_LENGTH, _REPLY_S, request=codec.STATUS)
+            self._free_s = time.perf_counter()
+            try:
+                return codec.decode_status(reply)
+            except ValueError as error:
+                self._drain(0.05, 0.3)
+                raise BadReply(
+                    self.device, str(error), _BEST_CABLE, request=codec.STATUS, reply=reply
+                ) from error
 
     def interrupt(self) -> None:
         """Send 0x03 until it is answered. Raises ReplyTimeout.
@@ -138,17 +165,19 @@ class Link:
                 raise ReplyTimeout(self.device, "does not answer to the interrupt", OFF_AND_ON)
 
     def _interrupt(self, first_s: float) -> bytes:
-        """Send 0x03 until something comes; return it. One that hangs is not flooded."""
+        """Send 0x03 until something comes; return it. One that hangs hears one in 5 s."""
+        if time.perf_counter() < self._patient_until_s:
+            return self._drain(first_s, 1.0)
         self.wire.write(codec.INTERRUPT)
         heard = self._drain(first_s, 1.0)
-        if time.perf_counter() >= self._patient_until_s:
-            for _ in range(15):
-                if heard:
-                    break
-                self.wire.write(codec.INTERRUPT)
-                heard = self._drain(0.05, 0.5)
-            if not heard:
-                self._patient_until_s = time.perf_counter() + 5.0
+        for _ in range(0 if self._hangs else 15):
+            if heard:
+                break
+            self.wire.write(codec.INTERRUPT)
+            heard = self._drain(0.05, 0.5)
+        self._hangs = not heard
+        if self._hangs:
+            self._patient_until_s = time.perf_counter() + _PATIENCE_S
         return heard
 
     def _drain(self, quiet_s: float, limit_s: float) -> bytes:

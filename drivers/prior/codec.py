@@ -56,7 +56,13 @@ ERRORS = {
     129: "no axis card",
 }
 
-BUSY_X, BUSY_Y, BUSY_Z = 1, 2, 4
+VERBS = frozenset(
+    ("?", "$", "COMP", "ERROR", "VERSION", "SERIAL", "STAGE", "RES", "SS", "PS", "SMS", "SAS",
+     "SCS", "G", "VS", "I", "K", "H", "J", "LMT", "=")
+)  # fmt: skip
+"""All that is ever said. ``SIS``, ``RIS``, ``M`` and ``Z`` drive into the ends, drive home, or lose
+the origin; ``F B L R U D`` jog by a step nobody has checked; ``P`` is one flipped bit from ``R``.
+"""
 
 _NUMBER = rb"[+-]?\d+(?:\.\d+)?"
 _NUMBERS = {
@@ -69,8 +75,11 @@ _ERROR = re.compile(rb"E,?(\d{1,3})")
 def encode(verb: str, *values: float | str) -> bytes:
     r"""Write a command: ``encode("VS", 12.34, -5)`` is ``b"VS,12.34,-5\r"``.
 
-    Numbers are rounded to 3 decimals. Raises ValueError for one that is not finite.
+    Numbers are rounded to 3 decimals. Raises ValueError for one that is not finite, and for a verb
+    that is not in VERBS: what cannot be said cannot be sent.
     """
+    if verb not in VERBS:
+        raise ValueError(f"{verb!r} is not among the commands that may be sent")
     return ",".join([verb, *map(_plain, values)]).encode("ascii") + END
 
 
@@ -112,6 +121,22 @@ def decode_error(line: bytes) -> int | None:
 def error_name(code: int) -> str:
     """Say what the controller means by an error number."""
     return ERRORS.get(code, "unknown error")
+
+
+def decode_switches(line: bytes) -> tuple[str, ...]:
+    """Names of the limit switches that are open, from the two hexadecimal digits of ``LMT``.
+
+    Raises ValueError.
+    """
+    if re.fullmatch(rb"[0-9A-Fa-f]{2}", line) is None:
+        raise ValueError(f"two hexadecimal digits expected, not {line!r}")
+    return switches(int(line, 16))
+
+
+def switches(bits: int) -> tuple[str, ...]:
+    """Names of limit switches, from their bits."""
+    names = ("+X", "-X", "+Y", "-Y", "+Z", "-Z", "+4th", "-4th")
+    return tuple(name for bit, name in enumerate(names) if bits >> bit & 1)
 
 
 def decode_block(lines: list[bytes]) -> dict[str, str]:

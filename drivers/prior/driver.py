@@ -6,26 +6,28 @@ import math
 import time
 from collections.abc import Sequence
 
-from drivers.errors import BadReply, DeviceError, RefusedCommand, ReplyTimeout, WrongDevice
+from drivers.errors import BadReply, DeviceError, RefusedCommand, ReplyTimeout
 from drivers.pose import Pose
 from drivers.prior import codec
+from drivers.prior.first_contact import find, identify_stage
 from drivers.prior.line import QUIET_S, Line
+from drivers.prior.plausible import Plausible, Reading
 from drivers.wire import Wire
 
 _ACCEPT_S = 0.1
 """How long to wait for the ``R`` of a move before asking whether it runs: by the manual ``R``
-comes at the end of the move, controllers in the field answer at once."""
+comes at the end of the move, controllers in the field answer at once. Also how long a speed may
+take to be confirmed: ``SMS`` is one flipped bit from ``SIS``, which drives into the ends."""
 
 _STOPPED_S = 0.15
 """How long to wait before a stop is sent again: six times the usual answer at 9600 baud."""
 
-_POLL_S = 0.05
+_REST_S = 0.5
+"""How long a ramp down may last: five times that of the fastest stage at half its acceleration."""
 
+_POLL_S = 0.05
 _READINGS = 4
-_REPORTS = 6
-_JITTER_UM = 5.0
-_LAG_S = 0.05
-_TOP_SPEED_UM_S = 5_000.0
+_HARD_AFTER = 3
 
 
 class ProScan:
@@ -40,6 +42,8 @@ class ProScan:
     velocity_in_user_units : bool
         Whether ``VS`` scales with the resolution. To be found out at commissioning; a wrong
         answer shows as a stage that does not move as commanded.
+    acceleration_percent, s_curve_percent : float or None
+        ``SAS`` and ``SCS``; by default as they are found.
     bauds : sequence of int
         Rates to try on a tty after the wire's own: a saved rate falls back to 9600 by itself.
     """
@@ -52,6 +56,8 @@ class ProScan:
         *,
         resolution_um: float = 0.1,
         velocity_in_user_units: bool = True,
+        acceleration_percent: float | None = None,
+        s_curve_percent: float | None = None,
         bauds: Sequence[int] = (115200, 38400, 9600),
     ) -> None:
         self._wire = wire
@@ -59,19 +65,27 @@ class ProScan:
         self._unit_um = resolution_um
         self._wanted_um = resolution_um
         self._velocity_in_user_units = velocity_in_user_units
+        self._ramps = {"SAS": acceleration_percent, "SCS": s_curve_percent}
         self._bauds = tuple(bauds)
+        self._plausible = Plausible()
         self._moving: bool | None = None
         self._following = False
-        self._joystick_off = False
+        self._joystick_off: bool | None = None  # unknown until we have switched it ourselves
         self._speed_um_s: float | None = None
+        self._acceleration_scale = 1.0
         self._next_poll_s = 0.0
-        self._last: tuple[float, float, float] | None = None
-        self._speed_now = 0.0
+        self._rest_due_s = math.inf
+        self._stops_in_vain = 0
 
     @property
     def moving(self) -> bool | None:
         """As last known, without I/O."""
         return self._moving
+
+    @property
+    def acceleration_scale(self) -> float:
+        """Share of its full acceleration that the controller is set to."""
+        return self._acceleration_scale
 
     @property
     def stale_replies(self) -> int:
@@ -88,17 +102,21 @@ class ProScan:
 
         Raises WrongDevice with what was read, ReplyTimeout when nothing was, in less than 3 s.
         """
-        self._find()
+        find(self._line, self._bauds)
+        self._plausible.forget()
+        self._moving = self._speed_um_s = None
+        self._following = False
+        if self._line.ask("$", "S", decode=codec.decode_integer):
+            self.stop()
         self._line.ask("COMP", 0, decode=codec.decode_acknowledgement)
+        if self._line.agreed("COMP", decode=codec.decode_integer):
+            raise BadReply(self._wire.device, "stays in compatibility mode", "reset the controller")
         self._line.ask("ERROR", 0, decode=codec.decode_acknowledgement)
         version = self._line.ask("VERSION", decode=codec.decode_integer)
         serial = self._line.ask("SERIAL", decode=_text)
-        stage, microsteps_per_um = self._identify_stage()
+        stage, microsteps_per_um = identify_stage(self._line)
         self._set_resolution(microsteps_per_um)
-        if self._line.ask("$", "S", decode=codec.decode_integer):
-            self.stop()
-        self._moving = None
-        self._last = None
+        self._set_ramps()
         return f"ProScan {version / 100:.2f} no. {serial}, stage {stage}, {self._unit_um:g} um"
 
     def read_pose(self) -> Pose:
@@ -108,46 +126,38 @@ class ProScan:
         explain is believed only when a second reading agrees. Raises BadReply when none does.
         """
         reading = self._read_position()
-        if self._last is None or not self._explains(self._last, reading, self._speed_now):
+        if not self._plausible.explains(reading):
             for _ in range(_READINGS):
                 before, reading = reading, self._read_position()
-                if self._explains(before, reading, max(self._speed_now, _TOP_SPEED_UM_S)):
+                if self._plausible.agree(before, reading) or self._plausible.explains(reading):
                     break
             else:
                 raise BadReply(
                     self._wire.device, f"no two of {_READINGS} positions agree", "check the cable"
                 )
-        self._last = reading
+        self._plausible.believe(reading)
         if not self._following and not (self._joystick_off and self._moving is False):
             self._ask_whether_moving()
         return Pose(*reading, float("nan"), self._moving)
 
-    def _read_position(self) -> tuple[float, float, float]:
-        """Give middle of the exchange, x and y in um."""
-        asked_s = time.perf_counter()
-        x, y, _z = self._line.ask("P", decode=_position)
-        middle_s = (asked_s + time.perf_counter()) / 2
-        return middle_s, x * self._unit_um, y * self._unit_um
-
-    def _explains(
-        self,
-        first: tuple[float, float, float],
-        second: tuple[float, float, float],
-        speed_um_s: float,
-    ) -> bool:
-        reach_um = _JITTER_UM + speed_um_s * (second[0] - first[0] + _LAG_S)
-        return max(abs(second[1] - first[1]), abs(second[2] - first[2])) <= reach_um
+    def prepare(self, speed_um_s: float) -> None:
+        """Set the speed of planned moves, unless it is set already."""
+        if speed_um_s != self._speed_um_s:
+            self._line.ask(
+                "SMS", round(speed_um_s), "u",
+                decode=codec.decode_acknowledgement, tries=1, timeout_s=_ACCEPT_S,
+            )  # fmt: skip
+            self._speed_um_s = speed_um_s
 
     def move_to(self, target_um: Sequence[float], speed_um_s: float) -> None:
         """Start one absolute move. Raises DeviceError when it is not known to have started."""
         self._take_over()
-        if speed_um_s != self._speed_um_s:
-            self._line.ask("SMS", round(speed_um_s), "u", decode=codec.decode_acknowledgement)
-            self._speed_um_s = speed_um_s
-        x, y = (round(um / self._unit_um) for um in target_um)
         self._following = False
         self._moving = None
-        self._speed_now = speed_um_s
+        self._rest_due_s = math.inf
+        self.prepare(speed_um_s)
+        x, y = (round(um / self._unit_um) for um in target_um)
+        self._plausible.moves(speed_um_s)
         try:
             # never sent twice: a second copy would wait in the controller's queue
             self._line.ask(
@@ -166,30 +176,50 @@ class ProScan:
             self._take_over()
         unit_um = self._unit_um if self._velocity_in_user_units else 1.0
         vx, vy = (um_s / unit_um for um_s in velocity_um_s)
-        self._following = bool(vx or vy)
-        self._speed_now = math.hypot(*velocity_um_s)
-        self._moving = True if self._following else None
+        self._moving, self._following = None, False
+        sent_s = time.perf_counter()
         self._line.ask("VS", vx, vy, decode=codec.decode_acknowledgement)
+        now_s = time.perf_counter()
+        self._plausible.streamed(sent_s, velocity_um_s, now_s - sent_s)
+        self._following = bool(vx or vy)
+        if self._following:
+            self._moving, self._rest_due_s = True, math.inf
+        else:
+            self._rest_due_s = now_s + _REST_S
 
     def service(self) -> None:
-        """Follow a move, or a ramp down, to its end."""
+        """Follow a move, or a ramp down, to its end.
+
+        Raises DeviceError when it still moves 0.5 s after it was told to stop.
+        """
         now_s = time.perf_counter()
         if self._following or self._moving is False or now_s < self._next_poll_s:
             return
         self._ask_whether_moving()
         self._next_poll_s = time.perf_counter() + _POLL_S
+        if self._moving and time.perf_counter() > self._rest_due_s:
+            raise DeviceError(
+                self._wire.device,
+                f"still moves {_REST_S:g} s after it was told to stop",
+                "it is told again",
+            )
 
     def stop(self) -> None:
         """Send velocity zero and the controlled stop in one write, then see that both are answered.
 
-        Tried three times, then once the hard stop, after which the position is doubtful. Raises
-        DeviceError when nothing is confirmed.
+        Tried three times, then once the hard stop, after which the position is doubtful. Once it
+        has gone on moving after three stops, the hard stop comes first. Raises DeviceError when
+        nothing is confirmed.
         """
         self._moving = None
         self._following = False
         self._next_poll_s = 0.0
+        self._plausible.moves(0.0)
+        requests = [b"VS,0,0\rI\r", b"I\rVS,0,0\r", b"VS,0,0\rI\r", b"K\rVS,0,0\r"]
+        if self._stops_in_vain >= _HARD_AFTER:
+            requests.reverse()
         self._wire.clear()
-        for request in (b"VS,0,0\rI\r", b"I\rVS,0,0\r", b"VS,0,0\rI\r", b"K\rVS,0,0\r"):
+        for request in requests:
             self._wire.write(request)
             try:
                 for _ in range(2):
@@ -197,6 +227,9 @@ class ProScan:
             except (BadReply, ReplyTimeout):
                 self._wire.discard(QUIET_S, 2 * QUIET_S)
             else:
+                # with the joystick on, a person may be moving it
+                self._rest_due_s = time.perf_counter() + _REST_S if self._joystick_off else math.inf
+                self._stops_in_vain += 1
                 return
         raise ReplyTimeout(
             self._wire.device, "the stop was sent but is not confirmed", "switch the stage off"
@@ -204,67 +237,23 @@ class ProScan:
 
     def disconnect(self) -> None:
         """Give the joystick back."""
-        if self._joystick_off:
+        if self._joystick_off is not False:
             self._line.ask("J", decode=codec.decode_acknowledgement)
             self._joystick_off = False
 
-    def _find(self) -> None:
-        heard = b""
-        rates = [self._wire.baud]
-        if not self._wire.is_socket:
-            rates += [baud for baud in self._bauds if baud != self._wire.baud]
-        for attempt, baud in enumerate(rates if len(rates) > 1 else rates * 2):
-            if attempt:
-                self._wire.set_baud(baud)
-            self._wire.write(codec.END)  # ends whatever half a line a predecessor left behind
-            heard += self._wire.discard(QUIET_S, 0.3)
-            try:
-                lines = self._line.report("?", tries=1)
-            except ReplyTimeout:
-                continue
-            except BadReply as error:
-                heard += error.reply
-            else:
-                if any(b"PROSCAN" in line or b"OPTISCAN" in line for line in lines):
-                    return
-                heard += b"\r".join(lines)
-        tried = ", ".join(map(str, rates))
-        if heard:
-            raise WrongDevice(
-                self._wire.device,
-                f"what answers is no ProScan (read {heard[:60]!r}, asked at {tried} baud)",
-                "check the port in the rig file",
-            )
-        raise ReplyTimeout(
-            self._wire.device, f"no answer at {tried} baud", "check power, cable and port"
-        )
+    def complaint(self) -> str:
+        """Which limit switches are open, or were met since this was asked last. Two round trips."""
+        live = self._line.ask("LMT", decode=codec.decode_switches)
+        met = codec.switches(self._line.ask("=", decode=codec.decode_integer))
+        if len(live) >= 4:
+            return "all its limit switches are open: the stage's cable is out, or its power is off"
+        return " ".join(f"limit switch {name}" for name in sorted({*live, *met}))
 
-    def _identify_stage(self) -> tuple[str, float]:
-        """Read name and scale of the stage, until two reports say the same. Raises DeviceError."""
-        seen: set[tuple[str, str]] = set()
-        for _ in range(_REPORTS):
-            report = codec.decode_block(self._line.report("STAGE"))
-            stage = report.get("STAGE", ""), report.get("MICROSTEPS/MICRON", "25")
-            if stage in seen:
-                break
-            seen.add(stage)
-        else:
-            raise BadReply(
-                self._wire.device, f"the reports of the stage differ: {seen}", "check the cable"
-            )
-        name, microsteps_per_um = stage
-        if name in ("", "NONE"):
-            raise DeviceError(
-                self._wire.device,
-                "the controller answers, but no stage is connected to it",
-                "switch it off, plug the stage in, switch it on",
-            )
-        try:
-            return name, float(microsteps_per_um)
-        except ValueError as error:
-            raise BadReply(
-                self._wire.device, f"odd scale of the stage: {stage}", "check the cable"
-            ) from error
+    def _read_position(self) -> Reading:
+        asked_s = time.perf_counter()
+        x, y = self._line.ask("PS", decode=_position)
+        middle_s = (asked_s + time.perf_counter()) / 2
+        return Reading(middle_s, x * self._unit_um, y * self._unit_um)
 
     def _set_resolution(self, microsteps_per_um: float) -> None:
         """Ask for the wanted unit, and believe only what is read back."""
@@ -281,6 +270,21 @@ class ProScan:
             )
         self._unit_um = unit_um
 
+    def _set_ramps(self) -> None:
+        """Set acceleration and S-curve where asked to; the way that braking needs depends on it."""
+        for verb, percent in self._ramps.items():
+            if percent is not None:
+                self._line.ask(verb, percent, decode=codec.decode_acknowledgement)
+        try:
+            (percent,) = self._line.agreed("SAS", decode=_number)
+        except RefusedCommand:
+            percent = 100.0
+        if not percent > 0:
+            raise DeviceError(
+                self._wire.device, f"reports an acceleration of {percent:g}%", "set SAS anew"
+            )
+        self._acceleration_scale = min(1.0, percent / 100.0)
+
     def _take_over(self) -> None:
         """Switch the joystick off: two hands on one stage make its motion unpredictable."""
         if not self._joystick_off:
@@ -288,14 +292,20 @@ class ProScan:
             self._joystick_off = True
 
     def _ask_whether_moving(self) -> None:
+        """Ask; rest that was not known before is believed when it is said twice."""
+        unknown = self._moving is not False
         self._moving = None
-        self._moving = bool(self._line.ask("$", "S", decode=codec.decode_integer))
-        if not self._moving and self._joystick_off:
-            self._speed_now = 0.0
+        moving = bool(self._line.ask("$", "S", decode=codec.decode_integer))
+        if unknown and not moving:
+            moving = bool(self._line.ask("$", "S", decode=codec.decode_integer))
+        self._moving = moving
+        if not moving:
+            self._rest_due_s, self._stops_in_vain = math.inf, 0
+            self._plausible.rests()
 
     def _confirm_arrival(self, x: int, y: int) -> None:
         """Tell a move that has ended before its ``R`` from one that was never heard."""
-        x_now, y_now, _z = self._line.ask("P", decode=_position)
+        x_now, y_now = self._line.ask("PS", decode=_position)
         self._moving = False
         if abs(x_now - x) > 1 or abs(y_now - y) > 1:
             raise ReplyTimeout(
@@ -304,7 +314,7 @@ class ProScan:
 
 
 def _position(line: bytes) -> tuple[float, ...]:
-    return codec.decode_numbers(line, 3)
+    return codec.decode_numbers(line, 2)
 
 
 def _number(line: bytes) -> tuple[float, ...]:

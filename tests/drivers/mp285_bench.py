@@ -18,7 +18,7 @@ class Bench:
     def __init__(self, wire: Wire, emulator: MP285Emulator) -> None:
         self.wire = wire
         self.emulator = emulator
-        self.driver = MP285(wire, poll_s=0.0)
+        self.driver = MP285(wire, poll_s=0.0, hands_off_s=0.0)
 
     def settle(self, timeout_s: float = 5.0) -> None:
         """Serve the driver as the guardian does, until the move has ended."""

@@ -174,7 +174,7 @@ def test_no_byte_leaves_for_what_is_outside_the_limits(proscan):
         with pytest.raises(LimitError):
             stage.move_to(float("nan"), 0.0)
         now = [data for _, way, data in stage.transcript() if way == ">"]
-        assert set(now[len(sent) :]) <= {b"P\r", b"$,S\r"}
+        assert set(now[len(sent) :]) <= {b"PS\r", b"$,S\r"}
         assert not proscan.moves()
 
 

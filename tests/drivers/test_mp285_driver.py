@@ -167,8 +167,8 @@ def test_a_controller_that_hangs_asks_to_be_switched_off(ready: Bench):
 
 
 def test_an_arrival_that_never_comes_is_stopped_and_told():
-    # Replies: to 0x03, s, a, c, c while connecting, to c, V, m for the move.
-    with bench(fault="truncate:keep=0:nth=8") as box:
+    # Replies: to 0x03, s, s, a, a, c, c while connecting, to c, V, s, m for the move.
+    with bench(fault="truncate:keep=0:nth=11") as box:
         box.driver.connect()
         box.driver.move_to((10.0, 0.0, 0.0), 1000.0)
         with pytest.raises(ReplyTimeout, match=r"did not arrive at \(10.0, 0.0, 0.0\) um"):
@@ -214,7 +214,7 @@ def test_rescue_after_half_a_move_command(begin):
 
 
 def test_garbled_positions_are_not_believed():
-    flips = ",".join(f"flip:nth={5 + 2 * byte}:byte={byte}" for byte in range(13))
+    flips = ",".join(f"flip:nth={7 + 2 * byte}:byte={byte}" for byte in range(13))
     with bench(fault=flips + ",seed=3") as box:
         box.driver.connect()
         for _ in range(20):
@@ -224,7 +224,7 @@ def test_garbled_positions_are_not_believed():
 
 @pytest.mark.parametrize("byte", [0, 12])
 def test_one_lost_byte_of_a_position_is_asked_for_again(byte):
-    with bench(fault=f"drop:nth=5:byte={byte}") as box:
+    with bench(fault=f"drop:nth=7:byte={byte}") as box:
         box.driver.connect()
         for _ in range(3):
             assert box.driver.read_pose().x_um == 0.0
@@ -260,7 +260,7 @@ def test_first_contact(fault, error, words):
 
 
 def test_unplugged_amid_a_move():
-    with bench(fault="unplug:nth=7:lasting=9") as box:
+    with bench(fault="unplug:nth=10:lasting=9") as box:
         box.driver.connect()
         box.driver.move_to((500.0, 0.0, 0.0), 1000.0)
         with pytest.raises(PortError):

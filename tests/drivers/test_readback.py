@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from drivers.commanded import Commanded
 from drivers.pose import Pose
 from drivers.readback import Readback
 
@@ -56,12 +57,13 @@ def test_one_odd_pose_is_not_enough():
 
 
 def test_displacement_is_the_integral_of_the_velocities():
-    readback = Readback()
-    readback.commanded(1.0, (100.0, -10.0))
-    readback.commanded(2.0, (0.0, 50.0))
-    assert readback.displacement_um(0.0, 0.9) == (0.0, 0.0)
-    assert readback.displacement_um(0.0, 1.5) == pytest.approx((50.0, -5.0))
-    assert readback.displacement_um(1.5, 3.0) == pytest.approx((50.0, 45.0))
+    commanded, readback = Commanded(), Readback()
+    for sink in (commanded.note, readback.commanded):
+        sink(1.0, (100.0, -10.0))
+        sink(2.0, (0.0, 50.0))
+    assert commanded.way_um(0.0, 0.9) == (0.0, 0.0)
+    assert commanded.way_um(0.0, 1.5) == pytest.approx((50.0, -5.0))
+    assert commanded.way_um(1.5, 3.0) == pytest.approx((50.0, 45.0))
     assert readback.predicted_um(3.0) is None
     readback.check(pose(1.5, 7.0, 8.0))
     assert readback.predicted_um(2.0) == pytest.approx((57.0, 3.0))

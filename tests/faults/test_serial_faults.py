@@ -23,7 +23,7 @@ from drivers.prior.driver import ProScan
 from drivers.wire import Wire
 
 WIDE = SoftLimits((-50_000.0, -30_000.0), (50_000.0, 30_000.0), 5_000.0)
-CONNECT = 14  # replies until the driver is ready, at most
+CONNECT = 18  # replies until the driver is ready, at most
 
 
 def converse(fault: str, turns: int, allowed: tuple[type[DeviceError], ...]) -> int:

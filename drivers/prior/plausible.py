@@ -1,0 +1,103 @@
+"""Is a position what the motion explains? Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from drivers.commanded import Commanded, Window
+
+_GRAIN_UM = 4.0
+_TIMING_S = 0.003
+_TOP_SPEED_UM_S = 5_000.0
+
+
+class Reading(NamedTuple):
+    """A position as it came over the line: middle of the exchange, and where."""
+
+    time_s: float
+    x_um: float
+    y_um: float
+
+
+class Plausible:
+    """Judges readings by the last ones that were believed and by the motion commanded since.
+
+    At rest nothing may have changed by more than 4 um; while velocities are streamed, it has to
+    be where they lead with some lag (``Commanded``); within a planned move, where the motion
+    leads if it goes on as it did. A reading that none of these explains is not wrong, but it needs
+    a second one: the protocol has no checksum, and a flipped digit still is a number.
+    """
+
+    def __init__(self) -> None:
+        self._commanded = Commanded()
+        self._streaming = False
+        self._speed_um_s = 0.0
+        self._believed: list[Reading] = []
+
+    def forget(self) -> None:
+        """Know nothing, as after a connection."""
+        self._commanded.restart()
+        self._streaming = False
+        self._speed_um_s = 0.0
+        self._believed.clear()
+
+    def streamed(self, time_s: float, velocity_um_s: Sequence[float], took_s: float) -> None:
+        """Note a velocity."""
+        if not self._streaming:
+            self._commanded.restart()
+        self._streaming = True
+        self._commanded.note(time_s, velocity_um_s, took_s)
+        self._speed_um_s = max(self._speed_um_s, math.hypot(*velocity_um_s))
+
+    def moves(self, speed_um_s: float) -> None:
+        """Note that a planned move, or a ramp down, of at most this speed has begun."""
+        self._streaming = False
+        self._speed_um_s = max(self._speed_um_s, speed_um_s)
+
+    def rests(self) -> None:
+        """Note that it stands still."""
+        self._streaming = False
+        self._speed_um_s = 0.0
+        self._commanded.restart()
+
+    def believe(self, reading: Reading) -> None:
+        """Keep a reading to judge the next ones by."""
+        self._believed = [*self._believed[-1:], reading]
+
+    def explains(self, reading: Reading) -> bool:
+        """Whether ``reading`` needs no second one."""
+        if not self._believed:
+            return False
+        last = self._believed[-1]
+        allowed_um = _GRAIN_UM + _TIMING_S * self._speed_um_s
+        if self._streaming:
+            windows = self._commanded.windows(last.time_s, reading.time_s)
+        elif not self._speed_um_s:
+            windows = Window(0.0, 0.0), Window(0.0, 0.0)
+        else:
+            x_um, y_um = self._carried_on(reading.time_s)
+            windows = Window(x_um, x_um), Window(y_um, y_um)
+        moved = (reading.x_um - last.x_um, reading.y_um - last.y_um)
+        return all(
+            low_um - allowed_um <= moved_um <= high_um + allowed_um
+            for moved_um, (low_um, high_um) in zip(moved, windows, strict=True)
+        )
+
+    def agree(self, first: Reading, second: Reading) -> bool:
+        """Whether two readings, one right after the other, may both be true."""
+        speed_um_s = self._speed_um_s or _TOP_SPEED_UM_S  # at rest, a hand may be moving it
+        reach_um = _GRAIN_UM + speed_um_s * (second.time_s - first.time_s + _TIMING_S)
+        return max(abs(second.x_um - first.x_um), abs(second.y_um - first.y_um)) <= reach_um
+
+    def _carried_on(self, time_s: float) -> tuple[float, float]:
+        """Way since the last reading, if the motion went on as between the last two."""
+        if len(self._believed) < 2:
+            return 0.0, 0.0
+        first, last = self._believed
+        between_s = last.time_s - first.time_s
+        if not 0 < between_s < 0.25:
+            return 0.0, 0.0
+        scale = (time_s - last.time_s) / between_s
+        return (last.x_um - first.x_um) * scale, (last.y_um - first.y_um) * scale
