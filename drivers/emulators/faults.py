@@ -22,6 +22,9 @@ KINDS = {
     "stall": "nothing comes for a time; afterwards everything that is due",
     "silent": "switched off: nothing is heard and nothing answered",
     "unplug": "the port vanishes for a time",
+    "hang": "it locks up: deaf and dumb until its power is cut, but what moves goes on",
+    "power": "its power fails for a time; afterwards it counts from zero",
+    "hand": "somebody pushes the joystick, or turns the knobs, by 'um'",
 }
 
 
@@ -43,6 +46,8 @@ class Fault:
         From this many seconds after first contact, and for how long.
     by : float
         Lateness in seconds.
+    um : float
+        Way along x (hand).
     count, keep : int
         Bytes.
     way : str
@@ -56,6 +61,7 @@ class Fault:
     after: float = 0.0
     lasting: float = math.inf
     by: float = 1.0
+    um: float = 100.0
     count: int = 1024
     keep: int = 1
     way: str = "out"
@@ -136,6 +142,8 @@ class FaultyInstrument:
         self._unplugged_until_s = -math.inf
         self._out: list[tuple[float, bytes]] = []
         self._done: set[Fault] = set()
+        self._off = False
+        self._powered_s = -math.inf
         self.unplugged = False
 
     @property
@@ -154,11 +162,13 @@ class FaultyInstrument:
             self._contact_s = now_s
             for fault in self._now("garbage", now_s):
                 self._out.append((now_s, self._dice.randbytes(fault.count)))
-        if not any(self._now("silent", now_s)):
+        self._happen(now_s)
+        if not self._is_dumb(now_s):
             self._inner.receive(self._spoil(data, "in", now_s), now_s)
 
     def take_output(self, now_s: float) -> bytes:
         """Give the next reply that is due, as it comes out of the line."""
+        self._happen(now_s)
         while reply := self._inner.take_output(now_s):
             self._replies += 1
             self._out += self._spoiled(reply, now_s)
@@ -184,6 +194,36 @@ class FaultyInstrument:
         unplugged = [self._unplugged_until_s] if self._unplugged_until_s > now_s else []
         return min([self._inner.next_event_s(now_s), *edges, *late, *unplugged])
 
+    def switch_off(self, now_s: float) -> None:
+        """Cut the power."""
+        self._inner.switch_off(now_s)
+
+    def switch_on(self, now_s: float) -> None:
+        """Power up; the end of every lock-up."""
+        self._inner.switch_on(now_s)
+        self._powered_s = now_s
+
+    def touch(self, um: float, now_s: float) -> None:
+        """Move it by hand."""
+        self._inner.touch(um, now_s)
+
+    def _happen(self, now_s: float) -> None:
+        """Let what befalls the instrument itself befall it, once."""
+        for fault in self._now("hand", now_s):
+            if fault not in self._done:
+                self._done.add(fault)
+                self.touch(fault.um, now_s)
+        off = any(self._now("power", now_s))
+        if off != self._off:
+            self._off = off
+            (self.switch_off if off else self.switch_on)(now_s)
+
+    def _is_dumb(self, now_s: float) -> bool:
+        hangs = any(
+            self._contact_s + fault.after > self._powered_s for fault in self._now("hang", now_s)
+        )
+        return hangs or self._off or any(self._now("silent", now_s))
+
     def _now(self, kind: str, now_s: float) -> Iterator[Fault]:
         for fault in self._faults:
             if fault.kind == kind and fault.active(now_s - self._contact_s):
@@ -196,7 +236,7 @@ class FaultyInstrument:
                 yield fault
 
     def _spoiled(self, reply: bytes, now_s: float) -> list[tuple[float, bytes]]:
-        if any(self._now("silent", now_s)):
+        if self._is_dumb(now_s):
             return []
         for fault in self._hit("truncate", now_s):
             reply = reply[: fault.keep]

@@ -35,3 +35,15 @@ class Instrument(Protocol):
     def next_event_s(self, now_s: float) -> float:
         """When ``take_output`` needs to be called again; inf while nothing is pending."""
         ...
+
+    def switch_off(self, now_s: float) -> None:
+        """Cut the power: everything stops where it is, and nothing is remembered."""
+        ...
+
+    def switch_on(self, now_s: float) -> None:
+        """Power up: it counts from zero where it stands, and hears nothing for a while."""
+        ...
+
+    def touch(self, um: float, now_s: float) -> None:
+        """Move it by hand along x, with the joystick or the knobs, if these are not locked."""
+        ...

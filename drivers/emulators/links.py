@@ -31,6 +31,10 @@ class Link(Protocol):
         """Send; without a host the bytes are lost, as on a wire."""
         ...
 
+    def set_rate(self, baud: int) -> None:
+        """Follow the instrument, whose rate its host may change."""
+        ...
+
     def unplug(self) -> None:
         """Pull the plug: the host's port vanishes."""
         ...
@@ -102,6 +106,9 @@ class TcpLink:
                 pass
             except OSError:
                 self._drop()
+
+    def set_rate(self, baud: int) -> None:
+        """Do nothing: a socket has no rate."""
 
     def unplug(self) -> None:
         """Cut the connection and refuse new ones."""
@@ -185,6 +192,10 @@ if sys.platform != "win32":
                     os.write(self._ends[0], self._seen_at_other_rate(data))
                 except BlockingIOError:
                     pass
+
+        def set_rate(self, baud: int) -> None:
+            """Follow the instrument."""
+            self._baud = baud
 
         def unplug(self) -> None:
             """Close both ends and remove the name."""

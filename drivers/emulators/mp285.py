@@ -14,10 +14,13 @@ from drivers.emulators.plant import Plant, PlantSettings
 from drivers.errors import DeviceError
 from drivers.mp285 import codec
 
-_OVERRUN, _BUFFER_FULL, _BAD_COMMAND = b"0\r", b"2\r", b"4\r"
+_OVERRUN, _FRAMING, _BUFFER_FULL, _BAD_COMMAND = b"0\r", b"1\r", b"2\r", b"4\r"
+_LF = b"\n"[0]
+_BOOT_S = 1.0
 _LENGTHS = {b"m": codec.MOVE_LENGTH, b"V": 4}
 _BUFFER_BYTES = 64
 _GAP_S = 0.002
+_LF_S = 0.005
 _COARSE_MICROSTEPS = 5
 _TRAVEL_UM = 12_500.0
 
@@ -130,6 +133,7 @@ class MP285Emulator:
         self._received_s = self._sent_s = -math.inf
         self._next_roe_s = time_s + self._variant.roe_period_s
         self.hung = False
+        self._deaf_until_s = -math.inf
         self._switch_on(time_s)
 
     @property
@@ -165,13 +169,35 @@ class MP285Emulator:
             times_s.append(self._input[-1][0])
         return min(times_s)
 
-    def power_cycle(self, now_s: float) -> None:
-        """Switch off and on: it hears again, and has lost its origin."""
+    def switch_off(self, now_s: float) -> None:
+        """Cut the power: the motors stop dead, and nothing is heard."""
         self._advance(now_s)
         self._plant.kill(now_s)
-        self._input.clear()
         self._output.clear()
+        self._hang()
+
+    def switch_on(self, now_s: float) -> None:
+        """Power up: it hears after a second, and where it stands is its origin."""
+        self._input.clear()
         self._switch_on(now_s)
+        self._deaf_until_s = now_s + _BOOT_S
+
+    def power_cycle(self, now_s: float) -> None:
+        """Switch off and on, and wait until it is ready."""
+        self.switch_off(now_s)
+        self.switch_on(now_s)
+        self._deaf_until_s = now_s
+
+    def touch(self, um: float, now_s: float) -> None:
+        """Turn the knob of x."""
+        self.turn_roe((um, 0.0, 0.0), now_s)
+
+    def framing_error(self, now_s: float) -> None:
+        """Receive a byte without its stop bit."""
+        self._advance(now_s)
+        if not self.hung:
+            self._buffer.clear()
+            self._reply(_FRAMING, now_s)
 
     def turn_roe(self, distance_um: tuple[float, float, float], now_s: float) -> None:
         """Turn the knobs by hand. Serial traffic within the last second may hang it."""
@@ -186,6 +212,8 @@ class MP285Emulator:
         self._relative = False
         self._buffer = bytearray()
         self._arrival_s = math.inf
+        self._line_end_s = self._interrupted_s = -math.inf
+        self._trailing_reply = False
         self.hung = False
 
     def _advance(self, now_s: float) -> None:
@@ -197,27 +225,47 @@ class MP285Emulator:
                 return
             if first_s == self._arrival_s:
                 self._arrival_s = math.inf
-                self._reply(codec.CR, first_s)
+                self._reply(codec.CR * (2 if self._trailing_reply else 1), first_s)
+                self._trailing_reply = False
             elif first_s == byte_s:
                 _, byte = self._input.popleft()
-                if not self.hung:
+                if not self.hung and first_s >= self._deaf_until_s:
                     self._take(byte, first_s)
             else:
                 self._next_roe_s += self._variant.roe_period_s
                 self._turn_roe((10.0, 0.0, 0.0), first_s)
 
     def _take(self, byte: int, time_s: float) -> None:
-        if self._arrival_s < math.inf:
+        if byte == _LF and not self._buffer and time_s <= self._line_end_s + _LF_S:
+            self._line_feed(time_s)
+        elif self._arrival_s < math.inf:
             self._interrupt(byte, time_s)
         elif not self._buffer and byte == codec.INTERRUPT[0]:
             self._reply(codec.CR, time_s)
         elif not self._buffer and byte == codec.CR[0]:
             pass  # an empty line
-        elif not self._buffer and time_s - 10 / self._baud < self._sent_s + _GAP_S:
+        elif not self._buffer and self._is_hasty(time_s):
             self._reply(_OVERRUN, time_s)
         else:
             self._buffer.append(byte)
             self._parse(time_s)
+
+    def _is_hasty(self, time_s: float) -> bool:
+        """Whether a command begins on the heels of a reply; behind 0x03 it may."""
+        if self._interrupted_s > self._sent_s - 0.2 and time_s < self._sent_s:
+            return False
+        return time_s - 10 / self._baud < self._sent_s + _GAP_S
+
+    def _line_feed(self, time_s: float) -> None:
+        """Answer a line feed right behind a command with a carriage return of its own.
+
+        Hosts that end their commands with both count on it: 14 bytes for a position, 34 for the
+        status, two for all others.
+        """
+        if self._arrival_s < math.inf:
+            self._trailing_reply = True
+        else:
+            self._reply(codec.CR, time_s)
 
     def _interrupt(self, byte: int, time_s: float) -> None:
         if byte != codec.INTERRUPT[0] and self._variant.hangs:
@@ -225,6 +273,8 @@ class MP285Emulator:
             return
         self._plant.halt(time_s)
         self._arrival_s = math.inf
+        self._trailing_reply = False
+        self._interrupted_s = time_s
         replies = self._variant.interrupted if byte == codec.INTERRUPT[0] else (b"8\r",)
         for reply in replies:
             self._reply(reply, max(time_s, self._plant.rest_s))
@@ -241,6 +291,7 @@ class MP285Emulator:
                 self._reply(_BUFFER_FULL, time_s)
             return
         self._buffer.clear()
+        self._line_end_s = time_s
         if not line.endswith(codec.CR):
             self._reply(_BAD_COMMAND, time_s)
         elif line[:1] == b"m":

@@ -58,7 +58,9 @@ class ProScanEmulator:
             if not self._line:
                 self._line_began_s = self._received_s
             self._received_s += _BITS_PER_BYTE / self._baud
-            if byte == 0x0D:
+            if self._received_s < self._controller.deaf_until_s:
+                self._line.clear()
+            elif byte == 0x0D:
                 self._obey(self._line.decode("ascii", "replace"))
                 self._line.clear()
             elif byte != 0x0A and len(self._line) < _LINE_LIMIT:
@@ -76,6 +78,22 @@ class ProScanEmulator:
         reply_s = self._out[0][0] if self._out else math.inf
         return min(reply_s, self._controller.next_event_s())
 
+    def switch_off(self, now_s: float) -> None:
+        """Cut the power."""
+        self._advance(now_s)
+        self._controller.switch_off(now_s)
+        self._out.clear()
+
+    def switch_on(self, now_s: float) -> None:
+        """Power up."""
+        self._controller.switch_on(now_s)
+        self._commands = ProScanCommands(self._controller)
+
+    def touch(self, um: float, now_s: float) -> None:
+        """Push the joystick."""
+        self._advance(now_s)
+        self._controller.touch(um, now_s)
+
     def _advance(self, now_s: float) -> None:
         for _ in range(self._controller.advance(now_s)):
             self._replied_s = max(now_s, self._replied_s)
@@ -89,6 +107,8 @@ class ProScanEmulator:
         reply = self._commands.execute(line, middle_s if is_query else self._received_s)
         if reply is None:
             return
+        if self._commands.rate:
+            self._baud, self._commands.rate = self._commands.rate, 0
         data = "".join(part + "\r" for part in reply).encode("ascii")
         sent_s = self._received_s + _PROCESSING_S + len(data) * _BITS_PER_BYTE / self._baud
         self._replied_s = max(self._replied_s, sent_s, self._line_began_s + _ROUND_TRIP_S)

@@ -21,6 +21,9 @@ from drivers.emulators.prior_controller import (
 
 _SEPARATORS = re.compile(r"[,\s;:]+")
 _AXES = {"X": 0, "Y": 1}
+_RATES = {"96": 9600, "19": 19200, "38": 38400, "115": 115200}
+_RESET_S = 20.0
+NO_WHEEL, NO_SHUTTER = 17, 20
 _WORDS = {1: "NO STAGE", 2: "NOT IDLE", 4: "STRING PARSE", 5: "COMMAND NOT FOUND",
           7: "NO FOCUS", 8: "VALUE OUT OF RANGE", 18: "QUEUE FULL"}  # fmt: skip
 
@@ -35,6 +38,7 @@ class ProScanCommands:
         self._jog_units = [100.0, 100.0]
         self._backlash = {"BLSH": ["0", "0"], "BLSJ": ["0", "0"]}
         self._error_words = False
+        self.rate = 0  # that has been asked for, and not been taken yet
         self._actions: dict[str, Action] = {
             "": self._position, "=": self._latched, "?": self._report, "$": self._busy,
             "V": self._absolute_z, "X": self._jog_size, "Z": self._zero, "M": self._home,
@@ -44,6 +48,7 @@ class ProScanCommands:
             "H": self._joystick, "J": self._joystick,
             "VERSION": lambda *_: [controller.variant.version],
             "SERIAL": lambda *_: ["20417"], "RIS": lambda *_: ["R"],
+            "BAUD": self._rate, "RESET": self._reset, "7": self._unfitted, "8": self._unfitted,
         }  # fmt: skip
         for verbs, action in (
             ("P PS PX PY PZ", self._position), ("G GX GY GR", self._go), ("F B L R", self._jog),
@@ -61,6 +66,8 @@ class ProScanCommands:
             return self._actions[verb](verb, arguments, at_s)
         except Refusal as refusal:
             code = refusal.code
+            if self._controller.compatible:
+                return ["R"]  # no errors are told in that mode
             return [f"E,{_WORDS.get(code, code) if self._error_words else code}"]
 
     def _position(self, verb: str, arguments: list[str], at_s: float) -> list[str]:
@@ -171,8 +178,10 @@ class ProScanCommands:
         return ["0"]
 
     def _resolution(self, _verb: str, arguments: list[str], _at_s: float) -> list[str]:
-        if not arguments or arguments[0] != "S":
+        if not arguments or arguments[0] not in ("S", "X", "Y", "Z"):
             raise Refusal(PARSE)
+        if arguments[0] == "Z":
+            raise Refusal(NO_FOCUS)
         if len(arguments) == 1:
             return [f"{self._controller.um_per_unit:g}"]
         um = _numbers(arguments[1:])[0]
@@ -204,6 +213,20 @@ class ProScanCommands:
             return [str(int(self._controller.compatible))]
         self._controller.compatible = _flag(arguments)
         return ["0"]
+
+    def _rate(self, _verb: str, arguments: list[str], _at_s: float) -> list[str]:
+        """Change the line's rate; the reply comes at the new one."""
+        if not arguments or arguments[0] not in _RATES:
+            raise Refusal(RANGE)
+        self.rate = _RATES[arguments[0]]
+        return ["0"]
+
+    def _reset(self, _verb: str, _arguments: list[str], at_s: float) -> None:
+        self._controller.switch_on(at_s, _RESET_S)
+        self._error_words = False
+
+    def _unfitted(self, verb: str, _arguments: list[str], _at_s: float) -> list[str]:
+        raise Refusal({"7": NO_WHEEL, "8": NO_SHUTTER}[verb])
 
     def _error(self, _verb: str, arguments: list[str], _at_s: float) -> list[str]:
         self._error_words = _flag(arguments)

@@ -17,6 +17,8 @@ NO_STAGE, NOT_IDLE, PARSE, UNKNOWN, NO_FOCUS, RANGE, FULL = 1, 2, 4, 5, 7, 8, 18
 _QUEUE = 100
 _HALF_TRAVEL_UM = (57_000.0, 37_500.0)  # SIZE_X = 114 mm, SIZE_Y = 75 mm
 _SLIP_UM = 2.0
+_BOOT_S = 1.0
+_JOYSTICK_UM_S = 1_000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ class ProScanController:
         self.percent = {"SMS": 100.0, "SAS": 100.0, "SCS": 100.0}
         self.compatible = False
         self.joystick = True
+        self.deaf_until_s = -math.inf
         self._origin_um = [0.0, 0.0]
         self._queue: deque[tuple[float, float]] = deque()
         self._under_way = False
@@ -119,7 +122,7 @@ class ProScanController:
     def go(self, units: dict[int, float], at_s: float, *, relative: bool = False) -> None:
         """Queue one move; axes that are not named stay at the end of the move before."""
         self._only_fitted()
-        if len(self._queue) >= _QUEUE:
+        if len(self._queue) >= (0 if self.compatible and self._under_way else _QUEUE):
             raise Refusal(FULL)
         target_um = list(self._end_um(at_s))
         for axis, unit in units.items():
@@ -150,6 +153,31 @@ class ProScanController:
             for moves in self.plant.moving(at_s)
         ]
         self.plant.kill(at_s, slip_um)
+
+    def switch_off(self, at_s: float) -> None:
+        """Cut the power: the motors stop dead, and nothing is heard."""
+        self._clear()
+        self._under_way = False
+        self.plant.kill(at_s)
+        self.deaf_until_s = math.inf
+
+    def switch_on(self, at_s: float, deaf_s: float = _BOOT_S) -> None:
+        """Power up, with the settings of the factory; where it stands is its origin."""
+        self.switch_off(at_s)
+        self.microsteps_per_unit = MICROSTEPS_PER_UM
+        self.direction = [1, 1]
+        self.percent = {"SMS": 100.0, "SAS": 100.0, "SCS": 100.0}
+        self.compatible = False
+        self.joystick = True
+        self._origin_um = list(self.plant.motor_um(at_s + self.plant.settings.dead_time_s)[:2])
+        self.deaf_until_s = at_s + deaf_s
+
+    def touch(self, um: float, at_s: float) -> None:
+        """Push the joystick so that the stage goes ``um`` along x."""
+        if self.joystick and self.deaf_until_s <= at_s:
+            x_um = self.plant.motor_um(at_s)[0]
+            self._clear()
+            self.plant.move((x_um + um, None, None), at_s, speed_um_s=_JOYSTICK_UM_S)
 
     def index(self, at_s: float) -> None:
         """Drive into the positive ends; the origin is set there when they are reached."""

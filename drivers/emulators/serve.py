@@ -89,6 +89,7 @@ class Server:
             data = self._link.read()
             if data:
                 self._instrument.receive(data, now_s)
+                self._link.set_rate(self._instrument.baud)
             while reply := self._instrument.take_output(now_s):
                 self._link.write(reply)
             self._follow_plug()
