@@ -14,6 +14,7 @@ from drivers.errors import DeviceError
 KINDS = {
     "drop": "a byte of a reply is lost",
     "flip": "a bit of a byte is inverted",
+    "frame": "a byte of a command comes without its stop bit",
     "duplicate": "a reply comes twice",
     "truncate": "a reply ends after 'keep' bytes",
     "delay": "a reply comes 'by' seconds late",
@@ -203,6 +204,10 @@ class FaultyInstrument:
         self._inner.switch_on(now_s)
         self._powered_s = now_s
 
+    def framing_error(self, now_s: float) -> None:
+        """Receive a byte without its stop bit."""
+        self._inner.framing_error(now_s)
+
     def touch(self, um: float, now_s: float) -> None:
         """Move it by hand."""
         self._inner.touch(um, now_s)
@@ -250,7 +255,7 @@ class FaultyInstrument:
         """Drop and flip single bytes."""
         spoiled = bytearray()
         for position, byte in enumerate(data):
-            kept = True
+            kept = way == "out" or not self._is_misframed(now_s)
             for kind in ("flip", "drop"):
                 for fault in self._now(kind, now_s):
                     if fault.way not in (way, "both") or fault.byte not in (-1, position):
@@ -263,6 +268,12 @@ class FaultyInstrument:
             if kept:
                 spoiled.append(byte)
         return bytes(spoiled)
+
+    def _is_misframed(self, now_s: float) -> bool:
+        struck = any(self._dice.random() < fault.p for fault in self._now("frame", now_s))
+        if struck:
+            self.framing_error(now_s)
+        return struck
 
     def _follow_plug(self, now_s: float) -> None:
         for fault in self._faults:

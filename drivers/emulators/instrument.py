@@ -44,6 +44,10 @@ class Instrument(Protocol):
         """Power up: it counts from zero where it stands, and hears nothing for a while."""
         ...
 
+    def framing_error(self, now_s: float) -> None:
+        """Receive a byte without its stop bit."""
+        ...
+
     def touch(self, um: float, now_s: float) -> None:
         """Move it by hand along x, with the joystick or the knobs, if these are not locked."""
         ...

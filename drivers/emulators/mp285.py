@@ -19,7 +19,6 @@ _LF = b"\n"[0]
 _BOOT_S = 1.0
 _LENGTHS = {b"m": codec.MOVE_LENGTH, b"V": 4}
 _BUFFER_BYTES = 64
-_GAP_S = 0.002
 _LF_S = 0.005
 _COARSE_MICROSTEPS = 5
 _TRAVEL_UM = 12_500.0
@@ -47,6 +46,9 @@ class Variant:
         otherwise the move is interrupted.
     reset_reply : bytes
         To ``r``.
+    gap_s : float
+        A command that begins sooner behind a reply is an over-run. Hosts on a real port are never
+        that fast, those at the other end of a socket are: only ``strict`` variants look at it.
     roe_period_s : float
         Somebody turns the knobs this often, by 10 um; inf is never.
     roe_crash : float
@@ -59,6 +61,7 @@ class Variant:
     interrupted: tuple[bytes, ...] = (codec.CR,)
     hangs: bool = False
     reset_reply: bytes = b""
+    gap_s: float = 0.0
     roe_period_s: float = math.inf
     roe_crash: float = 0.0
 
@@ -70,12 +73,14 @@ _MP285A = Variant(
 
 VARIANTS = {
     "mp285": Variant(),
+    "mp285-strict": Variant(gap_s=0.002),
     "mp285-eight": Variant(interrupted=(b"8\r",)),
     "mp285-hang": Variant(hangs=True),
     "mp285-roe": Variant(roe_period_s=2.0),
     "mp285-roe-crash": Variant(roe_period_s=2.0, roe_crash=1.0),
     "mp285a": _MP285A,
     "mp285a-early": replace(_MP285A, interrupted=(codec.CR, b"=\r")),
+    "mp285a-strict": replace(_MP285A, gap_s=0.002),
     "mp285a-less": replace(_MP285A, interrupted=(b"<\r",)),
 }
 
@@ -254,7 +259,8 @@ class MP285Emulator:
         """Whether a command begins on the heels of a reply; behind 0x03 it may."""
         if self._interrupted_s > self._sent_s - 0.2 and time_s < self._sent_s:
             return False
-        return time_s - 10 / self._baud < self._sent_s + _GAP_S
+        gap_s = self._variant.gap_s
+        return gap_s > 0 and time_s - 10 / self._baud < self._sent_s + gap_s
 
     def _line_feed(self, time_s: float) -> None:
         """Answer a line feed right behind a command with a carriage return of its own.

@@ -89,6 +89,9 @@ class ProScanEmulator:
         self._controller.switch_on(now_s)
         self._commands = ProScanCommands(self._controller)
 
+    def framing_error(self, now_s: float) -> None:
+        """Lose a byte: it tells nobody."""
+
     def touch(self, um: float, now_s: float) -> None:
         """Push the joystick."""
         self._advance(now_s)

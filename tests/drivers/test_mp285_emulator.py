@@ -194,7 +194,7 @@ def test_errors():
 
 
 def test_command_on_the_heels_of_a_reply_is_an_overrun():
-    host = Host()
+    host = Host("mp285-strict")
     host.write(b"a\r")
     while not (reply := host.box.take_output(host.now_s)):
         host.now_s = host.box.next_event_s(host.now_s)
@@ -245,3 +245,34 @@ def test_moment_of_look_does_not_change_the_path():
             got += host.listen(100 + until_s)
         replies.append(got)
     assert replies[0] == replies[1] == replies[2]
+
+
+def test_a_line_feed_behind_a_command_has_an_answer_of_its_own():
+    host = Host()
+    assert host.ask(b"a\r\n") == b"\r\r"
+    assert len(host.ask(b"c\r\n")) == 14
+    host.write(codec.encode_move((250, 0, 0)) + b"\n")
+    assert host.listen(host.now_s + 1.0) == b"\r\r"
+    assert host.position() == (250, 0, 0)
+
+
+def test_a_byte_without_stop_bit_is_a_framing_error():
+    host = Host()
+    host.write(b"c")
+    host.listen(host.now_s + 0.01)
+    host.box.framing_error(host.now_s)
+    assert host.listen(host.now_s + 0.1) == b"1\r"
+    assert host.position() == (0, 0, 0)
+
+
+def test_power_that_fails_amid_a_move_makes_a_new_origin():
+    host = Host()
+    host.write(codec.encode_move((100_000, 0, 0)))
+    host.listen(host.now_s + 1.0)
+    host.box.switch_off(host.now_s)
+    assert host.ask(b"c\r", 0.5) == b""
+    host.box.switch_on(host.now_s)
+    assert host.ask(b"c\r", 0.5) == b""
+    host.listen(host.now_s + 0.6)
+    assert host.position() == (0, 0, 0)
+    assert host.box.plant.motor_um(host.now_s)[0] > 100.0

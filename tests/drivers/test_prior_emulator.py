@@ -242,3 +242,70 @@ def test_a_sine_of_velocities_lags_as_on_the_real_stage(frequency_hz, measured_r
     lag_s = lags_s[int(np.argmin(misfit))]
     assert 0.030 <= lag_s <= 0.036
     assert np.std(x[late] - asked[late]) == pytest.approx(measured_rms_um, rel=0.15)
+
+
+def test_a_reset_or_a_power_cut_loses_position_and_settings():
+    desk = Desk()
+    for cut in ("RESET", "power"):
+        desk.ask("SS,5")
+        desk.ask("H")
+        desk.ask("G,500,0")
+        desk.rest()
+        if cut == "RESET":
+            desk.send("RESET\r")
+            assert desk.ask("P") == ""  # deaf: 20 s on a real one
+            desk.now_s += 20.0
+        else:
+            desk.emulator.switch_off(desk.now_s)
+            assert desk.ask("P") == ""
+            desk.emulator.switch_on(desk.now_s)
+            desk.now_s += 1.1
+        assert desk.ask("P") == "0,0,0\r"
+        assert desk.ask("SS") == "25\r"
+        assert "JOYSTICK ACTIVE" in desk.ask("?")
+
+
+def test_a_power_cut_in_motion_stops_it_dead():
+    desk = Desk()
+    desk.ask("VS,5000,0")
+    desk.now_s += 0.5
+    desk.emulator.switch_off(desk.now_s)
+    desk.now_s += 0.1
+    assert not any(desk.emulator.plant.moving(desk.now_s))
+
+
+def test_the_joystick_moves_it_only_while_it_is_on():
+    desk = Desk()
+    desk.emulator.touch(50.0, desk.now_s)
+    assert desk.ask("$") == "1\r"
+    desk.rest()
+    assert desk.ask("PX") == "50\r"
+    desk.ask("H")
+    desk.emulator.touch(50.0, desk.now_s)
+    desk.now_s += 1.0
+    assert desk.ask("PX") == "50\r"
+
+
+def test_the_rate_changes_when_it_is_told_to():
+    desk = Desk(baud=9600)
+    assert desk.ask("BAUD 115") == "0\r"
+    assert desk.emulator.baud == 115200
+    assert desk.ask("BAUD,57") == "E,8\r"
+
+
+def test_compatibility_mode_tells_no_errors_and_takes_one_move_at_a_time():
+    desk = Desk()
+    desk.ask("COMP,1")
+    assert desk.ask("NONSENSE") == "R\r"
+    desk.send("GR,1000,0\r")
+    desk.send("GR,1000,0\r")
+    desk.now_s += 5.0
+    while desk.emulator.take_output(desk.now_s):
+        pass
+    desk.rest()
+    assert desk.emulator.plant.motor_um(desk.now_s)[0] == pytest.approx(1000.0)
+
+
+@pytest.mark.parametrize("command", ["7,1,F", "8,1,0"])
+def test_wheels_and_shutters_are_not_fitted(command):
+    assert Desk().ask(command) in ("E,17\r", "E,20\r")
