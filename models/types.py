@@ -88,11 +88,18 @@ class Perception:
         SpermClass of each pixel; None from a detector that does not segment.
     part_map : (H, W) uint8 or None
         SpermPart of each pixel; None from weights trained without parts.
+    logits : (7, h, w) float32 or None
+        What both maps were made from, for measures finer than a pixel: background, normal,
+        abnormal, then no part, head, midpiece, tail.
+    logits_per_px : float
+        Cells of ``logits`` per pixel; cell 0 begins where the picture does.
     """
 
     detections: Detections
     class_map: UInt8 | None = None
     part_map: UInt8 | None = None
+    logits: Float32 | None = None
+    logits_per_px: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +132,9 @@ class Tracks:
         SpermClass by majority over the track's recent frames.
     detection : (N,) int64
         Row of the associated detection in this frame's Detections, -1 while coasting.
+    identity : (N,) float64
+        Probability that the track follows the sperm that it followed before its last encounter
+        with another; 1 when it met none of late. Left out, all are 1.
     """
 
     time_s: float
@@ -139,13 +149,18 @@ class Tracks:
     state: Int8
     label: Int8
     detection: Int64
+    identity: Float64 = field(default_factory=lambda: np.zeros(0))
 
     def __post_init__(self) -> None:
         n = len(self.track_id)
+        if len(self.identity) == 0:
+            sure = np.ones(n)
+            sure.flags.writeable = False
+            object.__setattr__(self, "identity", sure)
         shapes = {
             "position_um": (n, 2), "velocity_um_s": (n, 2), "covariance": (n, 4, 4),
             "raw_um": (n, 2), "size_px": (n, 2), "score": (n,), "p_exist": (n,),
-            "state": (n,), "label": (n,), "detection": (n,),
+            "state": (n,), "label": (n,), "detection": (n,), "identity": (n,),
         }  # fmt: skip
         for name, shape in shapes.items():
             if getattr(self, name).shape != shape:

@@ -168,7 +168,8 @@ class SFCNetDetector:
         if any(spare):
             class_map = np.ascontiguousarray(class_map[:height, :width])
             part_map = np.ascontiguousarray(part_map[:height, :width])
-        return Perception(Detections(boxes, scores, labels), class_map, part_map)
+        found = Detections(boxes, scores, labels)
+        return Perception(found, class_map, part_map, logits, logits.shape[2] / padded.shape[1])
 
     def _reported(self, rows: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
         """Return the rows above the threshold whose centre lies inside the frame."""
