@@ -115,7 +115,11 @@ def train(options: argparse.Namespace) -> Result:
         options.out,
         preset=options.preset,
         init=options.init,
+        resume=options.resume,
         device=options.device,
+        skip_bad=options.skip_bad,
+        minutes=options.minutes,
+        held_out=options.hold_out,
     )
 
 
@@ -280,7 +284,12 @@ def _add_network(verbs: argparse._SubParsersAction[_Parser], common: _Parser) ->
     parser.add_argument("--data", type=Path, nargs="+", default=[])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--preset", choices=("paper", "lite"), default="lite")
-    parser.add_argument("--init", type=Path, help="weights to start from")
+    parser.add_argument("--init", type=Path, help="weights to start from, or ImageNet's ResNet50")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
+    parser.add_argument("--minutes", type=_positive, help="end after this time")
+    parser.add_argument("--hold-out", type=float, metavar="SHARE",
+                        help="take scores on this share of the recordings")  # fmt: skip
+    parser.add_argument("--skip-bad", action="store_true", help="leave out what cannot be read")
     parser.add_argument("--device", default="cpu")
     parser.set_defaults(verb=train)
 

@@ -7,16 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from models.errors import DataError
-from models.training.crops import UNKNOWN_PIXEL, Crop, mirrored
+from models.errors import DataError, ModelError
+from models.training.augmentation import AUGMENTATIONS, augmented
+from models.training.crops import Crop, mirrored
 from models.training.datasets import open_data
-from models.training.labelled_frames import LabelledFrame
+from models.training.labelled_frames import LabelledFrame, LabelledFrames
+from models.training.window import cut as cut
 
-# A head that a crop cuts so that less than this is left is neither right nor wrong to find.
-LEAST_INSIDE = 0.5
+MIRROR = "mirror"
 
 
 class FolderCrops(Dataset[Crop]):
@@ -24,73 +24,60 @@ class FolderCrops(Dataset[Crop]):
 
     Frames without class maps train the detection alone; their pixels are unknown.
 
+    Parameters
+    ----------
+    data : sequence of folders, or of opened recordings
+    seed : int
+    size_px : (height, width)
+    augmentation : {'mirror', 'paper', 'short side'}
+    skip_bad : bool
+        Leave out files that cannot be used instead of raising.
+
     Raises
     ------
     DataError
         Nothing labelled in the folders.
+    ModelError
+        An augmentation that is not known.
     """
 
-    def __init__(self, folders: Sequence[Path], seed: int, size_px: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        data: Sequence[Path | LabelledFrames],
+        seed: int,
+        size_px: tuple[int, int],
+        augmentation: str = MIRROR,
+        *,
+        skip_bad: bool = False,
+    ) -> None:
+        if augmentation != MIRROR and augmentation not in AUGMENTATIONS:
+            known = ", ".join((MIRROR, *AUGMENTATIONS))
+            raise ModelError(f"augmentation '{augmentation}' is unknown; choose {known}")
         self.seed = seed
         self.size_px = size_px
+        self.how = AUGMENTATIONS.get(augmentation)
         self.frames: list[LabelledFrame] = []
-        for folder in folders:
-            for recording in open_data(Path(folder)):
+        for item in data:
+            opened = (
+                [item]
+                if isinstance(item, LabelledFrames)
+                else open_data(Path(item), skip_bad=skip_bad)
+            )
+            for recording in opened:
                 # Which sperm a pixel belongs to is not taught, and is the largest of the maps.
                 self.frames.extend(replace(frame, instance_map=None) for frame in recording)
         if not self.frames:
-            names = ", ".join(str(folder) for folder in folders)
+            names = ", ".join(str(getattr(item, "name", item)) for item in data)
             raise DataError(f"{names}: no labelled frame; check the data")
 
     def __getitem__(self, index: int) -> Crop:
         """Cut crop number ``index``."""
         rng = np.random.default_rng([self.seed, index])
         frame = self.frames[int(rng.integers(len(self.frames)))]
+        if self.how is not None:
+            return augmented(frame, rng, self.size_px, self.how)
         height, width = frame.image.shape
         y = int(rng.integers(max(height - self.size_px[0], 0) + 1))
         x = int(rng.integers(max(width - self.size_px[1], 0) + 1))
         crop = cut(frame, y, x, *self.size_px)
         return mirrored(crop, bool(rng.random() < 0.5), bool(rng.random() < 0.5))
-
-
-def cut(frame: LabelledFrame, y: int, x: int, height: int, width: int) -> Crop:
-    """Cut a window; beyond the picture it repeats the border and is unknown."""
-    boxes, gone = _boxes_in(frame.box_px, y, x, height, width)
-    ignored, half_ignored = _boxes_in(frame.ignored_px, y, x, height, width)
-    return Crop(
-        image=_window(frame.image, y, x, height, width, None),
-        boxes=boxes,
-        class_map=_map(frame.class_map, frame, y, x, height, width),
-        part_map=_map(frame.part_map, frame, y, x, height, width),
-        ignore=np.concatenate([ignored, half_ignored, gone]),
-    )
-
-
-def _map(
-    labels: NDArray[np.uint8] | None, frame: LabelledFrame, y: int, x: int, height: int, width: int
-) -> NDArray[np.uint8]:
-    if labels is None:
-        labels = np.full(frame.image.shape, UNKNOWN_PIXEL, np.uint8)
-    return _window(labels, y, x, height, width, UNKNOWN_PIXEL)
-
-
-def _window(
-    picture: NDArray[np.uint8], y: int, x: int, height: int, width: int, beyond: int | None
-) -> NDArray[np.uint8]:
-    part = picture[y : y + height, x : x + width]
-    missing = ((0, height - part.shape[0]), (0, width - part.shape[1]))
-    if beyond is None:
-        return np.pad(part, missing, "edge")
-    return np.pad(part, missing, constant_values=beyond)
-
-
-def _boxes_in(
-    box_px: NDArray[np.float64], y: int, x: int, height: int, width: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return boxes cut to a window, those mostly inside and the others apart."""
-    low = np.maximum(box_px[:, :2] - box_px[:, 2:] / 2 - (x, y), -0.5)
-    high = np.minimum(box_px[:, :2] + box_px[:, 2:] / 2 - (x, y), (width - 0.5, height - 0.5))
-    size = (high - low).clip(0)
-    share = size.prod(1) / np.maximum(box_px[:, 2:].prod(1), 1e-9)
-    boxes = np.concatenate([(low + high) / 2, size], 1).astype(np.float32)
-    return boxes[share >= LEAST_INSIDE], boxes[(share > 0) & (share < LEAST_INSIDE)]

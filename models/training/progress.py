@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,9 @@ from models.sfcnet.network import SFCNet
 from models.sfcnet.nms import box_iou
 from models.specimen.profiles import profile
 from models.specimen.sampling import training_sample
-from models.training.crops import FIRST_EXAM_SEED, Crop, corners
+from models.training.crops import FIRST_EXAM_SEED, UNKNOWN_PIXEL, Crop, corners
+from models.training.labelled_frames import LabelledFrames
+from models.training.window import cut
 
 
 def exam_frames(
@@ -26,6 +29,21 @@ def exam_frames(
     for k in range(count):
         s = training_sample(np.random.default_rng(first_seed + k), 480, 640, base=base)
         frames.append(Crop(s.image, s.boxes, s.class_map, s.part_map, s.ignore))
+    return frames
+
+
+def held_out_frames(recordings: Sequence[LabelledFrames], count: int) -> list[Crop]:
+    """Return up to ``count`` frames spread over recordings, enlarged to multiples of 32 px."""
+    total = sum(len(r) for r in recordings)
+    chosen = set(np.linspace(0, max(total - 1, 0), min(count, total)).astype(int).tolist())
+    frames: list[Crop] = []
+    number = 0
+    for recording in recordings:
+        for frame in recording:
+            if number in chosen:
+                height, width = (-(-side // 32) * 32 for side in frame.image.shape)
+                frames.append(cut(frame, 0, 0, height, width))
+            number += 1
     return frames
 
 
@@ -93,14 +111,16 @@ def quick_scores(network: SFCNet, frames: list[Crop]) -> QuickScores:
             truths += len(frame.boxes)
         if network.segmentation is not None:
             found, _ = class_and_part_maps(logits[0].cpu().numpy(), *frame.image.shape)
+            known = frame.class_map != UNKNOWN_PIXEL
+            found, truth = found[known], frame.class_map[known]
             for k in range(3):
-                a, b = found == k, frame.class_map == k
+                a, b = found == k, truth == k
                 overlap[k] += (a & b).sum()
                 total[k] += a.sum() + b.sum()
-            overlap[3] += ((found > 0) & (frame.class_map > 0)).sum()
-            total[3] += (found > 0).sum() + (frame.class_map > 0).sum()
+            overlap[3] += ((found > 0) & (truth > 0)).sum()
+            total[3] += (found > 0).sum() + (truth > 0).sum()
     dice = 200.0 * overlap / np.maximum(total, 1.0)
-    if network.segmentation is None:
+    if network.segmentation is None or not total.any():
         dice[:] = np.nan
     ap50 = (
         100.0 * average_precision(np.concatenate(hits), np.concatenate(scores), truths)

@@ -1,0 +1,123 @@
+"""Settings of a training, and the two presets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from models.errors import ModelError
+from models.sfcnet.losses import LossSettings
+from models.sfcnet.network import TASKS
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """How to train. Progress ends with ``steps`` or ``minutes``, whichever is first.
+
+    The detection learns sooner than the segmentation and costs two fifths of a joint step: it
+    takes part in one of ``detect_every`` steps.
+
+    Attributes
+    ----------
+    epochs : int, optional
+        On labelled folders: as many steps as this many passes over the frames take.
+    augmentation : {'mirror', 'paper', 'short side'}
+        Of labelled folders; see ``models.training.augmentation``. Specimens vary by themselves.
+    optimiser : {'adamw', 'sgd'}
+    schedule : {'cosine', 'steps'}
+    losses : {'full', 'paper'}
+        'paper': cross-entropy alone for the segmentation, equation (2).
+    held_out : float
+        Share of the labelled frames, by recording, that scores are taken on.
+    """
+
+    variant: str = "lite"
+    task: str = "joint"
+    steps: int = 20_000
+    minutes: float | None = None
+    batch: int = 8
+    crop_px: int = 256
+    peak_rate: float = 2e-3
+    last_rate: float = 1e-6
+    warm_up: int = 200
+    weight_decay: float = 0.03
+    decay: float = 0.998
+    seed: int = 1
+    workers: int = 1
+    detect_every: int = 2
+    exam_share: float = 0.6
+    phase_share: float = 0.25
+    scene_share: float = 0.5
+    check_every: int = 500
+    check_frames: int = 4
+    epochs: int | None = None
+    augmentation: str = "mirror"
+    optimiser: str = "adamw"
+    schedule: str = "cosine"
+    losses: str = "full"
+    held_out: float = 0.0
+
+    def loss_settings(self) -> LossSettings:
+        """Return the weights of the losses."""
+        if self.losses == "paper":
+            return LossSettings(class_weights=(1.0, 1.0, 1.0), dice=0.0, kinds=0.0)
+        return LossSettings()
+
+
+_LITE = TrainSettings()
+# Segmentation: batch 4 of 512x512, AdamW from 5e-5 up to 5e-4 and down to 1e-6, 100 epochs (of 118
+# pictures: 2950 steps). The network is what was learnt last, no average.
+_PAPER_SEGMENT = TrainSettings(
+    variant="r50",
+    task="segment",
+    steps=2950,
+    batch=4,
+    crop_px=512,
+    peak_rate=5e-4,
+    decay=0.0,
+    detect_every=1,
+    check_every=100,
+    epochs=100,
+    augmentation="paper",
+    losses="paper",
+    held_out=0.2,
+)
+# Detection: batch 16, SGD from 0.02, divided by ten at 400, 600 and 800 of 1000 iterations.
+_PAPER_DETECT = replace(
+    _PAPER_SEGMENT,
+    task="detect",
+    steps=1000,
+    batch=16,
+    crop_px=800,
+    peak_rate=0.02,
+    warm_up=20,
+    weight_decay=1e-4,
+    epochs=None,
+    augmentation="short side",
+    optimiser="sgd",
+    schedule="steps",
+)
+_PRESETS = {
+    "lite": {task: replace(_LITE, task=task) for task in TASKS},
+    # The paper trains the tasks apart; together they train as its segmentation does.
+    "paper": {
+        "segment": _PAPER_SEGMENT,
+        "detect": _PAPER_DETECT,
+        "joint": replace(_PAPER_SEGMENT, task="joint"),
+    },
+}
+
+
+def preset(name: str, task: str = "joint") -> TrainSettings:
+    """Return the settings of a preset for a task.
+
+    Raises
+    ------
+    ModelError
+        A preset or task that is not known.
+    """
+    if name not in _PRESETS:
+        known = " or ".join(sorted(_PRESETS))
+        raise ModelError(f"training preset '{name}' is unknown; choose {known}")
+    if task not in TASKS:
+        raise ModelError(f"training task '{task}' is unknown; choose {', '.join(TASKS)}")
+    return _PRESETS[name][task]

@@ -1,0 +1,206 @@
+"""One training: network, average, optimiser and step, which a checkpoint holds."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+from torch import Tensor
+
+from models.errors import ModelError
+from models.sfcnet.losses import Target, total_losses
+from models.sfcnet.network import SFCNet
+from models.sfcnet.pretrained import is_torchvision, load_encoder
+from models.sfcnet.runtime import best_precision
+from models.sfcnet.variant import variant
+from models.training.average import AverageWeights
+from models.training.processes import Processes
+from models.training.schedule import learning_rate
+from models.training.settings import TrainSettings
+from models.training.step_schedule import stepped_rate
+
+CHECKPOINT = "checkpoint.pt"
+WEIGHTS = "weights.pt"
+_MOMENTUM = 0.9
+
+
+class Trainer:
+    """Trains step by step.
+
+    Parameters
+    ----------
+    settings : TrainSettings
+    device : str
+    processes : Processes
+        Those that train together, each on its part of the batch.
+    """
+
+    def __init__(
+        self, settings: TrainSettings, device: str = "cpu", processes: Processes | None = None
+    ) -> None:
+        self.settings = settings
+        self.device = torch.device(device)
+        self.processes = processes or Processes()
+        torch.manual_seed(settings.seed)
+        network = SFCNet(variant(settings.variant), settings.task)
+        self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = AverageWeights(self.network, settings.decay)
+        self.optimiser = self._optimiser()
+        self.step = 0
+        self.losses = settings.loss_settings()
+        self.mixed = best_precision(self.device) != torch.float32
+
+    def _optimiser(self) -> torch.optim.Optimizer:
+        settings = self.settings
+        decayed = [p for p in self.network.parameters() if p.ndim > 1]
+        plain = [p for p in self.network.parameters() if p.ndim <= 1]
+        groups = [
+            {"params": decayed, "weight_decay": settings.weight_decay},
+            {"params": plain, "weight_decay": 0.0},
+        ]
+        if settings.optimiser == "sgd":
+            return torch.optim.SGD(groups, lr=settings.peak_rate, momentum=_MOMENTUM)
+        if settings.optimiser == "adamw":
+            return torch.optim.AdamW(groups, lr=settings.peak_rate)
+        raise ModelError(f"optimiser '{settings.optimiser}' is unknown; choose adamw or sgd")
+
+    def start_from(self, weights: Path) -> None:
+        """Begin with trained weights, or an ImageNet ResNet50, instead of random ones.
+
+        What the weights of another task lack stays random: detection starts from the encoder that
+        the segmentation trained.
+
+        Raises
+        ------
+        ModelError
+            A file that is none, or that fits nowhere.
+        """
+        state = _loaded(weights)
+        if is_torchvision(state):
+            load_encoder(self.network.encoder, state, str(weights))
+        else:
+            average = _average_of(state, weights)
+            mine = self.network.state_dict()
+            fitting = {k: v for k, v in average.items() if k in mine and v.shape == mine[k].shape}
+            if not any(key.startswith("encoder.") for key in fitting):
+                raise ModelError(
+                    f"{weights}: holds weights of another variant; train "
+                    f"'{self.settings.variant}' from its own"
+                )
+            self.network.load_state_dict(fitting, strict=False)
+        self.average = AverageWeights(self.network, self.settings.decay)
+
+    def save(self, out: Path) -> None:
+        """Write the checkpoint and, beside it, the averaged weights."""
+        state = {
+            "settings": asdict(self.settings),
+            "step": self.step,
+            "network": self.network.state_dict(),
+            "average": self.average.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+        }
+        for name, content in (
+            (CHECKPOINT, state),
+            (WEIGHTS, {k: state[k] for k in ("settings", "step", "average")}),
+        ):
+            partial = out / (name + ".part")
+            torch.save(content, partial)
+            partial.replace(out / name)
+
+    def resume(self, out: Path) -> None:
+        """Go on from the checkpoint in ``out``."""
+        try:
+            state = torch.load(out / CHECKPOINT, map_location=self.device, weights_only=True)
+        except (OSError, RuntimeError, UnpicklingError) as error:
+            raise ModelError(
+                f"{out / CHECKPOINT}: cannot be read ({str(error).splitlines()[0]}); "
+                "start a new training"
+            ) from error
+        self.step = state["step"]
+        self.network.load_state_dict(state["network"])
+        self.average.network.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+
+    def _rate(self, progress: float) -> float:
+        settings = self.settings
+        if settings.schedule == "steps":
+            return stepped_rate(
+                self.step, progress, peak=settings.peak_rate, warm_up=settings.warm_up
+            )
+        return learning_rate(
+            self.step,
+            progress,
+            peak=settings.peak_rate,
+            warm_up=settings.warm_up,
+            last=settings.last_rate,
+        )
+
+    def train_step(self, image: Tensor, target: Target, progress: float) -> dict[str, float]:
+        """Do one step and return its losses."""
+        settings = self.settings
+        # The step's own seed: a resumed training draws the same samples and drops the same.
+        torch.manual_seed(settings.seed * 1_000_003 + self.step + 7_919 * self.processes.rank)
+        rate = self._rate(progress)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self.network.train()
+        # Convolutions in bfloat16: twice as fast where a processor has instructions for it.
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed):
+            outputs = self.network(
+                image.to(self.device),
+                settings.task == "detect" or self.step % settings.detect_every == 0,
+            )
+        losses = total_losses(self.network, outputs, moved(target, self.device), self.losses)
+        self.optimiser.zero_grad(set_to_none=True)
+        if losses:
+            total = torch.stack(list(losses.values())).sum()
+            if not torch.isfinite(total):
+                raise ModelError(
+                    f"training: the loss is not finite at step {self.step}; lower the rate"
+                )
+            total.backward()
+        self.processes.mean_gradients(self.network)
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+        self.optimiser.step()
+        self.processes.mean_statistics(self.network)
+        self.step += 1
+        self.average.follow(self.network, self.step)
+        return {name: float(value.detach()) for name, value in losses.items()}
+
+
+def moved(target: Target, device: torch.device) -> Target:
+    """Return the truth on a device."""
+    return Target(
+        target.class_map.to(device),
+        target.part_map.to(device),
+        [b.to(device) for b in target.boxes],
+        [b.to(device) for b in target.ignore],
+    )
+
+
+def _loaded(path: Path) -> dict[str, object]:
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, UnpicklingError) as error:
+        raise _no_weights(path, str(error).splitlines()[0]) from error
+    if not isinstance(state, dict):
+        raise _no_weights(path, type(state).__name__)
+    return state
+
+
+def _average_of(state: dict[str, object], path: Path) -> dict[str, Tensor]:
+    average = state.get("average")
+    if not isinstance(average, dict):
+        raise _no_weights(path, "no key 'average'")
+    return average
+
+
+def _no_weights(path: Path, reason: str) -> ModelError:
+    return ModelError(f"{path}: no weights of a training ({reason}); name a weights.pt")
+
+
+def load_weights(path: Path) -> dict[str, Tensor]:
+    """Return the averaged weights that a training wrote."""
+    return _average_of(_loaded(path), path)

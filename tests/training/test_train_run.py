@@ -1,0 +1,177 @@
+"""Whole runs of a few steps: presets, held-out recordings, interruption, several processes."""
+
+from __future__ import annotations
+
+import io
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from models.errors import ModelError
+from models.sfcnet.losses import LossSettings
+from models.specimen.recording import write_recording
+from models.training.bar import TrainingBar, duration
+from models.training.crops import SpecimenCrops
+from models.training.processes import Processes, ShareOf
+from models.training.settings import TrainSettings, preset
+from models.training.step_schedule import stepped_rate
+from models.training.train import run, train
+from models.training.trainer import CHECKPOINT, WEIGHTS, Trainer
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = TrainSettings(
+    steps=4,
+    batch=2,
+    crop_px=64,
+    workers=0,
+    check_every=2,
+    check_frames=0,
+    warm_up=2,
+    seed=5,
+    scene_share=0.0,
+)
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def weights(folder: Path) -> torch.Tensor:
+    state = torch.load(folder / WEIGHTS, weights_only=True)["average"]
+    return torch.cat([v.flatten().double() for v in state.values()])
+
+
+def test_a_run_that_was_killed_ends_as_one_that_was_not(tmp_path, monkeypatch) -> None:
+    run(SMALL, tmp_path / "whole")
+    step = Trainer.train_step
+
+    def killed(self, *arguments):
+        if self.step == 3:
+            raise KeyboardInterrupt
+        return step(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "train_step", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(SMALL, tmp_path / "cut")
+    assert torch.load(tmp_path / "cut" / CHECKPOINT, weights_only=True)["step"] == 2
+    run(SMALL, tmp_path / "cut", resume=True)
+    assert torch.equal(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
+
+
+def test_a_run_on_labelled_folders_scores_on_recordings_it_never_saw(tmp_path) -> None:
+    for k in range(3):
+        write_recording(tmp_path / "data" / f"film{k}", frames=2, seed=50 + k)
+    result = train(
+        "joint", [tmp_path / "data"], tmp_path / "run", preset="paper", variant="lite", batch=2,
+        crop_px=64, epochs=1, workers=0, check_frames=1, warm_up=1,
+    )  # fmt: skip
+    # Four of six frames are left to train on: two batches.
+    assert result["steps"] == 2
+    assert result["dice"] is not None
+    settings = torch.load(tmp_path / "run" / WEIGHTS, weights_only=True)["settings"]
+    assert (settings["augmentation"], settings["held_out"]) == ("paper", 0.2)
+    # Decay 0: the weights are the last ones, no average.
+    state = torch.load(tmp_path / "run" / CHECKPOINT, weights_only=True)
+    for key, value in state["network"].items():
+        assert torch.allclose(value.double(), state["average"][key].double(), atol=1e-6), key
+
+
+def test_presets_say_what_the_paper_says() -> None:
+    segment, detect = preset("paper", "segment"), preset("paper", "detect")
+    assert (segment.batch, segment.crop_px, segment.weight_decay) == (4, 512, 0.03)
+    assert (segment.peak_rate, segment.epochs, segment.optimiser) == (5e-4, 100, "adamw")
+    assert segment.loss_settings() == LossSettings((1.0, 1.0, 1.0), dice=0.0, kinds=0.0)
+    assert (detect.batch, detect.steps, detect.optimiser) == (16, 1000, "sgd")
+    rates = [stepped_rate(k, k / 1000, peak=detect.peak_rate, warm_up=detect.warm_up)
+             for k in (0, 20, 399, 400, 600, 999)]  # fmt: skip
+    assert rates == pytest.approx([2e-3, 2e-2, 2e-2, 2e-3, 2e-4, 2e-5])
+    assert preset("lite", "joint") == TrainSettings()
+    with pytest.raises(ModelError, match="task 'classify' is unknown"):
+        preset("lite", "classify")
+
+
+def test_sgd_steps_and_an_unknown_optimiser_is_named() -> None:
+    assert isinstance(Trainer(replace(SMALL, optimiser="sgd")).optimiser, torch.optim.SGD)
+    with pytest.raises(ModelError, match="'lion' is unknown; choose adamw or sgd"):
+        Trainer(replace(SMALL, optimiser="lion"))
+
+
+def test_detection_starts_from_the_encoder_that_the_segmentation_trained(tmp_path) -> None:
+    first = Trainer(replace(SMALL, task="segment", seed=1))
+    first.save(tmp_path)
+    second = Trainer(replace(SMALL, task="detect", seed=2))
+    second.start_from(tmp_path / WEIGHTS)
+    mine, theirs = second.network.encoder.state_dict(), first.network.encoder.state_dict()
+    assert all(torch.equal(mine[k], theirs[k]) for k in mine)
+    (tmp_path / "text").write_text("no weights")
+    for name in ("text", "nowhere"):
+        with pytest.raises(ModelError, match="no weights of a training"):
+            second.start_from(tmp_path / name)
+
+
+def test_the_bar_tells_loss_score_and_time_left() -> None:
+    stream = io.StringIO()
+    with TrainingBar(0.0, shown=True, stream=stream) as bar:
+        bar.scored(81.25)
+        bar.moved(7, 0.5, {"classes": 1.0, "boxes": 0.5})
+    text = stream.getvalue()
+    assert "50%" in text
+    assert "step 7, loss 1.500, AP50 81.2, 0 min 0" in text
+    assert text.rstrip().endswith("left")
+    hidden = io.StringIO()
+    with TrainingBar(0.0, stream=hidden) as bar:
+        bar.moved(7, 0.5, {"classes": 1.0})
+    assert hidden.getvalue() == ""
+    assert duration(7500) == "2 h 05 min left"
+    assert duration(float("inf")) == "time left unknown"
+
+
+def test_processes_share_each_batch() -> None:
+    crops = SpecimenCrops(3, (32, 32), 0.0, 0.0)
+    shares = [ShareOf(crops, 4, Processes(rank, 2)) for rank in (0, 1)]
+    # Batch 1 of four is samples 4 to 7: two for each.
+    seen = [shares[0][2], shares[0][3], shares[1][2], shares[1][3]]
+    for k, crop in enumerate(seen):
+        assert (crop.image == crops[4 + k].image).all()
+    with pytest.raises(ModelError, match="a batch of 3 cannot be shared by 2"):
+        ShareOf(crops, 3, Processes(0, 2))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_two_processes_train_one_network(tmp_path) -> None:
+    """Process 0 compares the weights of both before it writes them."""
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2",
+        "--master-addr=127.0.0.1", f"--master-port={free_port()}",
+        "-m", "models.training.train", "--out", str(tmp_path), "--steps", "2", "--batch", "2",
+        "--crop-px", "64", "--workers", "0", "--check-every", "2", "--check-frames", "0",
+        "--scene-share", "0",
+    ]  # fmt: skip
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    if os.name == "nt":
+        environment["USE_LIBUV"] = "0"  # torch for Windows is built without it
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=110
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("step 2 ") == 1
+    state = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    assert state["step"] == 2
+    assert all(torch.isfinite(v).all() for v in state["network"].values())
