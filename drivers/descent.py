@@ -1,0 +1,121 @@
+"""The pipette goes down only where the stage cannot hurt it."""
+
+from __future__ import annotations
+
+import threading
+from typing import Protocol
+
+from drivers.errors import DeviceError
+from drivers.limits import SoftLimits
+from drivers.pose import Pose
+from drivers.protocols import Manipulator
+
+
+class Confinable(Protocol):
+    """A stage whose range and speed can be shrunk to a window."""
+
+    def confine(self, half_um: float, max_speed_um_s: float) -> SoftLimits:
+        """Shrink. Raises DeviceError, and nothing is confined."""
+        ...
+
+    def release(self) -> None:
+        """Undo ``confine``."""
+        ...
+
+
+class Permitted(Manipulator, Protocol):
+    """A manipulator whose guardian refuses moves below its safe height without a permit."""
+
+    def permit_descent(self) -> None:
+        """Allow such moves."""
+        ...
+
+    def forbid_descent(self) -> None:
+        """Refuse them again. Raises GuardianError while it moves, or is below."""
+        ...
+
+
+class Descent:
+    """A Manipulator (drivers.protocols) that is tied to a stage. All methods from any thread.
+
+    The stage is confined before the first byte of a move that leads below the safe height, and
+    when the pipette is found there, by hand or from an earlier session; it is released once the
+    pipette has been read at rest above. A height that is not known from the beginning counts as
+    low. A stage that cannot be confined (a fault, no position) keeps the pipette up.
+
+    Parameters
+    ----------
+    pipette : Permitted
+    stage : Confinable
+    safe_z_um : float
+        Pipette frame; the same as its guardian's.
+    up : int
+        Sign of z that leads away from the glass: 1 or -1.
+    half_um, max_speed_um_s : float
+        Of the stage's window: it may follow a cell within it, but go nowhere else.
+
+    Raises
+    ------
+    DeviceError
+        The pipette is below its safe height, or nobody knows, and the stage cannot be confined.
+    """
+
+    def __init__(
+        self,
+        pipette: Permitted,
+        stage: Confinable,
+        safe_z_um: float,
+        *,
+        up: int = 1,
+        half_um: float = 200.0,
+        max_speed_um_s: float = 300.0,
+    ) -> None:
+        self._pipette = pipette
+        self._stage = stage
+        self._safe_z_um = safe_z_um
+        self._up = up
+        self._half_um = half_um
+        self._max_speed_um_s = max_speed_um_s
+        self._lock = threading.RLock()
+        self._window: SoftLimits | None = None
+        try:
+            self.read_pose()
+        except DeviceError:
+            self._confine()
+
+    @property
+    def window(self) -> SoftLimits | None:
+        """What the stage is confined to; None when it is free."""
+        return self._window
+
+    def read_pose(self) -> Pose:
+        """Position as read back; releases the stage when it is at rest and above."""
+        with self._lock:
+            pose = self._pipette.read_pose()
+            if self._is_low(pose.z_um):
+                self._confine()
+            elif self._window is not None and pose.moving is False:
+                self._pipette.forbid_descent()
+                self._stage.release()
+                self._window = None
+            return pose
+
+    def move_to(self, x_um: float, y_um: float, z_um: float, speed_um_s: float) -> None:
+        """Start one absolute move. Raises DeviceError, and nothing moves."""
+        with self._lock:
+            if self._is_low(z_um):
+                self._confine()
+            if self._window is not None:
+                self._pipette.permit_descent()  # a new guardian does not know of it
+            self._pipette.move_to(x_um, y_um, z_um, speed_um_s)
+
+    def stop(self) -> None:
+        """Interrupt the move now. Waits for nothing else."""
+        self._pipette.stop()
+
+    def _confine(self) -> None:
+        if self._window is None:
+            self._window = self._stage.confine(self._half_um, self._max_speed_um_s)
+
+    def _is_low(self, z_um: float) -> bool:
+        return not self._up * (z_um - self._safe_z_um) >= 0
