@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import numpy as np
 from numba import njit
 
-from models.measure.motility import COLUMNS, INSUFFICIENT, OK, convention, path_measures
+from models.measure.motility import (
+    COLUMNS,
+    INSUFFICIENT,
+    OK,
+    convention,
+    path_measures,
+    vcl_of_jitter,
+)
 from models.measure.settings import MotilitySettings
 from models.types import Float64, Int64, Measurements, Tracks
 
@@ -23,7 +32,9 @@ class LiveMotility:
         if not window_s > 0.0:
             raise ValueError(f"LiveMotility: a window of {window_s} s")
         self._window_s = window_s
-        self._convention = convention(settings or MotilitySettings())
+        self._settings = settings or MotilitySettings()
+        self._convention = convention(self._settings)
+        self._times_s: deque[float] = deque(maxlen=31)
         self._slot: dict[int, int] = {}
         self._free = list(range(64))
         self._time_s = np.zeros((64, _CAPACITY))
@@ -42,9 +53,15 @@ class LiveMotility:
         )  # fmt: skip
         values.flags.writeable = False
         known = np.isfinite(values[:, 0])
+        self._times_s.append(tracks.time_s)
+        step_s = float(np.median(np.diff(self._times_s))) if len(self._times_s) > 1 else np.nan
+        rate_hz = 1.0 / step_s if step_s > 0.0 else np.nan
+        columns = {name: values[:, k] for k, name in enumerate(COLUMNS)}
+        columns["frame_rate_hz"] = np.full(len(known), rate_hz)
+        columns["vcl_noise_um_s"] = np.full(len(known), vcl_of_jitter(rate_hz, self._settings))
         return Measurements(
             tracks.track_id,
-            {name: values[:, k] for k, name in enumerate(COLUMNS)},
+            columns,
             tuple(OK if one else INSUFFICIENT for one in known),
         )
 

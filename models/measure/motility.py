@@ -43,11 +43,14 @@ class Motility:
         'ok', or why nothing is known.
     duration_s : float
         Of the piece that was measured.
+    frame_rate_hz : float
+        At which it was seen; VCL, ALH and BCF depend on it. NaN with fewer than two frames.
     """
 
     values: dict[str, float]
     quality: str
     duration_s: float
+    frame_rate_hz: float
 
 
 def measure_path(
@@ -77,7 +80,14 @@ def measure_path(
     numbers = path_measures(time_s, raw_um, False, *convention(settings))
     values = dict(zip(COLUMNS, numbers[:-1].tolist(), strict=True))
     known = bool(np.isfinite(numbers[0]))
-    return Motility(values, OK if known else INSUFFICIENT, float(numbers[-1]))
+    rate_hz = 1.0 / float(np.median(np.diff(time_s))) if len(time_s) > 1 else float("nan")
+    return Motility(values, OK if known else INSUFFICIENT, float(numbers[-1]), rate_hz)
+
+
+def vcl_of_jitter(frame_rate_hz: float, settings: MotilitySettings | None = None) -> float:
+    """VCL (um/s) of a cell at rest, from the localisation alone: sqrt(pi) sigma x frame rate."""
+    sigma_um = (settings or MotilitySettings()).localisation_um
+    return float(np.sqrt(np.pi) * sigma_um * frame_rate_hz)
 
 
 def convention(settings: MotilitySettings) -> tuple[float, ...]:
