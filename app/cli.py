@@ -71,6 +71,7 @@ def analyze(options: argparse.Namespace) -> Result:
         fps=options.fps,
         overlay=options.overlay,
         labelme=options.labelme,
+        criteria=options.criteria,
         workers=options.workers,
     )
 
@@ -85,6 +86,7 @@ def track(options: argparse.Namespace) -> Result:
         um_per_px=options.um_per_px,
         fps=options.fps,
         online=options.online,
+        criteria=options.criteria,
     )
 
 
@@ -124,8 +126,9 @@ def train(options: argparse.Namespace) -> Result:
 
 
 def evaluate(options: argparse.Namespace) -> Result:
-    """Score a detector on labelled data."""
+    """Score a detector on labelled data; print it in the paper's layout."""
     from models.training.evaluation import evaluate as run
+    from models.training.paper_layout import beside_the_paper
 
     settings = {
         "box_scale": options.box_scale,
@@ -135,14 +138,18 @@ def evaluate(options: argparse.Namespace) -> Result:
     if options.detector == "threshold":
         from models.threshold import ThresholdDetector
 
-        return run(ThresholdDetector(), options.data, **settings)
+        scores = run(ThresholdDetector(), options.data, **settings)
+        print(beside_the_paper(scores))
+        return scores
     from models.sfcnet.manifest import shipped_archive
     from models.sfcnet.runtime import SFCNetDetector
 
     # Average precision needs the whole curve: far more boxes than are shown to a person.
     archive = options.weights or shipped_archive(options.variant)
     detector = SFCNetDetector(archive, device=options.device, score_threshold=0.02)
-    return run(detector, options.data, **settings)
+    scores = run(detector, options.data, **settings)
+    print(beside_the_paper(scores))
+    return scores
 
 
 def convert(options: argparse.Namespace) -> Result:
@@ -224,6 +231,13 @@ def _add_scale(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fps", type=_positive, help="frame rate, where the file's is wrong")
 
 
+def _add_criteria(parser: _Parser) -> None:
+    parser.add_argument(
+        "--criteria", default="who6_wet", metavar="PROFILE",
+        help="what is normal: who6_wet, pvp, who6_stained, paper, or a TOML file",
+    )  # fmt: skip
+
+
 def _add_live(verbs: argparse._SubParsersAction[_Parser], common: _Parser) -> None:
     parser = verbs.add_parser("live", parents=[common], help="run the rig")
     _add_rig(parser)
@@ -253,6 +267,7 @@ def _add_analysis(verbs: argparse._SubParsersAction[_Parser], common: _Parser) -
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH")
     parser.add_argument("--out", type=Path, required=True)
     _add_scale(parser)
+    _add_criteria(parser)
     parser.add_argument("--overlay", action="store_true", help="write an overlay video")
     parser.add_argument("--labelme", action="store_true", help="write predictions to correct")
     parser.add_argument("--workers", type=int, default=1, help="recordings at the same time")
@@ -262,6 +277,7 @@ def _add_analysis(verbs: argparse._SubParsersAction[_Parser], common: _Parser) -
     parser.add_argument("detections", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     _add_scale(parser)
+    _add_criteria(parser)
     parser.add_argument("--online", action="store_true", help="filtered, not smoothed")
     parser.set_defaults(verb=track)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -52,7 +53,8 @@ def evaluate(
         sensitivity, precision, e_measure, pooled over three classes with background, and under
         foreground, binary, per_image; detection: ap, ap50, ap75, f1_10px with precision_10px,
         recall_10px and the score threshold that serves it best, centre_error_px, centre_error_um;
-        frames, heads, detector; gmacs and params_m where the detector knows them. None is unknown.
+        frames, heads, detector; fps, from grey frame to boxes and maps, in the median; gmacs and
+        params_m where the detector knows them. None is unknown.
 
     Raises
     ------
@@ -61,6 +63,7 @@ def evaluate(
     """
     detection, segmentation = DetectionScores(), SegmentationScores()
     sizes: list[float] = []
+    seconds: list[float] = []
     for recording in _opened(data, skip_bad):
         frames = iter(recording)
         while True:
@@ -72,12 +75,14 @@ def evaluate(
                 if not skip_bad:
                     raise
                 break
-            _score(detector, frame, detection, segmentation, box_scale)
+            seconds.append(_score(detector, frame, detection, segmentation, box_scale))
             sizes.append(recording.um_per_px if um_per_px is None else um_per_px)
     if not len(detection):
         raise DataError(f"{', '.join(_names(data))}: no frame could be read; check the data")
     mean_um_per_px = float(np.mean(sizes))
-    return {**_table(detection, segmentation, mean_um_per_px), **_about(detector)}
+    # The median: the first frames of a size are slower, and other programs come between.
+    fps = 1.0 / max(float(np.median(seconds)), 1e-9)
+    return {**_table(detection, segmentation, mean_um_per_px), "fps": fps, **_about(detector)}
 
 
 def evaluate_exam(
@@ -199,8 +204,11 @@ def _score(
     detection: DetectionScores,
     segmentation: SegmentationScores,
     box_scale: float,
-) -> None:
+) -> float:
+    """Score one frame; return the seconds that the detector took."""
+    begin = time.perf_counter()
     perception = detector.detect(frame.image)
+    seconds = time.perf_counter() - begin
     found = perception.detections
     if box_scale != 1.0:
         scaled = found.box_px * np.array([1, 1, box_scale, box_scale], np.float32)
@@ -208,6 +216,7 @@ def _score(
     detection.add(found, frame.box_px, frame.ignored_px)
     if perception.class_map is not None and frame.class_map is not None:
         segmentation.add(perception.class_map, frame.class_map)
+    return seconds
 
 
 def _table(

@@ -16,6 +16,7 @@ from models.threshold import ThresholdDetector
 from models.training.datasets import open_data
 from models.training.evaluation import cut_at_border, evaluate, evaluate_exam, specimen_frames
 from models.training.labelled_frames import LabelledFrame, LabelledFrames
+from models.training.paper_layout import beside_the_paper
 from models.types import Detections, Perception
 
 SEGMENTATION = ("dice", "miou", "e_measure", "sensitivity", "precision")
@@ -57,7 +58,22 @@ def test_who_knows_the_truth_scores_100(exam: LabelledFrames) -> None:
     assert table["centre_error_px"] == pytest.approx(0, abs=1e-4)
     assert (table["frames"], table["gmacs"], table["params_m"]) == (2, 1.5, None)
     assert table["heads"] > 10
+    assert table["fps"] > 1
     json.dumps(table, allow_nan=False)
+
+
+def test_scores_are_set_beside_the_papers_row(exam: LabelledFrames) -> None:
+    text = beside_the_paper(evaluate(Oracle(exam), [exam]))
+    lines = text.splitlines()
+    assert lines[0].split()[-5:] == ["Dice", "mIoU", "E-measure", "Sensitivity", "Precision"]
+    assert lines[1].split()[-5:] == ["64.14", "53.53", "97.93", "63.46", "65.67"]
+    assert lines[2].split()[-5:] == ["100.00"] * 5
+    paper, mine = (line.split()[-6:] for line in lines if line.split()[-1:] == ["49.56"]
+                   or (line.startswith("oracle") and len(line.split()) == 7))  # fmt: skip
+    assert paper == ["40.14", "92.10", "21.65", "318.00", "249.30", "49.56"]
+    assert mine[:3] == ["100.00"] * 3
+    assert mine[-2:] == ["1.50", "-"]
+    assert "Dice" not in beside_the_paper(evaluate(Oracle(exam, maps=False), [exam]))
 
 
 def test_box_scale_makes_boxes_comparable(exam: LabelledFrames) -> None:
