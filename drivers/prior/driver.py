@@ -22,8 +22,8 @@ take to be confirmed: ``SMS`` is one flipped bit from ``SIS``, which drives into
 _STOPPED_S = 0.15
 """How long to wait before a stop is sent again: six times the usual answer at 9600 baud."""
 
-_REST_S = 0.5
-"""How long a ramp down may last: five times that of the fastest stage at half its acceleration."""
+_REST_S = 0.25
+"""How long a ramp down may last at full acceleration: twice that of the fastest stage at half."""
 
 _POLL_S = 0.05
 _READINGS = 4
@@ -108,9 +108,7 @@ class ProScan:
         self._following = False
         if self._line.ask("$", "S", decode=codec.decode_integer):
             self.stop()
-        self._line.ask("COMP", 0, decode=codec.decode_acknowledgement)
-        if self._line.agreed("COMP", decode=codec.decode_integer):
-            raise BadReply(self._wire.device, "stays in compatibility mode", "reset the controller")
+        self._leave_compatibility_mode()
         self._line.ask("ERROR", 0, decode=codec.decode_acknowledgement)
         version = self._line.ask("VERSION", decode=codec.decode_integer)
         serial = self._line.ask("SERIAL", decode=_text)
@@ -127,14 +125,18 @@ class ProScan:
         """
         reading = self._read_position()
         if not self._plausible.explains(reading):
-            for _ in range(_READINGS):
-                before, reading = reading, self._read_position()
-                if self._plausible.agree(before, reading) or self._plausible.explains(reading):
+            readings = [reading]
+            while not self._plausible.confirms(readings):
+                if len(readings) > _READINGS:
+                    raise BadReply(
+                        self._wire.device,
+                        f"no two of {_READINGS} positions agree",
+                        "check the cable",
+                    )
+                reading = self._read_position()
+                readings.append(reading)
+                if self._plausible.explains(reading):
                     break
-            else:
-                raise BadReply(
-                    self._wire.device, f"no two of {_READINGS} positions agree", "check the cable"
-                )
         self._plausible.believe(reading)
         if not self._following and not (self._joystick_off and self._moving is False):
             self._ask_whether_moving()
@@ -185,12 +187,12 @@ class ProScan:
         if self._following:
             self._moving, self._rest_due_s = True, math.inf
         else:
-            self._rest_due_s = now_s + _REST_S
+            self._rest_due_s = now_s + self._ramp_s
 
     def service(self) -> None:
         """Follow a move, or a ramp down, to its end.
 
-        Raises DeviceError when it still moves 0.5 s after it was told to stop.
+        Raises DeviceError when it still moves after it was told to stop, and has had its time.
         """
         now_s = time.perf_counter()
         if self._following or self._moving is False or now_s < self._next_poll_s:
@@ -200,7 +202,7 @@ class ProScan:
         if self._moving and time.perf_counter() > self._rest_due_s:
             raise DeviceError(
                 self._wire.device,
-                f"still moves {_REST_S:g} s after it was told to stop",
+                f"still moves {self._ramp_s:g} s after it was told to stop",
                 "it is told again",
             )
 
@@ -228,7 +230,8 @@ class ProScan:
                 self._wire.discard(QUIET_S, 2 * QUIET_S)
             else:
                 # with the joystick on, a person may be moving it
-                self._rest_due_s = time.perf_counter() + _REST_S if self._joystick_off else math.inf
+                ours = self._joystick_off
+                self._rest_due_s = time.perf_counter() + self._ramp_s if ours else math.inf
                 self._stops_in_vain += 1
                 return
         raise ReplyTimeout(
@@ -249,11 +252,23 @@ class ProScan:
             return "all its limit switches are open: the stage's cable is out, or its power is off"
         return " ".join(f"limit switch {name}" for name in sorted({*live, *met}))
 
+    @property
+    def _ramp_s(self) -> float:
+        return _REST_S / self._acceleration_scale
+
     def _read_position(self) -> Reading:
         asked_s = time.perf_counter()
         x, y = self._line.ask("PS", decode=_position)
         middle_s = (asked_s + time.perf_counter()) / 2
         return Reading(middle_s, x * self._unit_um, y * self._unit_um)
+
+    def _leave_compatibility_mode(self) -> None:
+        """Set the standard mode, and believe only what is read back."""
+        for _ in range(3):
+            self._line.ask("COMP", 0, decode=codec.decode_acknowledgement)
+            if not self._line.agreed("COMP", decode=codec.decode_integer):
+                return
+        raise BadReply(self._wire.device, "stays in compatibility mode", "reset the controller")
 
     def _set_resolution(self, microsteps_per_um: float) -> None:
         """Ask for the wanted unit, and believe only what is read back."""

@@ -11,6 +11,8 @@ from drivers.commanded import Commanded, Window
 _GRAIN_UM = 4.0
 _TIMING_S = 0.003
 _TOP_SPEED_UM_S = 5_000.0
+_LINE_UM = 10.0
+_EXCHANGE_S = 0.050
 
 
 class Reading(NamedTuple):
@@ -85,8 +87,18 @@ class Plausible:
             for moved_um, (low_um, high_um) in zip(moved, windows, strict=True)
         )
 
-    def agree(self, first: Reading, second: Reading) -> bool:
-        """Whether two readings, one right after the other, may both be true."""
+    def confirms(self, readings: Sequence[Reading]) -> bool:
+        """Whether the last of some readings, one right after the other, is confirmed.
+
+        It is when it agrees with the one before at the speed that was commanded, or when the last
+        three lie on one line in time, whatever the speed: something else is moving the stage, and
+        that is for others to judge.
+        """
+        if len(readings) > 1 and self._agree(readings[-2], readings[-1]):
+            return True
+        return len(readings) > 2 and _in_line(*readings[-3:])
+
+    def _agree(self, first: Reading, second: Reading) -> bool:
         speed_um_s = self._speed_um_s or _TOP_SPEED_UM_S  # at rest, a hand may be moving it
         reach_um = _GRAIN_UM + speed_um_s * (second.time_s - first.time_s + _TIMING_S)
         return max(abs(second.x_um - first.x_um), abs(second.y_um - first.y_um)) <= reach_um
@@ -101,3 +113,12 @@ class Plausible:
             return 0.0, 0.0
         scale = (time_s - last.time_s) / between_s
         return (last.x_um - first.x_um) * scale, (last.y_um - first.y_um) * scale
+
+
+def _in_line(first: Reading, second: Reading, third: Reading) -> bool:
+    """Whether three readings are those of one steady motion."""
+    scale = (third.time_s - second.time_s) / max(1e-6, second.time_s - first.time_s)
+    return all(
+        abs(c - b - (b - a) * scale) <= _LINE_UM and abs(c - b) <= _TOP_SPEED_UM_S * _EXCHANGE_S
+        for a, b, c in zip(first[1:], second[1:], third[1:], strict=True)
+    )
