@@ -13,12 +13,15 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from models.tracking.identity import COLUMNS
 from models.tracking.motion import Motion
 from models.tracking.proximity import shadows_senior
 from models.tracking.settings import TrackerSettings
 from models.types import Float64, Int64
 
 Bool = NDArray[np.bool_]
+# Frames of a trail.
+TRAIL = 48
 
 
 @dataclass(slots=True)
@@ -47,6 +50,10 @@ class Population:
         Decaying count of each SpermClass.
     shadow_s : (N,) float64
         For how long it has shared one detection with a senior track at the same place.
+    trail : (N, H, 6) float64
+        Its own detections of late, in no order; see ``identity``.
+    identity, doubt_until_s : (N,) float64
+        Probability that it still follows the same sperm, and when that is forgotten.
     """
 
     track_id: Int64
@@ -63,6 +70,9 @@ class Population:
     size_px: Float64
     votes: Float64
     shadow_s: Float64
+    trail: Float64
+    identity: Float64
+    doubt_until_s: Float64
 
     def __len__(self) -> int:
         return len(self.track_id)
@@ -85,6 +95,22 @@ class Population:
         for name in _COLUMNS:
             setattr(self, name, np.concatenate([getattr(self, name), getattr(other, name)]))
 
+    def exchange(self, i: int, j: int, since_s: float) -> None:
+        """Let two tracks exchange the bodies that they follow; what was before stays."""
+        self.motion.exchange(i, j)
+        for name in _BODY:
+            column = getattr(self, name)
+            column[[i, j]] = column[[j, i]]
+        own = self.trail[[i, j], :, 0] <= since_s
+        new = self.trail[[j, i]]
+        # Each keeps what is older, in slots that the other's newer rows leave free.
+        for row, source in ((0, i), (1, j)):
+            old = self.trail[source][own[row]]
+            new[row][new[row][:, 0] <= since_s] = np.nan
+            free = np.flatnonzero(np.isnan(new[row][:, 0]))[: len(old)]
+            new[row][free] = old[: len(free)]
+        self.trail[[i, j]] = new
+
     @staticmethod
     def born(
         track_id: Int64,
@@ -105,10 +131,17 @@ class Population:
             confirmed=np.zeros(n, np.bool_), coasting=np.zeros(n, np.bool_),
             hits=np.ones(n, np.int64), steps=np.ones(n, np.int64),
             seen_s=np.full(n, time_s), size_px=size_px, votes=votes, shadow_s=np.zeros(n),
+            trail=np.full((n, TRAIL, COLUMNS), np.nan), identity=np.ones(n),
+            doubt_until_s=np.full(n, -np.inf),
         )  # fmt: skip
 
 
 _COLUMNS = tuple(column.name for column in fields(Population) if column.name != "motion")
+# What belongs to the sperm that is followed, not to the track's name.
+_BODY = (
+    "mean", "covariance", "detectable", "hidden", "coasting", "hits", "seen_s", "size_px", "votes",
+    "shadow_s",
+)  # fmt: skip
 
 
 def predict_existence(tracks: Population, step_s: float, settings: TrackerSettings) -> None:

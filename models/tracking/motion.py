@@ -52,6 +52,11 @@ class Motion:
         """Only these tracks."""
         return Motion(self.mean[rows], self.covariance[rows], self.mode[rows])
 
+    def exchange(self, i: int, j: int) -> None:
+        """Exchange two rows."""
+        for column in (self.mean, self.covariance, self.mode):
+            column[[i, j]] = column[[j, i]]
+
     def joined(self, other: Motion) -> Motion:
         """Put the other's tracks after these."""
         return Motion(

@@ -98,6 +98,22 @@ class TrackerSettings:
         Association probability above which a detection is the track's own.
     label_s : float
         Time constant of the vote on normal or abnormal.
+    meet_um : float
+        Two tracks this near have an encounter: their heads may be found as one.
+    recall_s : float
+        How much of a track before an encounter is remembered.
+    decide_frames, watch_s : int, float
+        Detections of each track, and time, after they have parted, that decide who is who.
+    decide_s : float
+        It is decided then at the latest.
+    path_trust, look_trust : float
+        Share of the log likelihood ratio of paths and of looks (box size, class) that counts.
+    kept_prior : float
+        Log odds that the tracks have kept their sperm, before anything is compared.
+    doubt_s : float
+        For how long an encounter lowers ``Tracks.identity``.
+    doubtful_identity : float
+        A track with an identity below this may follow another sperm than it did.
     negligible : float
         A detection whose weight is below this share of the weight of a miss is left out.
     max_live_bits : int
@@ -137,6 +153,16 @@ class TrackerSettings:
     merge_s: float = 0.3
     associated: float = 0.5
     label_s: float = 1.0
+    meet_um: float = 5.0
+    recall_s: float = 1.0
+    decide_frames: int = 6
+    watch_s: float = 0.2
+    decide_s: float = 0.6
+    path_trust: float = 0.5
+    look_trust: float = 0.7
+    kept_prior: float = 4.0
+    doubt_s: float = 1.0
+    doubtful_identity: float = 0.9
     negligible: float = 1e-3
     max_live_bits: int = 13
     narrow_gate_probability: float = 0.95
@@ -152,6 +178,7 @@ class TrackerSettings:
             "mode_s", "acceleration_hold_s", "localisation_um", "coast_decay_s", "clutter_per_um2",
             "clutter_adapt_s", "resolution_um", "head_um",
             "hidden_after_s", "hidden_for_s", "lifetime_s", "coast_s", "gate_side_um", "label_s",
+            "meet_um", "recall_s", "watch_s", "decide_s", "doubt_s",
         ):  # fmt: skip
             if not getattr(self, name) > 0.0:
                 raise ValueError(f"TrackerSettings.{name}: {getattr(self, name)}, not above 0")

@@ -8,7 +8,9 @@ import numpy as np
 
 from models.tracking.association import Association, associate
 from models.tracking.gating import Candidates, gate
+from models.tracking.identity import Meetings
 from models.tracking.life import (
+    TRAIL,
     Population,
     clock_shadows,
     confirm,
@@ -45,6 +47,8 @@ class Tracker:
     ----------
     overloads : int
         Clusters so far that were too wide for exact association.
+    exchanges : int
+        Times so far that two tracks, parted after an encounter, got each other's sperm back.
     """
 
     def __init__(self, settings: TrackerSettings | None = None) -> None:
@@ -57,7 +61,10 @@ class Tracker:
         self._clutter_per_um2 = self._settings.clutter_per_um2
         self._time_s: float | None = None
         self._next_id = 1
+        self._meetings = Meetings(self._settings)
+        self._frame = 0
         self.overloads = 0
+        self.exchanges = 0
 
     @property
     def settings(self) -> TrackerSettings:
@@ -116,6 +123,7 @@ class Tracker:
             own = self._end(time_s, step_s, view, own)
         own = self._begin(time_s, measured, box_px, score, label, explained, own)
         self._adapt(step_s, explained, view)
+        own = self._tell_apart(time_s, measured, box_px, label, own)
         return self._report(time_s, measured, score, own)
 
     def _check(
@@ -242,6 +250,46 @@ class Tracker:
         )
         return np.concatenate([own, rows])
 
+    def _tell_apart(
+        self,
+        time_s: float,
+        measured: Float64,
+        box_px: Float32 | Float64,
+        label: Int8,
+        own: Int64,
+    ) -> Int64:
+        """Note what was seen; weigh who is who after encounters; return ``own`` as it is then."""
+        tracks, settings = self._tracks, self._settings
+        self._frame += 1
+        slot = self._frame % TRAIL
+        tracks.trail[:, slot] = np.nan
+        rows = np.flatnonzero(own >= 0)
+        if len(rows):
+            size = np.log(
+                np.maximum(np.asarray(box_px, np.float64).reshape(-1, 4)[own[rows], 2:], 1e-3)
+            )
+            told = np.array([0.5, 0.0, 1.0])[np.asarray(label)[own[rows]]]
+            tracks.trail[rows, slot] = np.column_stack(
+                [np.full(len(rows), time_s), measured[own[rows]], size.sum(axis=1),
+                 size[:, 0] - size[:, 1], told]
+            )  # fmt: skip
+        tracks.identity[time_s > tracks.doubt_until_s] = 1.0
+        own = own.copy()
+        for verdict in self._meetings.update(
+            time_s, tracks.track_id, tracks.mean[:, :2], tracks.confirmed, tracks.trail
+        ):
+            if not verdict.final:
+                continue
+            i, j = verdict.first, verdict.second
+            if verdict.exchanged > 0.5:
+                tracks.exchange(i, j, verdict.begun_s)
+                own[[i, j]] = own[[j, i]]
+                self.exchanges += 1
+            sure = max(verdict.exchanged, 1.0 - verdict.exchanged)
+            tracks.identity[[i, j]] = np.minimum(tracks.identity[[i, j]], sure)
+            tracks.doubt_until_s[[i, j]] = time_s + settings.doubt_s
+        return own
+
     def _adapt(self, step_s: float, explained: Float64, view: View) -> None:
         """Let the clutter density follow the detections that no track explains."""
         settings = self._settings
@@ -278,6 +326,7 @@ class Tracker:
             state=state.astype(np.int8),
             label=_elected(tracks.votes),
             detection=own,
+            identity=tracks.identity.copy(),
         )
         for column in fields(report):
             value = getattr(report, column.name)
