@@ -122,8 +122,9 @@ class Keeper:
         except Preempted as error:
             self._send({"n": number, "error": encode_error(_superseded(error.device))})
         except DeviceError as error:
-            self._judge(error, motion=message.get("do") in MOTION)
+            # told first: to stop may take longer than the host has patience for an answer
             self._send({"n": number, "error": encode_error(error)})
+            self._judge(error, motion=message.get("do") in MOTION)
         except (KeyError, ValueError) as error:
             mistake = GuardianError(self._wire.device, f"request not understood: {error!r}")
             self._send({"n": number, "error": encode_error(mistake)})

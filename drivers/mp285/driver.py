@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ _READINGS = 4
 _TOLERANCE = 5  # microsteps: the coarse resolution stops at every fifth
 _TOP_UM_S = 3000.0  # of the MP-285A; the MP-285 is faster
 _SPEED_TRIES = 3
+_HAND_STEPS = 2500  # microsteps from one reading to the next: no knob is turned faster
 
 
 class State(Enum):
@@ -125,6 +127,8 @@ class MP285:
     def read_pose(self) -> Pose:
         """Where it is, read at rest; while it moves, where it was last, with ``moving`` true.
 
+        While somebody turns the knobs it is where it was last, with ``moving`` None.
+
         Raises
         ------
         DeviceError
@@ -138,7 +142,12 @@ class MP285:
             last.time_s + self._poll_s, self._hands_off_s
         ):
             return last
-        return self._ask_pose(self._microsteps)
+        try:
+            return self._ask_pose(self._microsteps)
+        except NotNow:
+            if last is None:
+                raise
+            return Pose(last.time_s, last.x_um, last.y_um, last.z_um, moving=None)
 
     def prepare(self, speed_um_s: float) -> None:
         """Do nothing: the speed goes out with the move."""
@@ -288,7 +297,8 @@ class MP285:
     def _ask_pose(self, expected: Microsteps | None) -> Pose:
         """Read the position: believed when it is as expected, or when it came before.
 
-        The protocol has no checksum. Raises ReplyTimeout, or BadReply when no two readings agree.
+        The protocol has no checksum. Raises ReplyTimeout, BadReply when no two readings agree, or
+        NotNow when they are those of a hand on the knobs.
         """
         believed = [] if expected is None else [expected]
         error: DeviceError | None = None
@@ -311,6 +321,9 @@ class MP285:
                 self._pose = Pose(time_s, *self._in_um(microsteps), moving=False)
                 return self._pose
             believed.append(microsteps)
+        if self._state is State.IDLE and len(believed) > _READINGS and _by_hand(believed):
+            self._hands_off_s = time.perf_counter() + self._patience_s
+            raise NotNow(self._device, "somebody turns its knobs", "wait a second, then try again")
         self._state = State.FAULT
         if isinstance(error, ReplyTimeout) and len(believed) <= 1:
             raise ReplyTimeout(self._device, "does not tell its position", OFF_AND_ON) from error
@@ -340,3 +353,11 @@ class MP285:
     def _in_um(self, microsteps: Microsteps) -> tuple[float, float, float]:
         x, y, z = microsteps
         return x / self._scale, y / self._scale, z / self._scale
+
+
+def _by_hand(readings: list[Microsteps]) -> bool:
+    """Whether each reading is as near to the one before as knobs can turn, the first set aside."""
+    pairs = itertools.pairwise(readings[1:])
+    return all(
+        abs(a - b) <= _HAND_STEPS for one, two in pairs for a, b in zip(one, two, strict=True)
+    )

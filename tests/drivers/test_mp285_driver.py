@@ -232,7 +232,7 @@ def test_one_lost_byte_of_a_position_is_asked_for_again(byte):
 
 def test_a_line_that_stays_garbled_is_a_fault(ready: Bench):
     counter = itertools.count(1)
-    ready.emulator._microsteps = lambda time_s: (next(counter), 0, 0)
+    ready.emulator._microsteps = lambda time_s: (next(counter) * 65_536, 0, 0)
     with pytest.raises(BadReply, match="no two of 4 position readings agree"):
         ready.driver.read_pose()
     assert ready.driver.moving is None

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 
 import pytest
 from emulated import served, wait_until
-from tests.faults.garbled import Garbled
 
 from drivers.emulators.mp285 import MP285Emulator
 from drivers.emulators.plant import Plant
@@ -23,6 +22,7 @@ from drivers.limits import SoftLimits
 from drivers.mp285 import codec
 from drivers.prior.driver import ProScan
 from drivers.wire import Wire
+from tests.faults.garbled import Garbled
 
 WIDE = SoftLimits((-50_000.0, -30_000.0), (50_000.0, 30_000.0), 5_000.0)
 REACH = SoftLimits((-12_000.0,) * 3, (12_000.0,) * 3, 3_000.0)
