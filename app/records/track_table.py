@@ -9,8 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.records.export import Column, label_text, state_text
+from app.records.sperm_table import SpermPath, sperm_table
 from calibration.transform import ImageToStage
-from models.measure.motility import COLUMNS, measure_path
+from models.measure.drift import Drift
+from models.measure.profile import CriteriaProfile, named_profile
+from models.measure.shape_record import ShapeRecord
 from models.tracking.settings import TrackerSettings
 from models.tracking.smoother import smooth
 from models.types import Float64, Tracks, TrackState
@@ -21,11 +24,13 @@ Rows = dict[str, NDArray[np.generic]]
 
 @dataclass(frozen=True, slots=True)
 class TrackTables:
-    """Columns of both tables, and how many sperm they tell of."""
+    """Columns of both tables, how many sperm they tell of, the medium's flow, the frame rate."""
 
     tracks: dict[str, Column]
     sperm: dict[str, Column]
     count: int
+    drift: Drift
+    frame_rate_hz: float
 
 
 class TrackTable:
@@ -36,11 +41,19 @@ class TrackTable:
     transform : ImageToStage
     settings : TrackerSettings
         Of the tracker, for smoothing.
+    profile : CriteriaProfile, optional
+        What counts as normal; the default profile when left out.
     """
 
-    def __init__(self, transform: ImageToStage, settings: TrackerSettings) -> None:
+    def __init__(
+        self,
+        transform: ImageToStage,
+        settings: TrackerSettings,
+        profile: CriteriaProfile | None = None,
+    ) -> None:
         self._transform = transform
         self._settings = settings
+        self._profile = profile or named_profile()
         self._frames: list[Rows] = []
 
     def add(self, frame: int, tracks: Tracks) -> dict[str, Column]:
@@ -56,15 +69,16 @@ class TrackTable:
             self._frames.append(rows)
         return self._columns(rows)
 
-    def finish(self, *, online: bool) -> TrackTables:
+    def finish(self, *, online: bool, shapes: ShapeRecord | None = None) -> TrackTables:
         """All rows of the sperm that were confirmed at one time.
 
         A track ends with the frame in which it was last seen: the coasting after it is no
         knowledge. The position is the mean path, smoothed over the whole track, or with
-        ``online`` as the tracker knew it in that frame.
+        ``online`` as the tracker knew it in that frame. ``shapes`` are those of the tracks.
         """
         if not self._frames:
-            return TrackTables({}, {}, 0)
+            nothing = sperm_table([], shapes, self._profile)
+            return TrackTables({}, {}, 0, nothing.drift, nothing.frame_rate_hz)
         rows = {
             name: np.concatenate([part[name] for part in self._frames]) for name in self._frames[0]
         }
@@ -72,7 +86,7 @@ class TrackTable:
         rows = {name: column[order] for name, column in rows.items()}
         bounds = np.flatnonzero(np.diff(rows["track_id"], prepend=-1, append=-1))
         kept = np.zeros(len(order), np.bool_)
-        sperm: dict[str, list[object]] = {}
+        paths: list[SpermPath] = []
         for begin, end in pairwise(bounds.tolist()):
             if not (rows["state"][begin:end] == TrackState.CONFIRMED).any():
                 continue
@@ -83,12 +97,15 @@ class TrackTable:
             if not online:
                 state, _ = smooth(time_s, raw_um, self._settings)
                 rows["position_um"][piece] = state[:, :2]
-            for name, value in _sperm_row(rows, piece, time_s, raw_um).items():
-                sperm.setdefault(name, []).append(value)
+            track_id, first = int(rows["track_id"][piece.start]), int(rows["frame"][piece.start])
+            paths.append(SpermPath(track_id, first, piece.stop - piece.start, time_s, raw_um))
         rows = {name: column[kept] for name, column in rows.items()}
         by_frame = np.lexsort([rows["track_id"], rows["frame"]])
         rows = {name: column[by_frame] for name, column in rows.items()}
-        return TrackTables(self._columns(rows), dict(sperm.items()), len(sperm.get("track_id", [])))
+        sperm = sperm_table(paths, shapes, self._profile)
+        return TrackTables(
+            self._columns(rows), sperm.columns, len(paths), sperm.drift, sperm.frame_rate_hz
+        )
 
     def _columns(self, rows: Rows) -> dict[str, Column]:
         position_um, raw_um = _float(rows["position_um"]), _float(rows["raw_um"])
@@ -104,18 +121,6 @@ class TrackTable:
             "x_um": position_um[:, 0], "y_um": position_um[:, 1],
             "label": label_text(rows["label"].astype(np.int8)),
         }  # fmt: skip
-
-
-def _sperm_row(rows: Rows, piece: slice, time_s: Float64, raw_um: Float64) -> dict[str, object]:
-    motility = measure_path(time_s, raw_um)
-    row: dict[str, object] = {
-        "track_id": int(rows["track_id"][piece.start]),
-        "first_frame": int(rows["frame"][piece.start]),
-        "frames": piece.stop - piece.start,
-        "duration_s": float(time_s[-1] - time_s[0]),
-        "quality": motility.quality,
-    }
-    return row | {name: motility.values[name] for name in COLUMNS}
 
 
 def _float(column: NDArray[np.generic]) -> Float64:

@@ -14,12 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
+from app.records.criteria import load_criteria
 from app.records.export import DETECTIONS, label_value, read_columns
 from app.runtime.analysis_run import AnalysisOptions, AnalysisRun
 from app.runtime.lookahead import detect_ahead
 from drivers.video_file import VideoFile
 from models.detector import Detector
 from models.errors import DataError, WeightsError
+from models.measure.profile import DEFAULT
 from models.tracking.tracker import warm_up as warm_up_tracker
 from models.types import Detections, Float64
 
@@ -39,6 +41,7 @@ def analyze(
     labelme: bool = False,
     masks: bool = True,
     online: bool = False,
+    criteria: str = DEFAULT,
     workers: int = 1,
     detector: Detector | None = None,
 ) -> dict[str, object]:
@@ -51,7 +54,7 @@ def analyze(
     ----------
     paths : sequence of Path
     out : Path
-    um_per_px, fps, overlay, labelme, masks, online
+    um_per_px, fps, overlay, labelme, masks, online, criteria
         See AnalysisOptions.
     workers : int
         Recordings at the same time, in processes of their own.
@@ -69,7 +72,8 @@ def analyze(
     CameraError
         A recording that is missing, unreadable, or cut short.
     """
-    options = AnalysisOptions(um_per_px, fps, overlay, labelme, masks, online)
+    options = AnalysisOptions(um_per_px, fps, overlay, labelme, masks, online, criteria)
+    load_criteria(criteria)  # a wrong name is told at once
     paths = [Path(path) for path in paths]
     if not paths:
         raise DataError("analyze: no recording; name one or more")
@@ -103,6 +107,7 @@ def track(
     um_per_px: float | None = None,
     fps: float | None = None,
     online: bool = False,
+    criteria: str = DEFAULT,
 ) -> dict[str, object]:
     """Track a table of detections, without pictures: tracks.csv and sperm.csv.
 
@@ -121,7 +126,7 @@ def track(
     width_px, height_px = _picture_size(source, frames)
     out.mkdir(parents=True, exist_ok=True)
     warm_up_tracker()
-    options = AnalysisOptions(um_per_px=um_per_px, fps=fps, online=online)
+    options = AnalysisOptions(um_per_px=um_per_px, fps=fps, online=online, criteria=criteria)
     run = AnalysisRun(out, width_px, height_px, options, {"input": str(source)})
     with run.open():
         for k, (time_s, found) in enumerate(zip(times_s.tolist(), frames, strict=True)):

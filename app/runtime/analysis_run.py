@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from app.core.pipeline import Pipeline
+from app.records.criteria import load_criteria
 from app.records.drawing import OverlayPainter
 from app.records.export import (
     DETECTIONS,
@@ -30,12 +32,18 @@ from app.runtime.overlay import OverlayFrame, OverlayThread
 from calibration.transform import ImageToStage
 from drivers.types import Frame
 from models.measure.live import LiveMotility
+from models.measure.paper_head import with_paper_heads
+from models.measure.profile import DEFAULT
+from models.measure.shape_record import ShapeRecord
+from models.measure.shapes import measure_shapes
+from models.measure.soft import planes_of
 from models.tracking.settings import TrackerSettings
 from models.tracking.tracker import Tracker
 from models.types import Detections, Perception, Tracks
 
 NOMINAL_UM_PER_PX = 0.495
 _LABELME_EVERY = 10
+_SHAPES_S = 0.1  # frames nearer to each other show the same
 _REST_UM = np.zeros(2)
 
 
@@ -53,6 +61,8 @@ class AnalysisOptions:
         Write overlay.mp4; predictions of every tenth frame for labelme; masks.json.
     online : bool
         Positions as the tracker knew them in each frame, not smoothed afterwards.
+    criteria : str
+        Profile of what counts as normal: a name, or a TOML file.
     """
 
     um_per_px: float | None = None
@@ -61,6 +71,7 @@ class AnalysisOptions:
     labelme: bool = False
     masks: bool = True
     online: bool = False
+    criteria: str = DEFAULT
 
 
 class AnalysisRun:
@@ -94,7 +105,11 @@ class AnalysisRun:
         self._pipeline = Pipeline(
             self._transform, width_px, height_px, self._tracker, LiveMotility()
         )
-        self._table = TrackTable(self._transform, self._tracker_settings)
+        self._criteria = load_criteria(options.criteria)
+        self._table = TrackTable(self._transform, self._tracker_settings, self._criteria)
+        self._shapes = ShapeRecord(self._um_per_px)
+        self._shaped_s: float | None = None
+        self._findings: dict[str, object] = {}
         self._rows: TableWriter | None = None
         self._detections: TableWriter | None = None
         self._masks: MaskWriter | None = None
@@ -137,6 +152,7 @@ class AnalysisRun:
                 }
             )  # fmt: skip
         tracks = self.follow(number, frame.time_s, found)
+        self._see_shapes(frame, perception, tracks)
         class_map = perception.class_map
         if class_map is not None and self._options.masks:
             if self._masks is None:
@@ -150,6 +166,20 @@ class AnalysisRun:
             self._overlay.put(OverlayFrame(frame.image, tracks, track_px, class_map, number))
         if self._options.labelme and number % _LABELME_EVERY == 0:
             write_labelme(self._folder / "labelme", number, frame.image, perception)
+
+    def _see_shapes(self, frame: Frame, perception: Perception, tracks: Tracks) -> None:
+        """Measure heads and tails, ten times a second of the recording."""
+        if self._shaped_s is not None and frame.time_s - self._shaped_s < _SHAPES_S - 1e-6:
+            return
+        planes = planes_of(perception)
+        if planes is None:
+            return
+        self._shaped_s = frame.time_s
+        box_px = perception.detections.box_px
+        shapes = measure_shapes(planes, box_px, *frame.image.shape)
+        if self._criteria.estimators == "paper" and perception.part_map is not None:
+            shapes = with_paper_heads(shapes, perception.part_map, box_px)
+        self._shapes.add(tracks.track_id, tracks.detection, shapes)
 
     def follow(self, number: int, time_s: float, found: Detections) -> Tracks:
         """Track into one frame."""
@@ -169,16 +199,31 @@ class AnalysisRun:
             "um_per_px": self._um_per_px,
             "um_per_px_assumed": self._options.um_per_px is None,
             "overloads": self._tracker.overloads,
+            "criteria": self._criteria.name,
+            "medium": self._criteria.medium,
+            "temperature_c": self._criteria.temperature_c,
+            **self._findings,
             "out": str(self._folder),
         }
 
     def _finish(self) -> None:
         """Replace the tracks as known on line by those known now; write the tables that need it."""
-        tables = self._table.finish(online=self._options.online)
+        shaped = None if self._shaped_s is None else self._shapes
+        tables = self._table.finish(online=self._options.online, shapes=shaped)
         self._tracks = tables.count
+        flow_um_s = tables.drift.speed_um_s
+        healthy = list(tables.sperm.get("healthy", []))
+        self._findings = {
+            "healthy": healthy.count(1), "judged": len(healthy) - healthy.count(None),
+            "kinematics_hz": None if math.isnan(tables.frame_rate_hz) else tables.frame_rate_hz,
+            "drift_um_s": None if math.isnan(flow_um_s) else flow_um_s,
+            "drift_cells": tables.drift.cells, "drift_corrected": tables.drift.corrected,
+        }  # fmt: skip
         write_table(self._folder / "tracks.csv", TRACKS, tables.tracks)
         write_table(self._folder / "sperm.csv", SPERM, tables.sperm)
         about = {"um_per_px": str(self._um_per_px), "software": f"sfcscope {software_version()}"}
+        # VCL, ALH and BCF mean nothing without the rate at which the sperm was looked at.
+        about |= {"frame_rate_hz": f"{tables.frame_rate_hz:.3f}", "criteria": self._criteria.name}
         for name, schema in (("detections", DETECTIONS), ("tracks", TRACKS), ("sperm", SPERM)):
             path = self._folder / f"{name}.csv"
             if name != "detections" or self._detections is not None:

@@ -10,6 +10,8 @@ import numpy as np
 from models.types import Float64
 
 LEAST_CELLS = 3
+# A slower flow is told, not taken off: it is within what cells at rest can be trusted to say.
+LEAST_FLOW_UM_S = 3.0
 _LEAST_S = 1.0
 _LEAST_SHARE = 0.7  # of a cell's frames in which it was found
 _MOST_SPEED_UM_S = 15.0
@@ -38,17 +40,17 @@ class Drift:
     cells: int
 
     @property
-    def corrected(self) -> bool:
-        """Whether there were cells enough."""
-        return self.cells >= LEAST_CELLS
-
-    @property
     def speed_um_s(self) -> float:
         """Mean speed of the medium; NaN where it is not known."""
-        if not self.corrected or len(self.time_s) < 2:
+        if self.cells < LEAST_CELLS or len(self.time_s) < 2:
             return float("nan")
         path_um = float(np.hypot(*np.diff(self.offset_um, axis=0).T).sum())
         return path_um / float(self.time_s[-1] - self.time_s[0])
+
+    @property
+    def corrected(self) -> bool:
+        """Whether the flow is known, and fast enough to be taken off."""
+        return self.speed_um_s >= LEAST_FLOW_UM_S
 
     def without(self, time_s: Float64, place_um: Float64) -> Float64:
         """Take the drift off positions (N, 2) at times (N,); the first keeps its place."""

@@ -12,6 +12,7 @@ from models.measure.motility import (
     INSUFFICIENT,
     OK,
     convention,
+    frame_rate_hz,
     path_measures,
     vcl_of_jitter,
 )
@@ -54,8 +55,7 @@ class LiveMotility:
         values.flags.writeable = False
         known = np.isfinite(values[:, 0])
         self._times_s.append(tracks.time_s)
-        step_s = float(np.median(np.diff(self._times_s))) if len(self._times_s) > 1 else np.nan
-        rate_hz = 1.0 / step_s if step_s > 0.0 else np.nan
+        rate_hz = frame_rate_hz(np.array(self._times_s))
         columns = {name: values[:, k] for k, name in enumerate(COLUMNS)}
         columns["frame_rate_hz"] = np.full(len(known), rate_hz)
         columns["vcl_noise_um_s"] = np.full(len(known), vcl_of_jitter(rate_hz, self._settings))

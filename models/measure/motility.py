@@ -80,8 +80,20 @@ def measure_path(
     numbers = path_measures(time_s, raw_um, False, *convention(settings))
     values = dict(zip(COLUMNS, numbers[:-1].tolist(), strict=True))
     known = bool(np.isfinite(numbers[0]))
-    rate_hz = 1.0 / float(np.median(np.diff(time_s))) if len(time_s) > 1 else float("nan")
-    return Motility(values, OK if known else INSUFFICIENT, float(numbers[-1]), rate_hz)
+    quality = OK if known else INSUFFICIENT
+    return Motility(values, quality, float(numbers[-1]), frame_rate_hz(time_s))
+
+
+def frame_rate_hz(time_s: Float64) -> float:
+    """Return the rate of frames at increasing times; NaN of fewer than two.
+
+    Dropped frames do not count, and times rounded to milliseconds do no harm.
+    """
+    if len(time_s) < 2:
+        return float("nan")
+    steps_s = np.diff(time_s)
+    whole = steps_s[steps_s < 1.5 * np.median(steps_s)]
+    return 1.0 / float(whole.mean()) if len(whole) and whole.mean() > 0.0 else float("nan")
 
 
 def vcl_of_jitter(frame_rate_hz: float, settings: MotilitySettings | None = None) -> float:

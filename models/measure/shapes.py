@@ -54,7 +54,7 @@ class ShapeSettings:
     border_px: float = 1.0
     overlap_px: float = 1.0
     meets_px: float = 5.0
-    most_edge: float = 0.35
+    most_edge: float = 0.3
     least_neck: float = 0.3
 
 

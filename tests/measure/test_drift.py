@@ -56,6 +56,14 @@ def test_too_few_cells_at_rest_say_nothing(still: int) -> None:
     assert drift.without(t, p) is p
 
 
+def test_a_slow_flow_is_told_and_left() -> None:
+    t = np.arange(60) / FPS
+    paths = [(t, np.outer(t, [1.5, 0.5]) + k) for k in range(5)]
+    drift = find_drift(paths)
+    assert drift.speed_um_s == pytest.approx(1.58, abs=0.01)
+    assert drift.without(*paths[0]) is paths[0][1]
+
+
 def test_nothing_and_one_frame_have_no_drift() -> None:
     assert not find_drift([]).corrected
     one = (np.zeros(1), np.zeros((1, 2)))

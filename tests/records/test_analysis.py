@@ -123,7 +123,8 @@ def test_tracks_and_speeds_are_those_of_the_sperm(film: Path, tmp_path: Path) ->
     true_vsl = sorted(np.hypot(*SPERM_PX[:, 2:].T) * 0.5 * 30.0)
     np.testing.assert_allclose(vsl, true_vsl, rtol=0.02, atol=0.5)
     still = min(table(tmp_path / "sperm.csv"), key=lambda row: float(row["vsl_um_s"]))
-    assert still["lin"] == still["grade"] == still["head_area_um2"] == ""
+    assert still["lin"] == still["score"] == still["head_area_um2"] == ""
+    assert still["grade"] == "immotile"
 
 
 def test_tracking_the_detections_alone_gives_the_same_tracks(film: Path, tmp_path: Path) -> None:
