@@ -139,6 +139,7 @@ class ServoConfig(_Strict):
     jump_um: float = Field(default=15.0, gt=0, le=100)
     missed_frames: int = Field(default=2, ge=0, le=4)
     resume_s: float = Field(default=0.5, ge=0, le=2)
+    sure_identity: float = Field(default=0.9, ge=0, lt=1)
     approach_um: float = Field(default=60.0, gt=0, le=1000)
     idle_s: float = Field(default=60.0, gt=0, le=3600)
 

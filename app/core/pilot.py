@@ -25,7 +25,7 @@ from app.core.messages import (
     Stop,
 )
 from app.core.pose_history import PoseHistory
-from app.core.selection import find_target, may_be_chosen
+from app.core.selection import Target, find_target, may_be_chosen
 from app.core.servo import Move, Phase, Servo, Velocity
 from drivers.types import Pose
 from models.types import Float64, Tracks
@@ -72,6 +72,7 @@ class Pilot:
         move_speed_um_s: float = 2000.0,
     ) -> None:
         self._interlocks = Interlocks(settings.idle_s)
+        self._servo_settings = settings
         self._servo = Servo(settings, frame_rate_hz)
         self._poses = poses
         self._move_speed_um_s = move_speed_um_s
@@ -84,6 +85,7 @@ class Pilot:
         self._driving = False
         self._streaming = False
         self._astray = 0
+        self._sure = False
         self.fault = ""
 
     @property
@@ -127,9 +129,16 @@ class Pilot:
         self._tracks = tracks
         state = self._interlocks.state
         if state.mode in MOVING and state.target is not None:
-            self._servo.observe(find_target(tracks, state.target), tracks.time_s)
+            target = find_target(tracks, state.target)
+            self._servo.observe(target, tracks.time_s)
             if self._servo.phase is Phase.LOST:
                 self._interlocks.hold(now_s, f"track {state.target} is lost")
+            elif target is not None and self._in_doubt(target):
+                self._interlocks.hold(
+                    now_s,
+                    f"track {state.target} met another sperm and may now be on that one; "
+                    "look, and choose again",
+                )
 
     def obey(self, command: Command, now_s: float, health: Health, calibration: str) -> str:
         """Carry out what a person wants; return why not, empty when done.
@@ -200,6 +209,15 @@ class Pilot:
             self._move, self._move_s, self._rests = action, now_s, 0
         return action
 
+    def _in_doubt(self, target: Target) -> bool:
+        """Whether this may be another sperm than the one that was chosen.
+
+        A person who chooses, or resumes, has looked: only what happens after that counts.
+        """
+        sure = target.identity >= self._servo_settings.sure_identity
+        self._sure = self._sure or sure
+        return self._sure and not sure
+
     def _halt(self, now_s: float) -> Halt | None:
         self._wanted = self._move = None
         self._streaming = False
@@ -218,6 +236,7 @@ class Pilot:
         refusal = self._interlocks.follow(now_s, track_id)
         if not refusal:
             self._servo.choose(target)
+            self._sure = False
         return refusal
 
     def _resume(self, now_s: float, health: Health) -> str:
@@ -227,6 +246,7 @@ class Pilot:
         refusal = self._interlocks.resume(now_s, health, target_is_back=back)
         if not refusal and target is not None:
             self._servo.choose(target)
+            self._sure = False
         return refusal
 
     def _plan(self, command: MoveBy, now_s: float) -> str:

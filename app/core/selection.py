@@ -9,6 +9,7 @@ import numpy as np
 from models.types import Float64, Tracks, TrackState
 
 ALONE_UM = 6.0  # closer than this, two heads touch and an identity may be swapped
+SURE_IDENTITY = 0.9  # below: a track may be on another sperm since it met one
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,8 @@ class Target:
         A detection was associated in this frame.
     alone : bool
         No other track is near enough to be taken for it.
+    identity : float
+        Probability that the track has not been taken over by another sperm of late.
     """
 
     track_id: int
@@ -34,6 +37,7 @@ class Target:
     velocity_um_s: Float64
     seen: bool
     alone: bool
+    identity: float = 1.0
 
 
 def find_target(tracks: Tracks, track_id: int) -> Target | None:
@@ -52,7 +56,13 @@ def find_target(tracks: Tracks, track_id: int) -> Target | None:
         tracks.velocity_um_s[row],
         seen=bool(tracks.state[row] != TrackState.COASTING and tracks.detection[row] >= 0),
         alone=bool(distance_um.min(initial=np.inf) > ALONE_UM),
+        identity=float(tracks.identity[row]),
     )
+
+
+def name_of(tracks: Tracks, row: int) -> str:
+    """Return the number to show for a track; with '?' while its identity is in doubt."""
+    return f"{tracks.track_id[row]}" + ("?" if tracks.identity[row] < SURE_IDENTITY else "")
 
 
 def may_be_chosen(tracks: Tracks, track_id: int) -> str:

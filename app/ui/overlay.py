@@ -10,10 +10,12 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
 from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
 from PySide6.QtGui import QBrush, QColor, QFont, QFontMetricsF, QPainter, QPainterPath, QPen
 
 from app.core.messages import Mode, Snapshot
+from app.core.selection import name_of
 from app.ui.layers import Layer
 from app.ui.marks import Marks
 from app.ui.pick import row_of
@@ -143,9 +145,9 @@ def _identities(painter: QPainter, snapshot: Snapshot, view: View) -> None:
     right_top = snapshot.track_px[rows] + half * (1, -1)
     left_top = snapshot.track_px[rows] - half
     labels = [
-        (*port.to_screen(x_px, y_px), str(track), CLASS_INKS[label])
-        for (x_px, y_px), track, label in zip(
-            right_top.tolist(), tracks.track_id[rows].tolist(), tracks.label[rows].tolist(),
+        (*port.to_screen(x_px, y_px), name_of(tracks, row), CLASS_INKS[label])
+        for (x_px, y_px), row, label in zip(
+            right_top.tolist(), np.flatnonzero(rows).tolist(), tracks.label[rows].tolist(),
             strict=True,
         )
     ]  # fmt: skip
@@ -205,7 +207,7 @@ def _chosen(painter: QPainter, snapshot: Snapshot, view: View) -> None:
         painter.setPen(pen)
         painter.drawEllipse(QPointF(x, y), radius, radius)
     painter.setFont(view.fonts.chosen)
-    text = f"{view.chosen}"
+    text = name_of(snapshot.tracks, row)
     box = QFontMetricsF(view.fonts.chosen).boundingRect(text).adjusted(-5, -2, 5, 2)
     limits = view.viewport.rect
     right = x + radius + 4 + box.width() < limits.right()

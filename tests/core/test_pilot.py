@@ -8,11 +8,12 @@ from virtual_loop import VirtualLoop
 
 from app.config import ServoConfig
 from app.core.interlocks import Health
-from app.core.messages import Arm, Disarm, Follow, Mode, MoveBy, Stop
+from app.core.messages import Arm, Disarm, Follow, Mode, MoveBy, Resume, Stop
 from app.core.pilot import Halt, Pilot
 from app.core.pose_history import PoseHistory
 from app.core.servo import Move
 from drivers.types import Pose
+from models.types import Tracks
 
 GOOD = Health(0.0, 0.15, 0.0)
 
@@ -111,3 +112,57 @@ def test_a_move_from_an_unknown_position_is_refused() -> None:
     pilot = Pilot(ServoConfig(), PoseHistory(0.026), 30.0)
     pilot.obey(Arm("20x"), 0.1, GOOD, "")
     assert "not known" in pilot.obey(MoveBy(1.0, 0.0), 0.1, GOOD, "")
+
+
+def near_centre(time_s: float, identity: float) -> Tracks:
+    """Return one track 5 um from the centre."""
+    pair, one = np.array([[5.0, 0.0]]), np.ones(1)
+    return Tracks(
+        time_s, np.array([3]), pair, np.zeros((1, 2)), np.zeros((1, 4, 4)), pair, pair, one, one,
+        np.ones(1, np.int8), np.ones(1, np.int8), np.zeros(1, np.int64), one * identity,
+    )  # fmt: skip
+
+
+def following(identity: float) -> Pilot:
+    """A pilot that has been told to follow track 3."""
+    pilot = Pilot(ServoConfig(), PoseHistory(0.026), 30.0)
+    pilot.read(pose(0.0, 0.0), 0.0)
+    pilot.see(near_centre(0.0, identity), 0.0)
+    assert pilot.obey(Arm("20x"), 0.0, GOOD, "") == ""
+    assert pilot.obey(Follow(3), 0.0, GOOD, "") == ""
+    return pilot
+
+
+def test_a_target_that_may_be_another_sperm_now_is_held_and_the_reason_is_told() -> None:
+    pilot = following(identity=1.0)
+    pilot.see(near_centre(0.033, 0.95), 0.04)
+    assert pilot.state.mode is Mode.CENTERING
+    pilot.see(near_centre(0.066, 0.6), 0.07)
+    assert pilot.state.mode is Mode.HOLD
+    assert "track 3 met another sperm" in pilot.state.reason
+    assert pilot.state.target == 3
+
+
+@pytest.mark.parametrize("command", [Follow(3), Resume()])
+def test_who_chooses_after_a_meeting_has_looked_and_only_the_next_one_counts(
+    command: Follow | Resume,
+) -> None:
+    pilot = following(identity=1.0)
+    pilot.see(near_centre(0.033, 1.0), 0.04)
+    pilot.see(near_centre(0.066, 0.5), 0.07)
+    assert pilot.obey(command, 0.08, GOOD, "") == ""
+    pilot.see(near_centre(0.1, 0.5), 0.11)  # the doubt of before, which fades
+    assert pilot.state.mode is Mode.CENTERING
+    pilot.see(near_centre(0.133, 1.0), 0.14)
+    pilot.see(near_centre(0.166, 0.5), 0.17)  # a new one
+    assert pilot.state.mode is Mode.HOLD
+
+
+def test_a_rig_may_be_told_to_follow_whatever_the_doubt() -> None:
+    pilot = Pilot(ServoConfig(sure_identity=0.0), PoseHistory(0.026), 30.0)
+    pilot.read(pose(0.0, 0.0), 0.0)
+    pilot.see(near_centre(0.0, 1.0), 0.0)
+    pilot.obey(Arm("20x"), 0.0, GOOD, "")
+    pilot.obey(Follow(3), 0.0, GOOD, "")
+    pilot.see(near_centre(0.033, 0.01), 0.04)
+    assert pilot.state.mode is Mode.CENTERING
