@@ -190,11 +190,17 @@ class Measurements:
         By column name of sperm.csv: vsl_um_s, vcl_um_s, vap_um_s, ...
     quality : tuple of N str
         'ok', or the reason that it is not.
+    grade : tuple of N str
+        rapid, slow, nonprogressive, immotile; empty where it is not known. Or no tuple at all.
+    reasons : tuple of N tuples of str
+        What the verdict rests on, worst first. Or no tuple at all.
     """
 
     track_id: Int64
     values: dict[str, Float64] = field(default_factory=dict)
     quality: tuple[str, ...] = ()
+    grade: tuple[str, ...] = ()
+    reasons: tuple[tuple[str, ...], ...] = ()
 
     def __len__(self) -> int:
         return len(self.track_id)

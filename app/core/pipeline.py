@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from app.core.ranking import rank
+from app.core.ranking import Ranking
 from calibration.transform import ImageToStage
 from models.tracking.view import View
 from models.types import (
@@ -14,6 +14,7 @@ from models.types import (
     Float64,
     Int8,
     Measurements,
+    Perception,
     Tracks,
 )
 
@@ -42,6 +43,16 @@ class Measurer(Protocol):
         ...
 
 
+class Assessor(Protocol):
+    """What ``models.measure.live_verdict.LiveVerdict`` does."""
+
+    def update(
+        self, tracks: Tracks, measured: Measurements, perception: Perception | None
+    ) -> Measurements:
+        """Add shape, verdict, score and reasons to the motility of each track."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Findings:
     """What one frame says.
@@ -56,12 +67,18 @@ class Findings:
         Same rows as ``tracks``.
     ranking : tuple of int
         Best first.
+    first_changes : int
+        How often the first place changed so far.
+    first_change : str
+        Why it changed last.
     """
 
     tracks: Tracks
     track_px: Float64
     measurements: Measurements
     ranking: tuple[int, ...]
+    first_changes: int = 0
+    first_change: str = ""
 
 
 class Pipeline:
@@ -77,6 +94,8 @@ class Pipeline:
         Of the frames.
     tracker : Follower
     motility : Measurer
+    assessor : Assessor, optional
+        Without one the ranking is by speed.
     """
 
     def __init__(
@@ -86,12 +105,15 @@ class Pipeline:
         height_px: int,
         tracker: Follower,
         motility: Measurer,
+        assessor: Assessor | None = None,
     ) -> None:
         self._affine = image_to_stage
         self._width_px = width_px
         self._height_px = height_px
         self._tracker = tracker
         self._motility = motility
+        self._assessor = assessor
+        self._ranking = Ranking(width_px, height_px)
 
     def follow(self, time_s: float, pose_um: Float64, detections: Detections) -> Tracks:
         """Track into the frame exposed at ``time_s`` with the stage at ``pose_um`` (2,)."""
@@ -108,13 +130,22 @@ class Pipeline:
             time_s, position_um, detections.box_px, detections.score, detections.label, view
         )
 
-    def measure(self, tracks: Tracks, pose_um: Float64) -> Findings:
-        """Measure and rank the tracks of a frame taken with the stage at ``pose_um`` (2,)."""
+    def measure(
+        self, tracks: Tracks, pose_um: Float64, perception: Perception | None = None
+    ) -> Findings:
+        """Measure and rank the tracks of a frame taken with the stage at ``pose_um`` (2,).
+
+        ``perception`` is that of the frame; without it no shape is measured.
+        """
         track_px = self._affine.stage_to_image(tracks.position_um, pose_um)
         track_px.setflags(write=False)
         measurements = self._motility.update(tracks)
-        ranking = rank(tracks, track_px, measurements, self._width_px, self._height_px)
-        return Findings(tracks, track_px, measurements, ranking)
+        if self._assessor is not None:
+            measurements = self._assessor.update(tracks, measurements, perception)
+        order = self._ranking.update(tracks, track_px, measurements)
+        return Findings(
+            tracks, track_px, measurements, order, self._ranking.changes, self._ranking.change
+        )
 
     def _middle_px(self) -> Float64:
         return ImageToStage.nominal(1.0, self._width_px, self._height_px).centre_px

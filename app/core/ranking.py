@@ -3,11 +3,76 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
+from app.core.standing import Candidate, Standing
 from models.types import Float64, Measurements, Tracks, TrackState
 
 BORDER_PX = 60.0  # a tail's length: nearer to the border a sperm is about to leave
 FASTEST_UM_S = 150.0  # faster is a mistaken association, not a sperm
+
+
+class Ranking:
+    """Ranks by score, steadily, where there are scores; else by average-path velocity.
+
+    A sperm has a score once its head and speed are known. What is not known is not ranked.
+
+    Parameters
+    ----------
+    width_px, height_px : int
+        Of the frames.
+    """
+
+    def __init__(self, width_px: int, height_px: int) -> None:
+        self._width_px, self._height_px = width_px, height_px
+        self._standing = Standing()
+
+    @property
+    def change(self) -> str:
+        """Why the first place changed last; empty before."""
+        return self._standing.change
+
+    @property
+    def changes(self) -> int:
+        """How often the first place changed."""
+        return self._standing.changes
+
+    def update(
+        self, tracks: Tracks, track_px: Float64, measurements: Measurements
+    ) -> tuple[int, ...]:
+        """Rank the tracks of a frame, best first; see ``rank`` for who can be ranked."""
+        score = measurements.values.get("score")
+        if score is None or len(tracks) == 0:
+            return rank(tracks, track_px, measurements, self._width_px, self._height_px)
+        usable = can_be_ranked(tracks, track_px, measurements, self._width_px, self._height_px)
+        rows = np.flatnonzero(usable & np.isfinite(score))
+        if not len(rows) and self._standing.first is None:
+            return rank(tracks, track_px, measurements, self._width_px, self._height_px)
+        score_sd = np.nan_to_num(measurements.values.get("score_sd", np.zeros(len(tracks))))
+        order = self._standing.update(
+            tracks.time_s,
+            {int(tracks.track_id[k]): Candidate(float(score[k]), float(score_sd[k])) for k in rows},
+        )
+        if order:
+            return order
+        return rank(tracks, track_px, measurements, self._width_px, self._height_px)
+
+
+def can_be_ranked(
+    tracks: Tracks, track_px: Float64, measurements: Measurements, width_px: int, height_px: int
+) -> NDArray[np.bool_]:
+    """Say which tracks are confirmed, seen, measured over the window, and off the border."""
+    vap_um_s = measurements.values["vap_um_s"]
+    upper_px = np.array((width_px - 1 - BORDER_PX, height_px - 1 - BORDER_PX))
+    inside = np.all((track_px >= BORDER_PX) & (track_px <= upper_px), axis=1)
+    return np.asarray(
+        (tracks.state == TrackState.CONFIRMED)
+        & (tracks.detection >= 0)
+        & inside
+        & np.isfinite(vap_um_s)
+        & (vap_um_s < FASTEST_UM_S)
+        & np.array([quality == "ok" for quality in measurements.quality], bool)
+    )
 
 
 def rank(
@@ -30,16 +95,6 @@ def rank(
     if len(tracks) == 0 or "vap_um_s" not in measurements.values:
         return ()
     vap_um_s = measurements.values["vap_um_s"]
-    upper_px = np.array((width_px - 1 - BORDER_PX, height_px - 1 - BORDER_PX))
-    inside = np.all((track_px >= BORDER_PX) & (track_px <= upper_px), axis=1)
-    usable = (
-        (tracks.state == TrackState.CONFIRMED)
-        & (tracks.detection >= 0)
-        & inside
-        & np.isfinite(vap_um_s)
-        & (vap_um_s < FASTEST_UM_S)
-        & np.array([quality == "ok" for quality in measurements.quality], bool)
-    )
-    rows = np.flatnonzero(usable)
+    rows = np.flatnonzero(can_be_ranked(tracks, track_px, measurements, width_px, height_px))
     order = rows[np.argsort(-vap_um_s[rows], kind="stable")]
     return tuple(int(track_id) for track_id in tracks.track_id[order])

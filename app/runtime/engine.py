@@ -30,6 +30,7 @@ from drivers.errors import CameraError, DeviceError
 from drivers.types import Frame
 from models.errors import ModelError
 from models.measure.live import LiveMotility
+from models.measure.live_verdict import LiveVerdict
 from models.tracking.tracker import Tracker
 from models.types import Float64, Tracks
 
@@ -304,7 +305,10 @@ class Engine:
             return next(iter(self._faults.values()), "")
 
     def _make_pipeline(self, width_px: int, height_px: int) -> Pipeline:
-        return Pipeline(self.rig.image_to_stage, width_px, height_px, Tracker(), LiveMotility())
+        affine = self.rig.image_to_stage
+        um_per_px = float(np.sqrt(abs(np.linalg.det(affine.matrix_um_per_px))))
+        verdict = LiveVerdict(um_per_px, height_px, width_px)
+        return Pipeline(affine, width_px, height_px, Tracker(), LiveMotility(), verdict)
 
     def _record(self, kind: str, data: dict[str, str]) -> None:
         session = self._session

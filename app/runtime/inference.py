@@ -81,6 +81,7 @@ class Inference(Worker):
         self._pipeline: Pipeline | None = None
         self._shape = (0, 0)
         self._pose_um = np.zeros(2)
+        self._first_changes = 0
         self.count = FrameCount()
 
     def open(self) -> None:
@@ -94,7 +95,7 @@ class Inference(Worker):
         scratch = self._make_pipeline(width_px, height_px)
         for k in range(WARM_UP_FRAMES):  # compiles what is compiled on first use
             tracks = scratch.follow(k / 30.0, np.zeros(2), seen.perception.detections)
-            scratch.measure(tracks, np.zeros(2))
+            scratch.measure(tracks, np.zeros(2), seen.perception)
         self._pipeline = self._make_pipeline(width_px, height_px)
         self._shape = (height_px, width_px)
         self._results.clear()
@@ -120,8 +121,11 @@ class Inference(Worker):
         self._pose_um = pose_um
         tracks = pipeline.follow(frame.time_s, pose_um, perception.detections)
         self._sight(tracks)
-        findings = pipeline.measure(tracks, pose_um)
+        findings = pipeline.measure(tracks, pose_um, perception)
         self._rank(findings.ranking)
+        if findings.first_changes > self._first_changes:
+            self._first_changes = findings.first_changes
+            self.board.tell(f"best sperm: {findings.first_change}")
         motion = self._motion()
         published_s = time.perf_counter()
         self.count.add(frame.number, published_s)

@@ -106,6 +106,11 @@ class ShapeRecord:
         for gone in self._rings.keys() - present:
             del self._rings[gone]
 
+    def frames(self, track: int) -> int:
+        """Return in how many frames a track was looked at."""
+        ring = self._rings.get(track)
+        return 0 if ring is None else ring.seen
+
     def shape(self, track: int) -> Shape:
         """Return what is known of a track's shape by now."""
         values, spread = np.full(6, np.nan), np.full(6, np.nan)

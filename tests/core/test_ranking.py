@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from app.core.ranking import BORDER_PX, rank
+from app.core.ranking import BORDER_PX, Ranking, rank
 from app.core.selection import find_target, may_be_chosen
 from models.types import Measurements, Tracks, TrackState
 
@@ -63,6 +63,23 @@ def test_no_tracks_no_ranking() -> None:
     assert (
         rank(Tracks.empty(0.0), np.zeros((0, 2)), Measurements(np.zeros(0, np.int64)), 9, 9) == ()
     )
+
+
+def test_scores_rank_where_there_are_scores_and_speed_until_then() -> None:
+    ranking = Ranking(640, 480)
+
+    def order(time_s: float, scores: list[float]) -> tuple[int, ...]:
+        tracks = tracks_at([MIDDLE] * 3, time_s=time_s)
+        values = {"vap_um_s": np.array([20.0, 80.0, 50.0]), "score": np.array(scores)}
+        measured = Measurements(tracks.track_id, values, ("ok",) * 3)
+        return ranking.update(tracks, np.array([MIDDLE] * 3), measured)
+
+    assert order(0.0, [np.nan] * 3) == (2, 3, 1)
+    assert order(0.1, [0.9, np.nan, 0.4]) == (1, 3)
+    assert order(0.2, [0.9, 0.95, 0.4]) == (1, 2, 3)
+    assert order(1.3, [0.9, 0.95, 0.4]) == (2, 1, 3)
+    assert ranking.changes == 1
+    assert ranking.change == "2 has led 1 by 0.05 for 1 s"
 
 
 def test_the_target_and_its_neighbours() -> None:

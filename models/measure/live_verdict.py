@@ -1,0 +1,183 @@
+"""Verdicts while the sperm swim: shapes three times a second, speeds over seconds, and a score.
+
+Costs little between: a frame's shapes are measured every ``SHAPES_S``, verdicts renewed every
+``VERDICT_S``, and what is known of each track is repeated in the frames between. Time is that of
+the frames; nothing depends on how many there are.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from models.measure.motility import COLUMNS as MOTILITY
+from models.measure.motility import OK
+from models.measure.profile import CriteriaProfile, named_profile
+from models.measure.reasons import reasons
+from models.measure.shape_record import COLUMNS as SHAPE
+from models.measure.shape_record import Shape, ShapeRecord
+from models.measure.shapes import measure_shapes
+from models.measure.soft import planes_of
+from models.measure.verdict import GRADES, judge
+from models.types import Float64, Measurements, Perception, Tracks
+
+SHAPES_S = 0.33
+VERDICT_S = 0.33
+# Speeds of one second waver with the path; a verdict rests on some seconds.
+_STEADY_S = 1.5
+# Relative standard uncertainty of a live speed, and of a ratio; from specimens.
+_SPEED_SD = 0.08
+_RATIO_SD = 0.05
+_RATIOS = ("lin", "wob", "str")
+_OUT = (*SHAPE, "score", "score_sd", "morphology_normal", "motility_normal", "healthy", "frames")
+_UNKNOWN = (math.nan,) * len(_OUT)
+
+
+@dataclass(slots=True)
+class _Known:
+    """One track: steady speeds, its shape, and what was said of it last."""
+
+    speeds: Float64 = field(default_factory=lambda: np.full(len(MOTILITY), np.nan))
+    time_s: float = -math.inf
+    shape: Shape | None = None
+    frames: int = 0
+    row: tuple[float, ...] = _UNKNOWN
+    grade: str = ""
+    reasons: tuple[str, ...] = ()
+
+
+class LiveVerdict:
+    """Adds shape, verdict, score and reasons to live motility; one thread calls ``update``.
+
+    Parameters
+    ----------
+    um_per_px : float
+    height_px, width_px : int
+        Of the frames.
+    profile : CriteriaProfile, optional
+        The default profile when left out.
+    """
+
+    def __init__(
+        self,
+        um_per_px: float,
+        height_px: int,
+        width_px: int,
+        profile: CriteriaProfile | None = None,
+    ) -> None:
+        self.profile = profile or named_profile()
+        self._size = (height_px, width_px)
+        self._record = ShapeRecord(um_per_px)
+        self._known: dict[int, _Known] = {}
+        self._shaped_s = self._judged_s = -math.inf
+
+    def update(
+        self, tracks: Tracks, measured: Measurements, perception: Perception | None
+    ) -> Measurements:
+        """Add what is known of each track by now; rows are those of ``tracks``.
+
+        Parameters
+        ----------
+        tracks : Tracks
+        measured : Measurements
+            Live motility of the same rows.
+        perception : Perception or None
+            Of this frame; None, or one without parts, shows no shapes.
+        """
+        time_s = tracks.time_s
+        if time_s < max(self._shaped_s, self._judged_s):  # the clock was set back
+            self._shaped_s = self._judged_s = -math.inf
+        if perception is not None and time_s - self._shaped_s >= SHAPES_S:
+            planes = planes_of(perception)
+            if planes is not None:
+                self._shaped_s = time_s
+                shapes = measure_shapes(planes, perception.detections.box_px, *self._size)
+                self._record.add(tracks.track_id, tracks.detection, shapes)
+        if time_s - self._judged_s >= VERDICT_S:
+            self._judged_s = time_s
+            self._judge(tracks, measured)
+        known = [self._known.get(track) for track in tracks.track_id.tolist()]
+        table = np.array([_UNKNOWN if one is None else one.row for one in known])
+        table = table.reshape(len(known), len(_OUT))
+        table.flags.writeable = False
+        return Measurements(
+            measured.track_id,
+            measured.values | {name: table[:, k] for k, name in enumerate(_OUT)},
+            measured.quality,
+            tuple("" if one is None else one.grade for one in known),
+            tuple(() if one is None else one.reasons for one in known),
+        )
+
+    def _judge(self, tracks: Tracks, measured: Measurements) -> None:
+        present = tracks.track_id.tolist()
+        for gone in self._known.keys() - set(present):
+            del self._known[gone]
+        self._record.keep(tracks.track_id)
+        rows = [self._known.setdefault(track, _Known()) for track in present]
+        for k, (track, one) in enumerate(zip(present, rows, strict=True)):
+            if measured.quality[k] == OK:
+                speeds = np.array([measured.values[name][k] for name in MOTILITY])
+                _steady(one, speeds, tracks.time_s)
+            self._look_at_shape(track, one)
+        values, spread = _columns(rows)
+        if "vcl_noise_um_s" in measured.values:
+            values["vcl_noise_um_s"] = measured.values["vcl_noise_um_s"]
+        verdicts = judge(values, self.profile, spread)
+        terms = [term.measure for term in self.profile.term]
+        for k, one in enumerate(rows):
+            shape = one.shape
+            one.grade = GRADES[verdicts.grade[k]]
+            one.row = (
+                *(values[name][k] for name in SHAPE), verdicts.score[k], verdicts.score_sd[k],
+                verdicts.morphology_normal[k], verdicts.motility_normal[k], verdicts.healthy[k],
+                math.nan if shape is None else float(shape.frames[0]),
+            )  # fmt: skip
+            frames = {} if shape is None else dict(zip(SHAPE, shape.frames.tolist(), strict=True))
+            found = reasons(
+                {name: float(values[name][k]) for name in terms},
+                dict(zip(terms, verdicts.merit[:, k].tolist(), strict=True)),
+                self.profile,
+                {name: float(spread[name][k]) for name in terms},
+                frames,
+            )
+            texts = [reason.text for reason in found]
+            if shape is not None and shape.why_not:
+                texts.insert(0, f"head: {shape.why_not}")
+            one.reasons = tuple(texts)
+
+    def _look_at_shape(self, track: int, one: _Known) -> None:
+        """Renew the shape when there are new frames; less often once there are many."""
+        frames = self._record.frames(track)
+        if frames == one.frames and one.shape is not None:
+            return
+        if frames < 16 or frames - one.frames >= 4 or one.shape is None:
+            one.shape, one.frames = self._record.shape(track), frames
+
+
+def _steady(one: _Known, speeds: Float64, time_s: float) -> None:
+    """Take new speeds into the mean, which forgets over ``_STEADY_S``."""
+    share = 1.0 - math.exp(-(time_s - one.time_s) / _STEADY_S)
+    old = np.where(np.isfinite(one.speeds), one.speeds, speeds)
+    # A ratio that is no longer known was that of a sperm that swam.
+    one.speeds = old + min(max(share, 0.0), 1.0) * (speeds - old)
+    one.time_s = time_s
+
+
+def _columns(rows: list[_Known]) -> tuple[dict[str, Float64], dict[str, Float64]]:
+    """Values and uncertainties of all tracks, by column."""
+    unknown = np.full(len(SHAPE), np.nan)
+    speeds = np.array([one.speeds for one in rows]).reshape(len(rows), len(MOTILITY))
+    shapes = [one.shape for one in rows]
+    shape = np.array([unknown if s is None else s.values for s in shapes])
+    shape_sd = np.array([unknown if s is None else s.uncertainty for s in shapes])
+    shape, shape_sd = (a.reshape(len(rows), len(SHAPE)) for a in (shape, shape_sd))
+    values = {name: speeds[:, k] for k, name in enumerate(MOTILITY)}
+    spread = {
+        name: np.full(len(rows), _RATIO_SD) if name in _RATIOS else _SPEED_SD * values[name]
+        for name in MOTILITY
+    }
+    values |= {name: shape[:, k] for k, name in enumerate(SHAPE)}
+    spread |= {name: shape_sd[:, k] for k, name in enumerate(SHAPE)}
+    return values, spread

@@ -1,0 +1,120 @@
+"""Verdicts while the sperm swim, from true maps of the specimen."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from models.measure.live import LiveMotility
+from models.measure.live_verdict import LiveVerdict
+from models.measure.shape_record import LEAST_HEADS
+from models.specimen.profiles import profile
+from models.specimen.scene import Specimen
+from models.specimen.truth_tables import sperm_rows
+from models.types import Detections, Measurements, Perception, SpermClass, Tracks, TrackState
+
+FPS = 30.0
+Last = tuple[Measurements, Specimen, list[Measurements]]
+
+
+def as_tracks(time_s: float, track_id: np.ndarray, raw_um: np.ndarray) -> Tracks:
+    n = len(track_id)
+    return Tracks(
+        time_s, track_id, raw_um, np.zeros((n, 2)), np.zeros((n, 4, 4)), raw_um,
+        np.full((n, 2), 10.0), np.ones(n), np.ones(n),
+        np.full(n, TrackState.CONFIRMED, np.int8), np.zeros(n, np.int8), np.arange(n),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def last() -> Last:
+    """Three and a half seconds of a specimen, seen truly."""
+    specimen = Specimen(profile("exam"), 31)
+    motility = LiveMotility()
+    verdict = LiveVerdict(specimen.look.um_per_px, 480, 640)
+    history = []
+    for k in range(round(3.5 * FPS)):
+        masks = k % 5 == 0  # more often than shapes are looked at
+        truth = specimen.truth(k / FPS, np.zeros(2), masks=masks)
+        shown = np.flatnonzero(truth.visible)
+        tracks = as_tracks(k / FPS, truth.sperm_id[shown], truth.position_um[shown])
+        perception = None
+        if masks:
+            found = Detections(
+                truth.box_px[shown].astype(np.float32), np.ones(len(shown), np.float32),
+                np.zeros(len(shown), np.int8),
+            )  # fmt: skip
+            perception = Perception(found, truth.class_map, truth.part_map)
+        history.append(verdict.update(tracks, motility.update(tracks), perception))
+    return history[-1], specimen, history
+
+
+def test_a_verdict_within_three_seconds_or_a_reason(last: Last) -> None:
+    measured, _, history = last
+    score = measured.values["score"]
+    assert np.isfinite(score).mean() > 0.6
+    for k in range(len(measured)):
+        if not measured.reasons[k]:  # it came after the last verdict
+            assert math.isnan(score[k])
+            assert measured.quality[k] != "ok"
+            continue
+        if math.isnan(score[k]):
+            assert measured.reasons[k][0].startswith("head:") or measured.quality[k] != "ok"
+        else:
+            assert 0.0 <= score[k] <= 1.0
+            assert measured.values["frames"][k] >= LEAST_HEADS
+            assert measured.values["score_sd"][k] > 0.0
+            assert measured.grade[k]
+    assert all(np.isnan(one.values["score"]).all() for one in history[:20])
+
+
+def test_healthy_is_what_the_specimen_says(last: Last) -> None:
+    measured, specimen, _ = last
+    truth = specimen.truth((3.5 * FPS - 1) / FPS, np.zeros(2))
+    rows = {r["track_id"]: r for r in sperm_rows(specimen, [truth], FPS)}
+    right: dict[bool, list[bool]] = {True: [], False: []}
+    for k, track in enumerate(measured.track_id.tolist()):
+        told = measured.values["morphology_normal"][k]
+        kinds = rows[track]["head_kind"], rows[track]["tail_kind"]
+        if math.isnan(told) or "amorphous" in kinds or "double" in kinds:
+            continue
+        normal = int(truth.label[truth.sperm_id == track][0]) == SpermClass.NORMAL
+        right[normal].append(bool(told) == normal)
+    assert np.mean(right[True]) > 0.85
+    assert np.mean(right[False]) > 0.7
+
+
+def test_scores_hold_between_verdicts_and_follow_their_tracks(last: Last) -> None:
+    _, _, history = last
+    changes = 0
+    for before, now in pairwise(history[60:]):
+        old = dict(zip(before.track_id.tolist(), before.values["score"].tolist(), strict=True))
+        new = dict(zip(now.track_id.tolist(), now.values["score"].tolist(), strict=True))
+        changes += any(new[t] != old[t] for t in old.keys() & new.keys() if old[t] == old[t])
+    assert 2 <= changes <= 8
+
+
+def test_without_maps_there_is_motility_and_no_score() -> None:
+    verdict, motility = LiveVerdict(0.5, 480, 640), LiveMotility()
+    for k in range(60):
+        place = np.array([[k * 1.5, 0.0], [50.0, 50.0]])
+        tracks = as_tracks(k / FPS, np.array([3, 8]), place)
+        found = verdict.update(tracks, motility.update(tracks), Perception(Detections.empty()))
+    assert np.isnan(found.values["score"]).all()
+    assert found.grade == ("rapid", "immotile")
+    assert found.reasons[0][0] == "head: not segmented"
+    empty = verdict.update(Tracks.empty(3.0), motility.update(Tracks.empty(3.0)), None)
+    assert len(empty) == 0
+    assert empty.values["score"].shape == (0,)
+
+
+def test_a_clock_that_is_set_back_does_not_stop_the_verdicts() -> None:
+    verdict, motility = LiveVerdict(0.5, 480, 640), LiveMotility()
+    for offset_s in (100.0, 0.0):
+        for k in range(45):
+            tracks = as_tracks(offset_s + k / FPS, np.array([1]), np.array([[k * 1.5, 0.0]]))
+            found = verdict.update(tracks, motility.update(tracks), None)
+    assert found.grade == ("rapid",)
