@@ -110,7 +110,7 @@ def segmentation_losses(
     return losses
 
 
-def _inside(boxes: Tensor, regions: Tensor) -> Tensor:
+def inside_any(boxes: Tensor, regions: Tensor) -> Tensor:
     """Say whose centre lies inside any of ``regions``."""
     if len(regions) == 0:
         return torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
@@ -146,7 +146,7 @@ def proposal_losses(
     count = settings.anchors_per_picture
     nearest = torch.zeros(len(anchors), dtype=torch.int64, device=anchors.device)
     positive = torch.zeros(len(anchors), dtype=torch.bool, device=anchors.device)
-    negative = ~_inside(anchors, ignore)
+    negative = ~inside_any(anchors, ignore)
     if len(boxes):
         iou = box_iou(anchors, boxes)
         best, nearest = iou.max(1)
@@ -196,7 +196,7 @@ def box_losses(
         best = torch.zeros(len(proposals), device=proposals.device)
         nearest = torch.zeros(len(proposals), dtype=torch.int64, device=proposals.device)
     positive = best >= settings.positive_iou
-    negative = ~positive & ~_inside(proposals, ignore)
+    negative = ~positive & ~inside_any(proposals, ignore)
     chosen = _pick(torch.nonzero(positive)[:, 0], count // 2)
     # Proposals come best first, so their order is a score.
     rank = -torch.arange(len(proposals), device=proposals.device, dtype=torch.float32)

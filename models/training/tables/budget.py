@@ -1,0 +1,51 @@
+"""What every network of the tables gets: the same crops, the same time, the same examination."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+
+# Changed whenever cells of an earlier program would no longer be comparable.
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Attributes.
+
+    Attributes
+    ----------
+    minutes : float
+        Of training, in each cell; data are drawn before.
+    steps : int
+        A training ends with the first of both.
+    batch, crop_px : int
+    pool : int
+        Crops that all cells train on, mirrored at random.
+    exam_scenes : int
+        Scenes of profile 'exam' that all cells are scored on, half in phase contrast.
+    seeds : int
+        Trainings of SFCNet and of the best baseline; one of every other.
+    film_frames : int
+        Of each film that motility is measured on.
+    """
+
+    minutes: float = 3.0
+    steps: int = 20_000
+    batch: int = 8
+    crop_px: int = 224
+    pool: int = 800
+    exam_scenes: int = 24
+    seeds: int = 3
+    film_frames: int = 60
+
+    @property
+    def digest(self) -> str:
+        """Eight digits that tell budgets, and versions of the program, apart.
+
+        How many seeds are run changes no cell.
+        """
+        content = {**asdict(self), "seeds": None, "version": VERSION}
+        packed = json.dumps(content, sort_keys=True).encode()
+        return hashlib.sha256(packed).hexdigest()[:8]
