@@ -9,7 +9,7 @@ from typing import Final
 
 from app.core.messages import Snapshot
 from app.ui.theme import CLASS_WORDS
-from models.types import TrackState
+from models.types import Measurements, TrackState
 
 UNKNOWN: Final = "–"
 STATE_WORDS: Final = {
@@ -26,10 +26,11 @@ class Column(IntEnum):
     ID = 1
     CLASS = 2
     STATE = 3
-    QUALITY = 4
-    VAP = 5
-    VSL = 6
-    VCL = 7
+    SCORE = 4
+    QUALITY = 5
+    VAP = 6
+    VSL = 7
+    VCL = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,12 @@ COLUMNS: Final[dict[Column, ColumnText]] = {
     Column.ID: ColumnText("No.", "Number of the sperm, the same as on the picture"),
     Column.CLASS: ColumnText("Class", "What the network says, by majority over recent frames"),
     Column.STATE: ColumnText("State", "seen; hidden: not found in this frame; new: not confirmed"),
-    Column.QUALITY: ColumnText("Quality", "ok, or why the numbers cannot be relied on"),
+    Column.SCORE: ColumnText(
+        "Score", "0 to 100, from shape and speed; equal scores are ties. Empty: not known yet"
+    ),
+    Column.QUALITY: ColumnText(
+        "Verdict", "What weighs most against the sperm, or why its numbers cannot be relied on"
+    ),
     Column.VAP: ColumnText("VAP", "Average path velocity over the last second, {unit}", "vap_um_s"),
     Column.VSL: ColumnText(
         "VSL", "Straight-line velocity over the last second, {unit}", "vsl_um_s"
@@ -63,6 +69,8 @@ class Row:
     label: int
     texts: tuple[str, ...]
     keys: tuple[float | str, ...]
+    details: str = ""
+    """Every reason of its verdict, a line each."""
 
 
 def velocity(value_um_s: float) -> str:
@@ -86,22 +94,46 @@ def rows_of(snapshot: Snapshot, speed_factor: float = 1.0) -> list[Row]:
         track, label = int(tracks.track_id[i]), int(tracks.label[i])
         m = at.get(track)
         numbers = [
-            math.nan if m is None or column.name not in measured.values
-            else float(measured.values[column.name][m]) * speed_factor
-            for column in COLUMNS.values() if column.name
-        ]  # fmt: skip
+            _value(measured, column.name, m) * speed_factor
+            for column in COLUMNS.values()
+            if column.name
+        ]
         place = places.get(track)
-        quality = measured.quality[m] if m is not None and m < len(measured.quality) else UNKNOWN
+        score = _value(measured, "score", m)
+        reasons = () if m is None or not measured.reasons else measured.reasons[m]
+        quality = _verdict(measured, m, score, reasons)
         texts = (
             str(place) if place is not None else "", str(track), CLASS_WORDS[label],
-            STATE_WORDS[state], quality, *(velocity(v) for v in numbers),
+            STATE_WORDS[state], f"{100 * score:.0f}" if math.isfinite(score) else UNKNOWN, quality,
+            *(velocity(v) for v in numbers),
         )  # fmt: skip
         keys: tuple[float | str, ...] = (
             LAST if place is None else place, track, CLASS_WORDS[label], STATE_WORDS[state],
-            quality, *(-v if math.isfinite(v) else LAST for v in numbers),
+            -score if math.isfinite(score) else LAST, quality,
+            *(-v if math.isfinite(v) else LAST for v in numbers),
         )  # fmt: skip
-        rows.append(Row(track, label, texts, keys))
+        rows.append(Row(track, label, texts, keys, "\n".join(reasons)))
     return rows
+
+
+def _value(measured: Measurements, name: str, row: int | None) -> float:
+    """Read a measure of one track; NaN where there is none."""
+    if row is None or name not in measured.values:
+        return math.nan
+    return float(measured.values[name][row])
+
+
+def _verdict(
+    measured: Measurements, row: int | None, score: float, reasons: tuple[str, ...]
+) -> str:
+    """Say in a few words what to hold against a sperm, or why nothing can be said yet."""
+    if row is None or row >= len(measured.quality):
+        return UNKNOWN
+    if measured.quality[row] != "ok" or not reasons:
+        return measured.quality[row]
+    if math.isfinite(score) and _value(measured, "healthy", row) == 1.0:
+        return "healthy"
+    return reasons[0]
 
 
 def ordered(rows: list[Row], column: Column, *, backwards: bool) -> list[Row]:

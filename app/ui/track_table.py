@@ -21,10 +21,10 @@ from app.ui.theme import CLASS_COLOURS, MIN_TARGET_PX, font
 from app.ui.track_rows import COLUMNS, Column, Row, held, ordered, rows_of
 
 WIDTHS: Final = {
-    Column.KEY: 46, Column.ID: 50, Column.CLASS: 84, Column.STATE: 64,
+    Column.KEY: 46, Column.ID: 50, Column.CLASS: 84, Column.STATE: 64, Column.SCORE: 50,
     Column.VAP: 52, Column.VSL: 52, Column.VCL: 52,
 }  # fmt: skip
-RIGHT: Final = {Column.VAP, Column.VSL, Column.VCL}
+RIGHT: Final = {Column.SCORE, Column.VAP, Column.VSL, Column.VCL}
 MIDDLE: Final = {Column.KEY, Column.ID}
 Index = QModelIndex | QPersistentModelIndex
 
@@ -91,7 +91,8 @@ class TrackModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.ForegroundRole and index.column() == Column.CLASS:
             return self._colours[self.rows[index.row()].label]
         if role == Qt.ItemDataRole.ToolTipRole and index.column() == Column.QUALITY:
-            return self.rows[index.row()].texts[Column.QUALITY]
+            row = self.rows[index.row()]
+            return row.details or row.texts[Column.QUALITY]
         return None
 
     def headerData(

@@ -122,3 +122,24 @@ def test_ordered_is_a_permutation_with_unknown_last(column: Column, backwards: b
 
 
 CACHE: list = []
+
+
+def test_score_and_verdict_are_shown_and_the_reasons_are_the_tooltip() -> None:
+    snapshot = StandIn().advance()
+    measured = snapshot.measurements
+    n = len(measured)
+    score = np.linspace(1.0, 0.0, n)
+    score[1] = np.nan
+    healthy = np.zeros(n)
+    healthy[0] = 1.0
+    reasons = (("head width 2.4 um, below 2.5", "VAP 41.0 um/s"),) * n
+    values = measured.values | {"score": score, "healthy": healthy}
+    told = replace(measured, values=values, quality=("ok",) * n, reasons=reasons)
+    rows = {row.track_id: row for row in rows_of(replace(snapshot, measurements=told))}
+    first, second, last = (rows[int(measured.track_id[k])] for k in (0, 1, n - 1))
+    assert first.texts[Column.SCORE] == "100"
+    assert first.texts[Column.QUALITY] == "healthy"
+    assert second.texts[Column.SCORE] == "–"
+    assert second.keys[Column.SCORE] == LAST
+    assert last.texts[Column.QUALITY] == "head width 2.4 um, below 2.5"
+    assert last.details.splitlines() == list(reasons[0])
