@@ -299,8 +299,9 @@ def _add_network(verbs: argparse._SubParsersAction[_Parser], common: _Parser) ->
     parser.add_argument("task", choices=("detect", "segment", "joint"))
     parser.add_argument("--data", type=Path, nargs="+", default=[])
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--preset", choices=("paper", "lite"), default="lite")
-    parser.add_argument("--init", type=Path, help="weights to start from, or ImageNet's ResNet50")
+    parser.add_argument("--preset", choices=("paper", "lite", "tune"), default="lite")
+    parser.add_argument("--init", type=Path, metavar="WEIGHTS",
+                        help="weights to start from: a file, 'lite' as shipped, a ResNet50")  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
     parser.add_argument("--minutes", type=_positive, help="end after this time")
     parser.add_argument("--hold-out", type=float, metavar="SHARE",

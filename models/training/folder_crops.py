@@ -81,3 +81,17 @@ class FolderCrops(Dataset[Crop]):
         x = int(rng.integers(max(width - self.size_px[1], 0) + 1))
         crop = cut(frame, y, x, *self.size_px)
         return mirrored(crop, bool(rng.random() < 0.5), bool(rng.random() < 0.5))
+
+
+class RehearsedCrops(Dataset[Crop]):
+    """Crops of folders, ``share`` of them replaced by those of specimens."""
+
+    def __init__(self, crops: FolderCrops, specimens: Dataset[Crop], share: float) -> None:
+        self.crops = crops
+        self.specimens = specimens
+        self.share = share
+
+    def __getitem__(self, index: int) -> Crop:
+        """Return crop number ``index`` of the one or of the other."""
+        rng = np.random.default_rng([self.crops.seed, 11, index])
+        return (self.specimens if rng.random() < self.share else self.crops)[index]

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict
 from pathlib import Path
 from pickle import UnpicklingError
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from models.errors import ModelError
 from models.sfcnet.losses import Target, total_losses
+from models.sfcnet.manifest import shipped_archive
 from models.sfcnet.network import SFCNet
 from models.sfcnet.pretrained import is_torchvision, load_encoder
 from models.sfcnet.runtime import best_precision
-from models.sfcnet.variant import variant
+from models.sfcnet.unfold import is_archive, load_archive, settle
+from models.sfcnet.variant import VARIANTS, variant
 from models.training.average import AverageWeights
+from models.training.crops import Crop
 from models.training.processes import Processes
 from models.training.schedule import learning_rate
 from models.training.settings import TrainSettings
@@ -24,6 +30,8 @@ from models.training.step_schedule import stepped_rate
 CHECKPOINT = "checkpoint.pt"
 WEIGHTS = "weights.pt"
 _MOMENTUM = 0.9
+_SETTLING_BATCHES, _SETTLING_CROPS = 6, 4
+_LOG = logging.getLogger("sfcscope.training")
 
 
 class Trainer:
@@ -66,17 +74,30 @@ class Trainer:
             return torch.optim.AdamW(groups, lr=settings.peak_rate)
         raise ModelError(f"optimiser '{settings.optimiser}' is unknown; choose adamw or sgd")
 
-    def start_from(self, weights: Path) -> None:
+    def start_from(self, weights: Path, crops: Dataset[Crop] | None = None) -> None:
         """Begin with trained weights, or an ImageNet ResNet50, instead of random ones.
 
         What the weights of another task lack stays random: detection starts from the encoder that
         the segmentation trained.
+
+        Parameters
+        ----------
+        weights : Path
+            Of a training; an exported archive, or the name of a variant whose archive ships; or a
+            ResNet50 in torchvision's format.
+        crops : Dataset, optional
+            An archive has no statistics: they are taken of these.
 
         Raises
         ------
         ModelError
             A file that is none, or that fits nowhere.
         """
+        if not weights.exists() and str(weights) in VARIANTS:
+            weights = shipped_archive(str(weights))
+        if is_archive(weights):
+            self._start_from_archive(weights, crops)
+            return
         state = _loaded(weights)
         if is_torchvision(state):
             load_encoder(self.network.encoder, state, str(weights))
@@ -90,6 +111,16 @@ class Trainer:
                     f"'{self.settings.variant}' from its own"
                 )
             self.network.load_state_dict(fitting, strict=False)
+            _tell_misfits(weights, len(average) - len(fitting))
+        self.average = AverageWeights(self.network, self.settings.decay)
+
+    def _start_from_archive(self, archive: Path, crops: Dataset[Crop] | None) -> None:
+        _tell_misfits(archive, load_archive(self.network, archive))
+        if crops is not None:
+            numbers = range(_SETTLING_BATCHES * _SETTLING_CROPS)
+            rows = [crops[k].image for k in numbers]
+            images = torch.from_numpy(np.stack(rows)).to(self.device).float()[:, None]
+            settle(self.network, images.split(_SETTLING_CROPS))
         self.average = AverageWeights(self.network, self.settings.decay)
 
     def save(self, out: Path) -> None:
@@ -178,6 +209,13 @@ def moved(target: Target, device: torch.device) -> Target:
         [b.to(device) for b in target.boxes],
         [b.to(device) for b in target.ignore],
     )
+
+
+def _tell_misfits(path: Path, count: int) -> None:
+    if count:
+        _LOG.warning(
+            "%s: %d of its weights fit nowhere; what they are for is learnt anew", path, count
+        )
 
 
 def _loaded(path: Path) -> dict[str, object]:

@@ -77,7 +77,7 @@ def test_damaged_checkpoint_and_unknown_preset(tmp_path):
     (tmp_path / CHECKPOINT).write_bytes(b"nothing")
     with pytest.raises(ModelError, match="cannot be read"):
         run(SMALL, tmp_path, resume=True)
-    with pytest.raises(ModelError, match="preset 'huge' is unknown; choose lite or paper"):
+    with pytest.raises(ModelError, match="preset 'huge' is unknown; choose tune, lite, paper"):
         train("joint", [], tmp_path, preset="huge")
 
 

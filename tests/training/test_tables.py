@@ -90,6 +90,7 @@ def test_another_budget_has_cells_of_its_own(out: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_ablation_magnification_and_figures(out: Path) -> None:
     text = Tables(out, TINY, print).run(["IV", "V", "6", "8"])
     assert text.count("| guide from S") == 8

@@ -14,10 +14,12 @@ import pytest
 import torch
 
 from models.errors import ModelError
+from models.sfcnet.export import export_random
 from models.sfcnet.losses import LossSettings
 from models.specimen.recording import write_recording
 from models.training.bar import TrainingBar, duration
 from models.training.crops import SpecimenCrops
+from models.training.folder_crops import RehearsedCrops
 from models.training.processes import Processes, ShareOf
 from models.training.settings import TrainSettings, preset
 from models.training.step_schedule import stepped_rate
@@ -119,6 +121,45 @@ def test_detection_starts_from_the_encoder_that_the_segmentation_trained(tmp_pat
     for name in ("text", "nowhere"):
         with pytest.raises(ModelError, match="no weights of a training"):
             second.start_from(tmp_path / name)
+
+
+def test_fine_tuning_begins_where_an_archive_ended(tmp_path) -> None:
+    folder = tmp_path / "data"
+    write_recording(folder, frames=1, seed=60)
+    archive = export_random(tmp_path / "archive.pt", "lite", seed=9)
+    given = {"crop_px": 64, "batch": 2, "workers": 0, "check_frames": 0, "scene_share": 0.0}
+    result = train("joint", [folder], tmp_path / "none", init=archive, steps=2, peak_rate=0.0,
+                   **given)  # fmt: skip
+    assert result["steps"] == 2
+    state = torch.load(tmp_path / "none" / WEIGHTS, weights_only=True)
+    assert (state["settings"]["minutes"], state["settings"]["rehearsal"]) == (25.0, 0.4)
+    # Nothing was learnt at a rate of nothing: the statistics moved, the filters did not.
+    held = torch.jit.load(str(archive)).state_dict()
+    theirs = held["encoder.stages.0.0.body.1.0.weight"]
+    assert torch.equal(state["average"]["encoder.stages.0.0.body.1.0.weight"], theirs)
+
+
+def test_the_name_of_a_variant_stands_for_the_weights_that_ship() -> None:
+    trainer = Trainer(SMALL)
+    before = trainer.network.encoder.stem[0].weight.clone()
+    trainer.start_from(Path("lite"), SpecimenCrops(1, (64, 64), 0.0, 0.0))
+    assert not torch.equal(before, trainer.network.encoder.stem[0].weight)
+    with pytest.raises(ModelError, match="no weights of variant 'r50'"):
+        trainer.start_from(Path("r50"))
+
+
+def test_rehearsal_mixes_specimens_in() -> None:
+    class Numbered(torch.utils.data.Dataset):
+        def __init__(self, sign: int) -> None:
+            self.sign, self.seed = sign, 4
+
+        def __getitem__(self, index: int) -> int:
+            return self.sign * (index + 1)
+
+    mixed = RehearsedCrops(Numbered(1), Numbered(-1), 0.25)
+    drawn = [mixed[k] for k in range(400)]
+    assert [abs(v) for v in drawn] == list(range(1, 401))
+    assert sum(v < 0 for v in drawn) == pytest.approx(100, abs=30)
 
 
 def test_the_bar_tells_loss_score_and_time_left() -> None:

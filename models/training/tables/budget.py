@@ -17,7 +17,8 @@ class Budget:
     Attributes
     ----------
     minutes : float
-        Of training, in each cell; data are drawn before.
+        Of training, in each cell; data are drawn before. Processor time, shared by the threads:
+        what it is by the clock when nothing else runs, and the same work when something does.
     steps : int
         A training ends with the first of both.
     batch, crop_px : int

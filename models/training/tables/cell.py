@@ -79,10 +79,10 @@ def trained(cell: Cell, budget: Budget, pool: list[Crop]) -> tuple[nn.Module, di
     optimiser = torch.optim.AdamW(network.parameters(), lr=_PEAK_RATE, weight_decay=_WEIGHT_DECAY)
     rng = np.random.default_rng([cell.seed, 5])
     settings = LossSettings()
-    begin, step, loss = time.monotonic(), 0, float("nan")
+    begin, first_s, step, loss = time.monotonic(), _processor_s(), 0, float("nan")
     while True:
-        spent = (time.monotonic() - begin) / (60 * budget.minutes)
-        progress = max(spent, step / budget.steps)
+        spent_s = _processor_s() - first_s
+        progress = max(spent_s / (60 * budget.minutes), step / budget.steps)
         if progress >= 1.0:
             break
         chosen = rng.integers(len(pool), size=budget.batch)
@@ -105,9 +105,15 @@ def trained(cell: Cell, budget: Budget, pool: list[Crop]) -> tuple[nn.Module, di
         step += 1
         loss = float(total.detach())
         average.follow(network, step)
-    facts: dict[str, object] = {"steps": step, "seconds": time.monotonic() - begin, "loss": loss}
+    facts: dict[str, object] = {
+        "steps": step, "seconds": time.monotonic() - begin, "processor_s": spent_s, "loss": loss,
+    }  # fmt: skip
     result: nn.Module = average.network.eval()
     return result, facts
+
+
+def _processor_s() -> float:
+    return time.process_time() / torch.get_num_threads()
 
 
 class Cells:

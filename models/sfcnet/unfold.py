@@ -1,0 +1,137 @@
+"""Makes a network that can be trained of an exported archive: the way back from ``fold``.
+
+An archive has no normalisation: it was merged into the convolutions. Here each normalisation
+comes back as one that changes nothing, and is then settled: with the statistics of real pictures as
+its own, and scale and shift such that the network still computes the same. Then training, which
+normalises by the batch, begins where the archive ended.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from models.errors import WeightsError
+from models.sfcnet.manifest import trusted_entry
+from models.sfcnet.network import SFCNet
+
+# Names in an archive (models.sfcnet.inference) to names in a network.
+_PARTS = {"encoder.": "encoder.", "boxes.detection.": "detection.", "maps.": "segmentation."}
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a file is a TorchScript archive, which holds constants, and no plain weights."""
+    if not path.is_file() or not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as file:
+        return any(name.endswith("/constants.pkl") for name in file.namelist())
+
+
+def load_archive(network: SFCNet, path: Path) -> int:
+    """Load an archive's weights into a network; return how many tensors found no place.
+
+    Raises
+    ------
+    WeightsError
+        The archive is not in a manifest, cannot be read, or belongs to another variant.
+    """
+    trusted_entry(path)
+    try:
+        held = torch.jit.load(str(path), map_location="cpu").float().state_dict()
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise WeightsError(f"{path}: cannot be read ({reason}); export it again") from error
+    given: dict[str, Tensor] = {}
+    for name, value in held.items():
+        for theirs, ours in _PARTS.items():
+            if name.startswith(theirs):
+                given[ours + name.removeprefix(theirs)] = value
+    state = network.state_dict()
+    taken = _plain_normalisation(network, given, state)
+    for name, value in given.items():
+        if name in state and state[name].shape == value.shape:
+            state[name] = value
+            taken.add(name)
+    if not any(name.startswith("encoder.stem.0.weight") for name in taken):
+        raise WeightsError(
+            f"{path}: holds another variant's weights; '{network.variant.name}' is trained"
+        )
+    network.load_state_dict(state)
+    return len(given) - len(taken)
+
+
+def _plain_normalisation(
+    network: SFCNet, given: dict[str, Tensor], state: dict[str, Tensor]
+) -> set[str]:
+    """Put the biases of merged convolutions into normalisations that change nothing else."""
+    taken = set()
+    for name, module in network.named_modules():
+        if not (isinstance(module, nn.Sequential) and len(module) >= 2):
+            continue
+        first, second = module[0], module[1]
+        if not (isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d)):
+            continue
+        bias = given.get(f"{name}.0.bias")
+        if bias is None or bias.shape != state[f"{name}.1.bias"].shape:
+            continue
+        state[f"{name}.1.bias"] = bias
+        state[f"{name}.1.weight"] = torch.ones_like(bias)
+        state[f"{name}.1.running_mean"] = torch.zeros_like(bias)
+        state[f"{name}.1.running_var"] = torch.full_like(bias, 1.0 - second.eps)
+        taken.add(f"{name}.0.bias")
+    return taken
+
+
+@torch.no_grad()
+def settle(network: SFCNet, pictures: Iterable[Tensor]) -> None:
+    """Give every normalisation the statistics of some pictures; the function stays the same.
+
+    Parameters
+    ----------
+    network : SFCNet
+        Left in evaluation mode.
+    pictures : iterable of (B, 1, H, W) tensors
+        Grey levels; H and W are multiples of 32.
+    """
+    sums: dict[nn.BatchNorm2d, list[Tensor]] = {}
+
+    def gather(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if isinstance(module, nn.BatchNorm2d):
+            x = inputs[0].double()
+            moments = [
+                x.new_tensor([x.numel() / x.shape[1]]), x.sum((0, 2, 3)), (x * x).sum((0, 2, 3))
+            ]  # fmt: skip
+            old = sums.get(module)
+            sums[module] = (
+                moments if old is None else [a + b for a, b in zip(old, moments, strict=True)]
+            )
+
+    hooks = [
+        m.register_forward_pre_hook(gather)
+        for m in network.modules()
+        if isinstance(m, nn.BatchNorm2d)
+    ]
+    network.eval()
+    for picture in pictures:
+        network(picture)
+    for hook in hooks:
+        hook.remove()
+    for module, (count, total, squares) in sums.items():
+        _restate(module, total / count, squares / count - (total / count) ** 2)
+
+
+def _restate(module: nn.BatchNorm2d, mean: Tensor, variance: Tensor) -> None:
+    """Exchange the statistics of a normalisation without changing what it computes."""
+    if module.running_mean is None or module.running_var is None:
+        raise ValueError("a normalisation without statistics cannot be settled")
+    variance = variance.clamp(min=0.0)
+    slope = module.weight.double() / (module.running_var.double() + module.eps).sqrt()
+    shift = module.bias.double() + slope * (mean - module.running_mean.double())
+    module.weight.copy_(slope * (variance + module.eps).sqrt())
+    module.bias.copy_(shift)
+    module.running_mean.copy_(mean)
+    module.running_var.copy_(variance)
