@@ -300,8 +300,8 @@ def _add_network(verbs: argparse._SubParsersAction[_Parser], common: _Parser) ->
     parser.add_argument("--data", type=Path, nargs="+", default=[])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--preset", choices=("paper", "lite", "tune"), default="lite")
-    parser.add_argument("--init", type=Path, metavar="WEIGHTS",
-                        help="weights to start from: a file, 'lite' as shipped, a ResNet50")  # fmt: skip
+    start = "weights to start from: a file, 'lite' as shipped, or a ResNet50"
+    parser.add_argument("--init", type=Path, metavar="WEIGHTS", help=start)
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
     parser.add_argument("--minutes", type=_positive, help="end after this time")
     parser.add_argument("--hold-out", type=float, metavar="SHARE",
