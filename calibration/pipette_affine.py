@@ -1,0 +1,156 @@
+"""Pipette to image: where the tip goes when the manipulator moves, and where it is in focus."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.errors import CalibrationError
+from calibration.tip import Tip
+
+Float64 = NDArray[np.float64]
+
+MAX_RESIDUAL_UM = 1.0
+MAX_DRIFT_UM = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """The tip as seen at one pose of the manipulator.
+
+    Attributes
+    ----------
+    pose_um : (x, y, z) pipette frame, as read back
+    tip : Tip
+    """
+
+    pose_um: tuple[float, float, float]
+    tip: Tip
+
+
+@dataclass(frozen=True, slots=True)
+class PipetteAffine:
+    """What was measured.
+
+    Attributes
+    ----------
+    matrix : (2, 3) float64
+        View, um per um of the manipulator: ``view = origin + matrix @ pose``. The view is the
+        picture in micrometres along the stage's axes, zero at the picture's centre.
+    origin_um : (2,) float64
+        The tip in the view at the manipulator's zero.
+    residual_um : float
+        Root mean square distance of the tips seen from the tips expected.
+    focus_z_um : float
+        Height in the pipette frame at which the tip is sharpest; NaN where it was not found.
+    direction_deg : float
+        Where the shaft comes from, image frame.
+    reference_um : (x, y, z) pose at which drift is checked later
+    """
+
+    matrix: Float64
+    origin_um: Float64
+    residual_um: float
+    focus_z_um: float
+    direction_deg: float
+    reference_um: tuple[float, float, float]
+
+    def view_um(self, pose_um: Float64) -> Float64:
+        """Say where the tip is in the view, (..., 2), at poses (..., 3)."""
+        return np.asarray(self.origin_um + pose_um @ self.matrix.T)
+
+    def pose_um(self, view_um: Float64, z_um: float) -> Float64:
+        """Say which pose (3,), at height ``z_um``, brings the tip to a point (2,) of the view."""
+        flat = np.linalg.solve(
+            self.matrix[:, :2], view_um - self.origin_um - self.matrix[:, 2] * z_um
+        )
+        return np.array((flat[0], flat[1], z_um))
+
+
+def fit_pipette(
+    sights: Sequence[Sight], matrix_um_per_px: Float64, centre_px: Float64
+) -> PipetteAffine:
+    """Fit an affine map to the tips seen; the worst are left out (Tukey's biweight).
+
+    Raises
+    ------
+    CalibrationError
+        Too few tips, axes that do not span the view, or a residual above the limit.
+    """
+    if len(sights) < 8:
+        raise CalibrationError(
+            f"the pipette was found in {len(sights)} pictures only, and 8 are needed; bring its "
+            "tip to the middle of the view, focus it, and repeat"
+        )
+    pose = np.array([sight.pose_um for sight in sights])
+    tip_px = np.array([(sight.tip.x_px, sight.tip.y_px) for sight in sights])
+    view = (tip_px - centre_px) @ matrix_um_per_px.T
+    design = np.column_stack([pose - pose.mean(axis=0), np.ones(len(pose))])
+    weight = np.ones(len(pose))
+    solution = np.zeros((4, 2))
+    off = view
+    for turn in range(20):
+        root = np.sqrt(weight)[:, None]
+        solution = np.asarray(np.linalg.lstsq(design * root, view * root, rcond=None)[0])
+        off = view - design @ solution
+        distance = np.linalg.norm(off, axis=1)
+        scale = max(float(np.median(distance)) / 1.177, 0.05)
+        if turn < 6:
+            weight = scale / np.maximum(distance, scale)
+        else:
+            weight = np.maximum(1 - (distance / (5 * scale)) ** 2, 0.0) ** 2
+    matrix = solution[:3].T
+    spanned = np.linalg.svd(matrix[:, :2], compute_uv=False)
+    if spanned[-1] < 0.3 * spanned[0]:
+        raise CalibrationError(
+            "the tip moves along one line only, whichever axis is driven; check the manipulator's "
+            "axes, or see that the whole tip stays in view"
+        )
+    residual_um = math.sqrt(float((weight * distance**2).sum() / weight.sum()))
+    used = weight > 0.1
+    if residual_um > MAX_RESIDUAL_UM or used.mean() < 0.6:
+        raise CalibrationError(
+            f"the tip does not go where the manipulator is sent: {residual_um:.1f} um rms where "
+            f"{MAX_RESIDUAL_UM:.1f} um is allowed, {int((~used).sum())} of {len(used)} pictures "
+            "left out; focus the tip, see that the pipette is held tight, and repeat"
+        )
+    believed = [sight for sight, good in zip(sights, used, strict=True) if good]
+    directions = np.array([sight.tip.direction_rad for sight in believed])
+    return PipetteAffine(
+        matrix=matrix,
+        origin_um=solution[3] - matrix @ pose.mean(axis=0),
+        residual_um=residual_um,
+        focus_z_um=focus_height_um(believed),
+        direction_deg=math.degrees(
+            math.atan2(float(np.sin(directions).mean()), float(np.cos(directions).mean()))
+        ),
+        reference_um=sights[0].pose_um,
+    )
+
+
+def focus_height_um(sights: Sequence[Sight]) -> float:
+    """Give the height at which the walls are thinnest; NaN where no minimum lies between them.
+
+    The square of a blur grows with the square of the distance from focus: a parabola.
+    """
+    z_um = np.array([sight.pose_um[2] for sight in sights])
+    square = np.array([sight.tip.blur_px**2 for sight in sights])
+    if np.ptp(z_um) < 1.0:
+        return math.nan
+    middle = float(z_um.mean())
+    bend, slope, _ = np.polyfit(z_um - middle, square, 2)
+    best = middle - slope / (2 * bend) if bend > 0 else math.nan
+    return float(best) if float(z_um.min()) <= best <= float(z_um.max()) else math.nan
+
+
+def drift_um(
+    affine: PipetteAffine, seen: Sight, matrix_um_per_px: Float64, centre_px: Float64
+) -> Float64:
+    """Say by how much (2,) the tip is beside where the calibration expects it, view."""
+    at_px = np.array((seen.tip.x_px, seen.tip.y_px))
+    view = matrix_um_per_px @ (at_px - centre_px)
+    return np.asarray(view - affine.view_um(np.array(seen.pose_um)))
