@@ -19,6 +19,8 @@ from models.errors import WeightsError
 from models.sfcnet.manifest import trusted_entry
 from models.sfcnet.network import SFCNet
 
+# With more of its weights without a place, an archive is of another definition of the variant.
+_MOST_MISFITS = 0.1
 # Names in an archive (models.sfcnet.inference) to names in a network.
 _PARTS = {"encoder.": "encoder.", "boxes.detection.": "detection.", "maps.": "segmentation."}
 
@@ -53,15 +55,18 @@ def load_archive(network: SFCNet, path: Path) -> int:
     state = network.state_dict()
     taken = _plain_normalisation(network, given, state)
     for name, value in given.items():
-        if name in state and state[name].shape == value.shape:
-            state[name] = value
+        # A fully connected layer may have been a 1x1 convolution.
+        if name in state and state[name].shape == value.shape[: state[name].ndim]:
+            state[name] = value.reshape(state[name].shape)
             taken.add(name)
-    if not any(name.startswith("encoder.stem.0.weight") for name in taken):
+    misfits = len(given) - len(taken)
+    if misfits > _MOST_MISFITS * len(given):
         raise WeightsError(
-            f"{path}: holds another variant's weights; '{network.variant.name}' is trained"
+            f"{path}: {misfits} of {len(given)} weights do not fit variant "
+            f"'{network.variant.name}'; begin from weights of this version of it"
         )
     network.load_state_dict(state)
-    return len(given) - len(taken)
+    return misfits
 
 
 def _plain_normalisation(

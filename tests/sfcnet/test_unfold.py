@@ -81,7 +81,7 @@ def test_other_files_are_told_apart_and_other_variants_refused(archive, tmp_path
     assert not any(is_archive(tmp_path / n) for n in ("weights.pt", "text.pt", "nowhere.pt"))
     with torch.device("meta"):
         large = SFCNet(R50)
-    with pytest.raises(WeightsError, match="another variant"):
+    with pytest.raises(WeightsError, match="do not fit variant 'r50'"):
         load_archive(large, path)
     stranger = tmp_path / "stranger.pt"
     stranger.write_bytes(path.read_bytes() + b" ")

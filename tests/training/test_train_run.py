@@ -17,6 +17,7 @@ from models.errors import ModelError
 from models.sfcnet.export import export_random
 from models.sfcnet.losses import LossSettings
 from models.specimen.recording import write_recording
+from models.training import trainer as trainer_module
 from models.training.bar import TrainingBar, duration
 from models.training.crops import SpecimenCrops
 from models.training.folder_crops import RehearsedCrops
@@ -139,11 +140,14 @@ def test_fine_tuning_begins_where_an_archive_ended(tmp_path) -> None:
     assert torch.equal(state["average"]["encoder.stages.0.0.body.1.0.weight"], theirs)
 
 
-def test_the_name_of_a_variant_stands_for_the_weights_that_ship() -> None:
+def test_the_name_of_a_variant_stands_for_the_weights_that_ship(tmp_path, monkeypatch) -> None:
+    archive = export_random(tmp_path / "shipped.pt", "lite", seed=9)
     trainer = Trainer(SMALL)
-    before = trainer.network.encoder.stem[0].weight.clone()
-    trainer.start_from(Path("lite"), SpecimenCrops(1, (64, 64), 0.0, 0.0))
-    assert not torch.equal(before, trainer.network.encoder.stem[0].weight)
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer_module, "shipped_archive", {"lite": archive}.__getitem__)
+        trainer.start_from(Path("lite"), SpecimenCrops(1, (64, 64), 0.0, 0.0))
+    held = torch.jit.load(str(archive)).state_dict()
+    assert torch.equal(trainer.network.encoder.stem[0].weight, held["encoder.stem.0.weight"])
     with pytest.raises(ModelError, match="no weights of variant 'r50'"):
         trainer.start_from(Path("r50"))
 
