@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
+
+import numpy as np
 
 from app.core.ranking import Ranking
 from calibration.transform import ImageToStage
+from models.measure.centre import refine_centres
 from models.tracking.view import View
 from models.types import (
     Detections,
@@ -16,7 +19,10 @@ from models.types import (
     Measurements,
     Perception,
     Tracks,
+    UInt8,
 )
+
+_SAME_UM = 0.01
 
 
 class Follower(Protocol):
@@ -115,8 +121,18 @@ class Pipeline:
         self._assessor = assessor
         self._ranking = Ranking(width_px, height_px)
 
-    def follow(self, time_s: float, pose_um: Float64, detections: Detections) -> Tracks:
-        """Track into the frame exposed at ``time_s`` with the stage at ``pose_um`` (2,)."""
+    def follow(
+        self,
+        time_s: float,
+        pose_um: Float64,
+        detections: Detections,
+        image: UInt8 | None = None,
+    ) -> Tracks:
+        """Track into the frame exposed at ``time_s`` with the stage at ``pose_um`` (2,).
+
+        Boxes are associated and filtered; with the ``image`` (H, W), what the kinematics are
+        measured from (``raw_um``) is the middle of each head in the picture instead.
+        """
         position_um = self._affine.image_to_stage(
             detections.box_px[:, :2].astype("float64"), pose_um
         )
@@ -126,9 +142,18 @@ class Pipeline:
             self._width_px,
             self._height_px,
         )
-        return self._tracker.step(
+        tracks = self._tracker.step(
             time_s, position_um, detections.box_px, detections.score, detections.label, view
         )
+        if image is None or not len(detections):
+            return tracks
+        head_um = self._affine.image_to_stage(refine_centres(image, detections.box_px), pose_um)
+        own = tracks.detection >= 0
+        row = np.where(own, tracks.detection, 0)
+        # A measurement that two heads share is no one's own.
+        own &= np.hypot(*(tracks.raw_um - position_um[row]).T) < _SAME_UM
+        raw_um = np.where(own[:, None], head_um[row], tracks.raw_um)
+        return replace(tracks, raw_um=raw_um)
 
     def measure(
         self, tracks: Tracks, pose_um: Float64, perception: Perception | None = None

@@ -39,7 +39,7 @@ from models.measure.shapes import measure_shapes
 from models.measure.soft import planes_of
 from models.tracking.settings import TrackerSettings
 from models.tracking.tracker import Tracker
-from models.types import Detections, Perception, Tracks
+from models.types import Detections, Perception, Tracks, UInt8
 
 NOMINAL_UM_PER_PX = 0.495
 _LABELME_EVERY = 10
@@ -151,7 +151,7 @@ class AnalysisRun:
                     "label": label_text(found.label),
                 }
             )  # fmt: skip
-        tracks = self.follow(number, frame.time_s, found)
+        tracks = self.follow(number, frame.time_s, found, frame.image)
         self._see_shapes(frame, perception, tracks)
         class_map = perception.class_map
         if class_map is not None and self._options.masks:
@@ -181,9 +181,11 @@ class AnalysisRun:
             shapes = with_paper_heads(shapes, perception.part_map, box_px)
         self._shapes.add(tracks.track_id, tracks.detection, shapes)
 
-    def follow(self, number: int, time_s: float, found: Detections) -> Tracks:
-        """Track into one frame."""
-        tracks = self._pipeline.follow(time_s, _REST_UM, found)
+    def follow(
+        self, number: int, time_s: float, found: Detections, image: UInt8 | None = None
+    ) -> Tracks:
+        """Track into one frame; ``image`` tells finer than boxes where the heads are."""
+        tracks = self._pipeline.follow(time_s, _REST_UM, found, image)
         rows = self._table.add(number, tracks)
         if self._rows is not None:
             self._rows.write(rows)

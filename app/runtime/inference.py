@@ -94,7 +94,9 @@ class Inference(Worker):
         height_px, width_px = seen.frame.image.shape
         scratch = self._make_pipeline(width_px, height_px)
         for k in range(WARM_UP_FRAMES):  # compiles what is compiled on first use
-            tracks = scratch.follow(k / 30.0, np.zeros(2), seen.perception.detections)
+            tracks = scratch.follow(
+                k / 30.0, np.zeros(2), seen.perception.detections, seen.frame.image
+            )
             scratch.measure(tracks, np.zeros(2), seen.perception)
         self._pipeline = self._make_pipeline(width_px, height_px)
         self._shape = (height_px, width_px)
@@ -119,7 +121,7 @@ class Inference(Worker):
         if pose_um is None:
             pose_um = self._pose_um  # nothing is driven by it: a stale pose holds the stage
         self._pose_um = pose_um
-        tracks = pipeline.follow(frame.time_s, pose_um, perception.detections)
+        tracks = pipeline.follow(frame.time_s, pose_um, perception.detections, frame.image)
         self._sight(tracks)
         findings = pipeline.measure(tracks, pose_um, perception)
         self._rank(findings.ranking)

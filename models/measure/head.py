@@ -55,7 +55,7 @@ def measure_heads(
             x = x0 - a
             while x <= x0 + a:
                 dx, dy = x - x0, y - y0
-                if (dx / a) ** 2 + (dy / b) ** 2 <= 1.6 and _nearest(i, x, y, box_px):
+                if (dx / a) ** 2 + (dy / b) ** 2 <= 1.6 and nearest(i, x, y, box_px):
                     p = sample(plane, per_px, x, y)
                     if p > 0.0:
                         if p >= 0.5:
@@ -95,7 +95,7 @@ def measure_heads(
 
 
 @njit(cache=True, nogil=True)
-def _nearest(i: int, x: float, y: float, box_px: Float64) -> bool:
+def nearest(i: int, x: float, y: float, box_px: Float64) -> bool:
     """Whether no other box's centre is nearer."""
     own = (x - box_px[i, 0]) ** 2 + (y - box_px[i, 1]) ** 2
     for k in range(len(box_px)):

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from models.measure.centre import refine_centres
 from models.measure.motility import COLUMNS as MOTILITY
 from models.measure.motility import measure_path, vcl_of_jitter
 from models.measure.profile import named_profile
@@ -128,7 +129,10 @@ def _end_to_end(
     planes = planes_of(found)
     if planes is not None and k % 3 == 0:
         record.add(tracks.track_id, tracks.detection, measure_shapes(planes, box, *SIZE))
-    return tracks.track_id, tracks.raw_um
+    own = tracks.detection >= 0
+    fine = (refine_centres(image, box) - middle) @ specimen.matrix_um_per_px.T
+    raw_um = np.where(own[:, None], fine[np.where(own, tracks.detection, 0)], tracks.raw_um)
+    return tracks.track_id, raw_um
 
 
 def _nearest(truth: Truth, raw_um: Float64) -> Int64:

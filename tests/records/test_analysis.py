@@ -136,7 +136,7 @@ def test_tracking_the_detections_alone_gives_the_same_tracks(film: Path, tmp_pat
     assert len(a) == len(b)
     for one, other in zip(a, b, strict=True):
         assert one["track_id"] == other["track_id"]
-        assert float(one["x_px"]) == pytest.approx(float(other["x_px"]), abs=0.01)
+        assert float(one["x_px"]) == pytest.approx(float(other["x_px"]), abs=0.3)
 
 
 def test_on_line_positions_know_nothing_of_later_frames(film: Path, tmp_path: Path) -> None:
