@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -113,3 +114,19 @@ def test_one_recording_is_split_in_time() -> None:
 def test_a_split_that_leaves_a_side_empty(count: int, share: float) -> None:
     with pytest.raises(DataError, match="split"):
         split([recording("film", count)], share)
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("to", ["labelme", "mot"])
+def test_real_labels_come_through(real_data: Path, tmp_path: Path, to: str) -> None:
+    clip = open_data(real_data / "svia")[1]
+    (tmp_path / "clip" / "boxes").mkdir(parents=True)
+    for file in (real_data / "svia" / "boxes").glob("S_0002_*.xml"):
+        shutil.copy(file, tmp_path / "clip" / "boxes")
+    shutil.copy(real_data / "svia" / "S_0002.mp4", tmp_path / "clip")
+    told = convert([tmp_path / "clip"], tmp_path / "out", to=to)
+    assert told["frames"] == len(clip) == 19
+    for one, other in zip(clip, only_recording(tmp_path / "out"), strict=True):
+        np.testing.assert_array_equal(one.image, other.image)
+        np.testing.assert_allclose(by_place(one.box_px), by_place(other.box_px), atol=2e-3)
+        np.testing.assert_allclose(by_place(one.ignored_px), by_place(other.ignored_px), atol=2e-3)

@@ -10,10 +10,12 @@ import cv2
 import numpy as np
 import pytest
 
+from app.records.labelme import write_labelme
 from models.errors import DataError
 from models.specimen.recording import write_recording
 from models.training.datasets import open_data
 from models.training.labelled_frames import LabelledFrame
+from models.types import Detections, Perception
 
 HEIGHT, WIDTH = 48, 64
 SQUARE = [[10, 20], [20, 20], [20, 30], [10, 30]]
@@ -145,6 +147,25 @@ def test_a_picture_of_another_size(tmp_path: Path) -> None:
     cv2.imwrite(str(file.with_suffix(".png")), np.zeros((10, 12), np.uint8))
     with pytest.raises(DataError, match=r"a_1\.json.*\(48, 64\).*\(10, 12\)"):
         only_frame(tmp_path)
+
+
+def test_predictions_to_correct_read_back_as_they_were_made(tmp_path: Path) -> None:
+    class_map = np.zeros((HEIGHT, WIDTH), np.uint8)
+    class_map[10:20, 12:40] = 1
+    class_map[30:41, 20:33] = 2
+    boxes = np.array([[15.0, 14.5, 8, 9], [24.5, 35.25, 10, 8.5]], np.float32)
+    found = Detections(boxes, np.array([0.9, 0.8], np.float32), np.array([1, 2], np.int8))
+    image = np.arange(HEIGHT * WIDTH, dtype=np.uint32).astype(np.uint8).reshape(HEIGHT, WIDTH)
+    for number in (0, 10):
+        write_labelme(tmp_path, number, image, Perception(found, class_map))
+    (recording,) = open_data(tmp_path)
+    frames = list(recording)
+    assert len(frames) == 2
+    for frame in frames:
+        np.testing.assert_array_equal(frame.image, image)
+        np.testing.assert_allclose(frame.box_px, boxes)
+        assert frame.label.tolist() == [1, 2]
+        np.testing.assert_array_equal(frame.class_map, class_map)
 
 
 def test_labelme_files_of_the_specimen_say_what_its_annotations_say(tmp_path: Path) -> None:
