@@ -29,7 +29,7 @@ class _Change(NamedTuple):
 class Commanded:
     """Velocities sent to two axes, and the ways that they explain.
 
-    The lag of a stage is not known exactly, so every lag from 0 to 80 ms is allowed. Two further
+    The lag of a stage is not known exactly, so each of several is allowed, 0 to 80 ms. Two further
     things grow with how hard the motion is accelerated. Each command may act some 10 ms earlier or
     later than its neighbours, and an early or late change of velocity shifts the path for good: a
     random walk of ``10 ms * sqrt(sum(dv^2))``. And a change takes ``dv / a``, which costs
@@ -40,10 +40,15 @@ class Commanded:
     ----------
     acceleration_um_s2 : float
         Least acceleration of the ramps.
+    lags_s : sequence of float
+        Ascending.
     """
 
-    def __init__(self, acceleration_um_s2: float = 50_000.0) -> None:
+    def __init__(
+        self, acceleration_um_s2: float = 50_000.0, lags_s: Sequence[float] = LAGS_S
+    ) -> None:
         self._acceleration_um_s2 = acceleration_um_s2
+        self._lags_s = tuple(lags_s)
         self._changes: deque[_Change] = deque(maxlen=_REMEMBER)
 
     @property
@@ -76,8 +81,8 @@ class Commanded:
 
     def windows(self, from_s: float, until_s: float) -> tuple[Window, Window]:
         """Bounds of the way between two times, for x and for y."""
-        ways = [self.way_um(from_s - lag_s, until_s - lag_s) for lag_s in LAGS_S]
-        soft_um = self._softness_um(from_s - LAGS_S[-1], until_s)
+        ways = [self.way_um(from_s - lag_s, until_s - lag_s) for lag_s in self._lags_s]
+        soft_um = self._softness_um(from_s - self._lags_s[-1], until_s)
         x, y = (
             Window(min(way[axis] for way in ways) - soft, max(way[axis] for way in ways) + soft)
             for axis, soft in enumerate(soft_um)

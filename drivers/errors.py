@@ -67,6 +67,10 @@ class LimitError(DeviceError):
     """A target outside the soft limits. Nothing was sent."""
 
 
+class FrameLost(DeviceError):
+    """Positions mean another place than before: its origin is not where it was."""
+
+
 class NotNow(DeviceError):
     """A person has the instrument at the moment. Nothing was moved; ask again later."""
 

@@ -10,6 +10,7 @@ from drivers.corridor import Corridor, lost_frame
 from drivers.deadman import DeadMan
 from drivers.errors import (
     DeviceError,
+    FrameLost,
     GuardianError,
     LimitError,
     NotNow,
@@ -70,6 +71,7 @@ class Keeper:
         self._connected = False
         self._identified = False
         self._fault = ""
+        self._frame_lost = ""
         self._stop_confirmed = True
         self._misses = 0
         self._retry_s = 0.0
@@ -154,13 +156,15 @@ class Keeper:
             self._wire.open()
             identity = self._device.connect()
         except DeviceError as error:
+            if isinstance(error, FrameLost):
+                self._frame_lost = error.what
             if self._identified:  # what was moved once may be moving still
                 self._enter_fault(str(error))
             raise
         self._connected = self._identified = True
         self._fault, self._misses, self._stop_confirmed = "", 0, True
         if message.get("new_frame"):
-            self._pose = None
+            self._pose, self._frame_lost = None, ""
         pose = self._read_pose()
         return {"identity": identity, "baud": self._wire.baud, "pose": encode_pose(pose)}
 
@@ -173,8 +177,10 @@ class Keeper:
         if self._deadman.steering:
             wrong = self._readback.check(pose)
         elif before is not None and pose.moving is False and self._corridor is None:
-            wrong = lost_frame(self._position(before), self._position(pose))
-            hint = "find its place again, calibrate, and start anew"
+            lost = lost_frame(self._position(before), self._position(pose))
+            self._frame_lost = self._frame_lost or lost
+        if self._frame_lost and not wrong and not self._fault:
+            wrong, hint = self._frame_lost, "find its place again, calibrate, and start anew"
         if wrong:
             self._enter_fault(wrong)
             raise GuardianError(self._wire.device, self._fault, hint)

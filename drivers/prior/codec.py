@@ -65,10 +65,7 @@ the origin; ``F B L R U D`` jog by a step nobody has checked; ``P`` is one flipp
 """
 
 _NUMBER = rb"[+-]?\d+(?:\.\d+)?"
-_NUMBERS = {
-    count: re.compile(rb"\s*" + rb",".join([rb"(" + _NUMBER + rb")"] * count) + rb"\s*")
-    for count in (1, 2, 3)
-}
+_NUMBERS = {count: re.compile(rb",".join([rb"(" + _NUMBER + rb")"] * count)) for count in (1, 2, 3)}
 _ERROR = re.compile(rb"E,?(\d{1,3})")
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
-from drivers.errors import BadReply, DeviceError, RefusedCommand, ReplyTimeout
+from drivers.errors import BadReply, DeviceError, FrameLost, RefusedCommand, ReplyTimeout
 from drivers.pose import Pose
 from drivers.prior import codec
 from drivers.prior.first_contact import find, identify_stage
@@ -17,15 +18,18 @@ from drivers.wire import Wire
 _ACCEPT_S = 0.1
 """How long to wait for the ``R`` of a move before asking whether it runs: by the manual ``R``
 comes at the end of the move, controllers in the field answer at once. Also how long a speed may
-take to be confirmed: ``SMS`` is one flipped bit from ``SIS``, which drives into the ends."""
+take to be confirmed: ``SMS`` and ``SAS`` are one flipped bit from ``SIS``, which drives into the
+ends and answers there."""
 
-_STOPPED_S = 0.15
-"""How long to wait before a stop is sent again: six times the usual answer at 9600 baud."""
+_STOPPED_S = (0.15, 0.15, 0.30, 0.60, 0.30)
+"""How long to wait before a stop is sent again: first six times the usual answer at 9600 baud."""
 
 _REST_S = 0.25
 """How long a ramp down may last at full acceleration: twice that of the fastest stage at half."""
 
 _POLL_S = 0.05
+T = TypeVar("T")
+
 _READINGS = 4
 _HARD_AFTER = 3
 
@@ -73,6 +77,7 @@ class ProScan:
         self._joystick_off: bool | None = None  # unknown until we have switched it ourselves
         self._speed_um_s: float | None = None
         self._acceleration_scale = 1.0
+        self._ramps_known = False
         self._next_poll_s = 0.0
         self._rest_due_s = math.inf
         self._stops_in_vain = 0
@@ -108,13 +113,22 @@ class ProScan:
         self._following = False
         if self._line.ask("$", "S", decode=codec.decode_integer):
             self.stop()
+        before = self._line.agreed("PS", decode=_position)
         self._leave_compatibility_mode()
         self._line.ask("ERROR", 0, decode=codec.decode_acknowledgement)
+        if self._line.agreed("PS", decode=_position) != before:
+            # COMP,0 is one flipped bit from CO and P,0
+            raise FrameLost(
+                self._wire.device,
+                "its position has changed while it was set up and nothing moved",
+                "let go of the joystick; find its place again, calibrate, and start anew",
+            )
         version = self._line.ask("VERSION", decode=codec.decode_integer)
         serial = self._line.ask("SERIAL", decode=_text)
         stage, microsteps_per_um = identify_stage(self._line)
         self._set_resolution(microsteps_per_um)
-        self._set_ramps()
+        if not self._ramps_known:
+            self._set_ramps()
         return f"ProScan {version / 100:.2f} no. {serial}, stage {stage}, {self._unit_um:g} um"
 
     def read_pose(self) -> Pose:
@@ -145,10 +159,7 @@ class ProScan:
     def prepare(self, speed_um_s: float) -> None:
         """Set the speed of planned moves, unless it is set already."""
         if speed_um_s != self._speed_um_s:
-            self._line.ask(
-                "SMS", round(speed_um_s), "u",
-                decode=codec.decode_acknowledgement, tries=1, timeout_s=_ACCEPT_S,
-            )  # fmt: skip
+            self._ask_carefully("SMS", round(speed_um_s), "u", decode=codec.decode_acknowledgement)
             self._speed_um_s = speed_um_s
 
     def move_to(self, target_um: Sequence[float], speed_um_s: float) -> None:
@@ -200,6 +211,7 @@ class ProScan:
         self._ask_whether_moving()
         self._next_poll_s = time.perf_counter() + _POLL_S
         if self._moving and time.perf_counter() > self._rest_due_s:
+            self._stops_in_vain += 1
             raise DeviceError(
                 self._wire.device,
                 f"still moves {self._ramp_s:g} s after it was told to stop",
@@ -209,30 +221,29 @@ class ProScan:
     def stop(self) -> None:
         """Send velocity zero and the controlled stop in one write, then see that both are answered.
 
-        Tried three times, then once the hard stop, after which the position is doubtful. Once it
-        has gone on moving after three stops, the hard stop comes first. Raises DeviceError when
-        nothing is confirmed.
+        Tried four times in more than a second, then once the hard stop, after which the position
+        is doubtful. Where it has gone on moving after three stops, the hard stop comes first.
+        Raises DeviceError when nothing is confirmed.
         """
         self._moving = None
         self._following = False
         self._next_poll_s = 0.0
         self._plausible.moves(0.0)
-        requests = [b"VS,0,0\rI\r", b"I\rVS,0,0\r", b"VS,0,0\rI\r", b"K\rVS,0,0\r"]
+        requests = [b"VS,0,0\rI\r", b"I\rVS,0,0\r"] * 2 + [b"K\rVS,0,0\r"]
         if self._stops_in_vain >= _HARD_AFTER:
             requests.reverse()
         self._wire.clear()
-        for request in requests:
+        for request, patience_s in zip(requests, _STOPPED_S, strict=True):
             self._wire.write(request)
             try:
                 for _ in range(2):
-                    self._line.reply(request, codec.decode_acknowledgement, _STOPPED_S)
+                    self._line.reply(request, codec.decode_acknowledgement, patience_s)
             except (BadReply, ReplyTimeout):
                 self._wire.discard(QUIET_S, 2 * QUIET_S)
             else:
                 # with the joystick on, a person may be moving it
                 ours = self._joystick_off
                 self._rest_due_s = time.perf_counter() + self._ramp_s if ours else math.inf
-                self._stops_in_vain += 1
                 return
         raise ReplyTimeout(
             self._wire.device, "the stop was sent but is not confirmed", "switch the stage off"
@@ -257,9 +268,8 @@ class ProScan:
         return _REST_S / self._acceleration_scale
 
     def _read_position(self) -> Reading:
-        asked_s = time.perf_counter()
         x, y = self._line.ask("PS", decode=_position)
-        middle_s = (asked_s + time.perf_counter()) / 2
+        middle_s = (self._line.asked_s + time.perf_counter()) / 2
         return Reading(middle_s, x * self._unit_um, y * self._unit_um)
 
     def _leave_compatibility_mode(self) -> None:
@@ -271,10 +281,18 @@ class ProScan:
         raise BadReply(self._wire.device, "stays in compatibility mode", "reset the controller")
 
     def _set_resolution(self, microsteps_per_um: float) -> None:
-        """Ask for the wanted unit, and believe only what is read back."""
+        """Ask for the wanted unit, and believe only what is read back.
+
+        A unit that is far from the wanted one may come from a garbled request: it is asked for
+        again before it is accepted.
+        """
+        unit_um = 0.0
         try:
-            self._line.ask("RES", "S", self._wanted_um, decode=codec.decode_acknowledgement)
-            (unit_um,) = self._line.agreed("RES", "S", decode=_number)
+            for _ in range(3):
+                self._line.ask("RES", "S", self._wanted_um, decode=codec.decode_acknowledgement)
+                (unit_um,) = self._line.agreed("RES", "S", decode=_number)
+                if 0.5 <= unit_um / self._wanted_um <= 1.5:
+                    break
         except RefusedCommand:
             unit_um = 0.0
         if unit_um <= 0:
@@ -287,18 +305,38 @@ class ProScan:
 
     def _set_ramps(self) -> None:
         """Set acceleration and S-curve where asked to; the way that braking needs depends on it."""
-        for verb, percent in self._ramps.items():
-            if percent is not None:
-                self._line.ask(verb, percent, decode=codec.decode_acknowledgement)
+        for verb, wanted in self._ramps.items():
+            if wanted is not None:
+                self._ask_carefully(verb, wanted, decode=codec.decode_acknowledgement)
+        percent = 0.0
         try:
-            (percent,) = self._line.agreed("SAS", decode=_number)
+            for _ in range(_READINGS):
+                before, (percent,) = percent, self._ask_carefully("SAS", decode=_number)
+                if before == percent > 0:
+                    break
+            else:
+                raise BadReply(
+                    self._wire.device, "does not tell its acceleration", "check the cable"
+                )
         except RefusedCommand:
-            percent = 100.0
-        if not percent > 0:
-            raise DeviceError(
-                self._wire.device, f"reports an acceleration of {percent:g}%", "set SAS anew"
-            )
+            percent = 100.0  # older controllers do not know the command
         self._acceleration_scale = min(1.0, percent / 100.0)
+        self._ramps_known = True
+
+    def _ask_carefully(
+        self, verb: str, *values: float | str, decode: Callable[[bytes], T], tries: int = 3
+    ) -> T:
+        """Say something that is one flipped bit from ``SIS``: what is not answered is stopped."""
+        while True:
+            tries -= 1
+            try:
+                return self._line.ask(verb, *values, decode=decode, tries=1, timeout_s=_ACCEPT_S)
+            except RefusedCommand:
+                raise
+            except (BadReply, ReplyTimeout):
+                self.stop()
+                if tries <= 0:
+                    raise
 
     def _take_over(self) -> None:
         """Switch the joystick off: two hands on one stage make its motion unpredictable."""

@@ -32,11 +32,15 @@ class Line:
     wire : Wire
     stale_replies : int
         Replies that came when nothing was asked, or answered something else: all discarded.
+    asked_s : float
+        When the question was sent that the last answer belongs to: the second one, if it had to
+        be asked twice.
     """
 
     def __init__(self, wire: Wire) -> None:
         self.wire = wire
         self.stale_replies = 0
+        self.asked_s = 0.0
 
     def ask(
         self,
@@ -52,6 +56,7 @@ class Line:
             while True:
                 tries -= 1
                 self.stale_replies += bool(wire.clear())
+                self.asked_s = time.perf_counter()
                 wire.write(request)
                 try:
                     return self.reply(request, decode, timeout_s)

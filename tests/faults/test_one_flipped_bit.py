@@ -77,10 +77,16 @@ def test_a_stop_that_goes_on_being_ignored_becomes_a_hard_one():
 
 def test_a_speed_that_becomes_drive_into_the_ends_is_stopped():
     with stage_with({b"SMS,": (b"SIS,", 1)}) as (stage, box):
-        with pytest.raises(DeviceError):
+        stage.move_to(100.0, 0.0)  # the speed is taken at the second attempt, far from the start
+        wait_until(faulty(stage))
+        rests(box.plant)
+        assert box.inner._controller._origin_um == [0.0, 0.0]
+        assert max(map(abs, at_um(box.plant)[:2])) < 2_000.0
+    with stage_with({b"SMS,": (b"SIS,", 99)}) as (stage, box):
+        with pytest.raises(DeviceError, match="no complete reply to b'SMS"):
             stage.move_to(100.0, 0.0)
         rests(box.plant)
-        assert max(map(abs, at_um(box.plant)[:2])) < 2_000.0
+        assert max(map(abs, at_um(box.plant)[:2])) < 4_000.0
 
 
 def test_a_standstill_that_becomes_a_creep_is_stopped():
