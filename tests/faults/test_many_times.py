@@ -1,0 +1,142 @@
+"""P1, M13, M2, M5, P5: promises about the worst of many tries. Minutes: marker ``slow``."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from emulated import Emulated, emulated, wait_until
+
+from drivers.errors import DeviceError
+from drivers.guarded import GuardedStage
+from drivers.limits import SoftLimits
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+WIDE = SoftLimits((-50_000.0, -30_000.0), (50_000.0, 30_000.0), 5_000.0)
+HOST = Path(__file__).parents[1] / "drivers" / "host_that_dies.py"
+
+
+def summary(what: str, seconds: list[float]) -> None:
+    ms = np.array(seconds) * 1e3
+    p50, p99 = np.percentile(ms, (50, 99))
+    print(f"{what}: {len(ms)} tries, p50 {p50:.0f} ms, p99 {p99:.0f} ms, max {ms.max():.0f} ms")
+
+
+@pytest.fixture(scope="module")
+def proscan():
+    with emulated("proscan") as emulator:
+        yield emulator
+
+
+def at_full_speed(emulator: Emulated) -> None:
+    wait_until(lambda: np.hypot(*emulator.truth.latest()[2][:2]) > 1_900.0)
+
+
+def go_back(emulator: Emulated) -> None:
+    with GuardedStage(emulator.url, WIDE, move_speed_um_s=5_000.0, deadman_s=5.0) as stage:
+        stage.move_to(0.0, 0.0)
+        wait_until(lambda: stage.read_pose().moving is False)
+
+
+def test_p1_a_host_killed_fifty_times(proscan):
+    rest_s = []
+    for number in range(50):
+        how = ("velocity", "move")[number % 2]
+        host = subprocess.Popen(
+            [sys.executable, str(HOST), proscan.url, how],
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+        assert host.stdout is not None
+        guardian = psutil.Process(int(host.stdout.readline().split()[1]))
+        at_full_speed(proscan)
+        killed_s = time.perf_counter()
+        host.kill()
+        host.wait()
+        host.stdout.close()
+        rest_s.append(proscan.rest_s() - killed_s)
+        guardian.wait(10.0)
+        go_back(proscan)
+    summary("host killed to standstill", rest_s)
+    assert max(rest_s) <= 0.250
+
+
+def test_m13_a_guardian_killed_twenty_times(proscan):
+    rest_s = []
+    with GuardedStage(proscan.url, WIDE, deadman_s=5.0) as stage:
+        for number in range(20):
+            if number % 2:
+                stage.set_velocity(-2_500.0, 0.0)
+            else:
+                stage.move_to(30_000.0, 0.0)
+            at_full_speed(proscan)
+            psutil.Process(stage.guardian_pid).kill()
+            killed_s = time.perf_counter()
+            rest_s.append(proscan.rest_s() - killed_s)
+            wait_until(lambda: any(kind == "died" for kind, _ in stage.events()))
+            stage.reconnect()
+    summary("guardian killed to standstill", rest_s)
+    assert max(rest_s) <= 0.500
+
+
+def test_m2_a_thousand_stops_that_overtake_fifty_commands(proscan):
+    on_wire_s = []
+    go_back(proscan)
+    with GuardedStage(proscan.url, WIDE, deadman_s=5.0) as stage:
+        for number in range(1_000):
+            v = 600.0 * (-1) ** number
+            stage.set_velocity(v, 0.0)
+            for waiting in range(50):
+                stage._client._send({"n": -waiting - 1, "do": "velocity", "um_s": [v, 0.0]})
+            asked_s = time.perf_counter()
+            stage.stop()
+            log = [entry for entry in stage.transcript(40) if entry[0] > asked_s]
+            stops = [at_s for at_s, _, data in log if b"I\r" in data]
+            on_wire_s.append(stops[0] - asked_s)
+            assert not any(data.startswith(b"VS,6") for at_s, _, data in log if at_s > stops[0])
+    summary("stop asked to byte on the wire", on_wire_s)
+    assert np.percentile(on_wire_s, 99) <= 0.050
+    assert max(on_wire_s) <= 0.100
+
+
+def test_m5_never_more_than_one_move_in_the_queue(proscan):
+    dice = np.random.default_rng(5)
+    with GuardedStage(proscan.url, WIDE, deadman_s=5.0) as stage:
+        for target in dice.uniform(-800, 800, (60, 2)):
+            for _ in range(3):
+                try:
+                    stage.move_to(*target)
+                except DeviceError:
+                    pass
+                else:
+                    break
+            if dice.random() < 0.3:
+                stage.stop()
+            wait_until(lambda: stage.read_pose().moving is False)
+        outstanding = 0
+        for _, way, data in stage.transcript(2_000):
+            if way == ">" and data.startswith(b"G,"):
+                outstanding += 1
+                assert outstanding == 1
+            if data == b"0\r" or b"I\r" in data:
+                outstanding = 0
+
+
+def test_p5_fifty_connections_leave_nothing_behind():
+    with emulated("proscan") as truth:
+        before = psutil.Process().num_threads(), len(psutil.Process().children())
+        for number in itertools.count():
+            with GuardedStage(truth.url, WIDE) as stage:
+                stage.read_pose()
+            if number == 49:
+                break
+        after = psutil.Process().num_threads(), len(psutil.Process().children())
+        assert after == before
