@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+from scipy.ndimage import find_objects
 
 from models.types import SpermClass, UInt8
 
@@ -16,7 +17,7 @@ CATEGORIES = [{"id": int(one), "name": one.name.lower()} for one in SpermClass i
 
 
 class MaskWriter:
-    """Streams the connected regions of class maps to a COCO file.
+    """Streams one mask for each sperm, and for what belongs to none, to a COCO file.
 
     Parameters
     ----------
@@ -31,26 +32,67 @@ class MaskWriter:
         self._images: list[dict[str, object]] = []
         self._annotations = 0
 
-    def write(self, frame: int, class_map: UInt8) -> None:
-        """Add one frame; a region's class is that of most of its pixels."""
+    def write(
+        self,
+        frame: int,
+        class_map: UInt8,
+        owner: NDArray[np.uint16] | None = None,
+        track_id: NDArray[np.int64] | None = None,
+    ) -> None:
+        """Add one frame; a region's class is that of most of its pixels.
+
+        Parameters
+        ----------
+        frame : int
+        class_map : (H, W) uint8
+            SpermClass.
+        owner : (H, W) uint16, optional
+            Row of the sperm that each pixel belongs to, from 1: one mask for each, with its
+            track. Pixels without owner, or all without it, are told by connected regions.
+        track_id : (N,) int64, optional
+            Of each row; 0 for none.
+        """
         height, width = class_map.shape
         self._images.append({"id": frame, "frame": frame, "width": width, "height": height})
         inside = (class_map > 0).astype(np.uint8)
+        if owner is not None:
+            for k, window in enumerate(find_objects(owner)):
+                if window is None:
+                    continue
+                rows, columns = window
+                place = (columns.start, rows.start)
+                track = 0 if track_id is None else int(track_id[k])
+                self._add(frame, class_map, window, owner[window] == k + 1, place, track)
+            inside[owner > 0] = 0
         count, labels, stats, _ = cv2.connectedComponentsWithStats(inside, connectivity=8)
         for k in range(1, count):
-            left, top, w, h, area = stats[k].tolist()
+            left, top, w, h, _ = stats[k].tolist()
             window = slice(top, top + h), slice(left, left + w)
-            region = labels[window] == k
-            normal = np.count_nonzero(class_map[window][region] == SpermClass.NORMAL)
-            kind = SpermClass.NORMAL if 2 * normal >= area else SpermClass.ABNORMAL
-            self._annotations += 1
-            line = {
-                "id": self._annotations, "image_id": frame, "category_id": int(kind),
-                "bbox": [left, top, w, h], "area": area, "iscrowd": 0,
-                "segmentation": encode(region, left, top, width, height),
-            }  # fmt: skip
-            self._file.write((",\n" if self._annotations > 1 else "\n") + json.dumps(line))
+            self._add(frame, class_map, window, labels[window] == k, (left, top), 0)
         self._file.flush()
+
+    def _add(
+        self,
+        frame: int,
+        class_map: UInt8,
+        window: tuple[slice, slice],
+        region: NDArray[np.bool_],
+        place: tuple[int, int],
+        track: int,
+    ) -> None:
+        height, width = class_map.shape
+        area, (h, w) = int(np.count_nonzero(region)), region.shape
+        normal = np.count_nonzero(class_map[window][region] == SpermClass.NORMAL)
+        kind = SpermClass.NORMAL if 2 * normal >= area else SpermClass.ABNORMAL
+        self._annotations += 1
+        line: dict[str, object] = {
+            "id": self._annotations, "image_id": frame, "category_id": int(kind),
+            "bbox": [*place, w, h], "area": area, "iscrowd": 0,
+            "segmentation": encode(region, *place, width, height),
+        }  # fmt: skip
+        if track:
+            line["track_id"] = track
+        self._file.write((",\n" if self._annotations > 1 else "\n") + json.dumps(line))
 
     def close(self) -> None:
         """End the file. Safe to call twice."""

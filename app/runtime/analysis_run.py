@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.core.pipeline import Pipeline
 from app.records.criteria import load_criteria
@@ -31,11 +32,12 @@ from app.records.video import FilmWriter
 from app.runtime.overlay import OverlayFrame, OverlayThread
 from calibration.transform import ImageToStage
 from drivers.types import Frame
+from models.measure.instances import identity_map
 from models.measure.live import LiveMotility
 from models.measure.paper_head import with_paper_heads
 from models.measure.profile import DEFAULT
 from models.measure.shape_record import ShapeRecord
-from models.measure.shapes import measure_shapes
+from models.measure.shapes import Shapes, measure_shapes
 from models.measure.soft import planes_of
 from models.tracking.settings import TrackerSettings
 from models.tracking.tracker import Tracker
@@ -152,13 +154,17 @@ class AnalysisRun:
                 }
             )  # fmt: skip
         tracks = self.follow(number, frame.time_s, found, frame.image)
-        self._see_shapes(frame, perception, tracks)
+        shapes = self._see_shapes(frame, perception, tracks)
         class_map = perception.class_map
         if class_map is not None and self._options.masks:
             if self._masks is None:
                 self._masks = MaskWriter(self._folder / "masks.json")
                 self._stack.callback(self._masks.close)
-            self._masks.write(number, class_map)
+            if shapes is None or perception.part_map is None:
+                self._masks.write(number, class_map)
+            else:
+                owner = identity_map(class_map, perception.part_map, found.box_px, shapes)
+                self._masks.write(number, class_map, owner, _tracks_of(len(found), tracks))
         if self._overlay is not None:
             seen = np.isfinite(tracks.raw_um)
             head_um = np.where(seen, tracks.raw_um, tracks.position_um)
@@ -167,19 +173,20 @@ class AnalysisRun:
         if self._options.labelme and number % _LABELME_EVERY == 0:
             write_labelme(self._folder / "labelme", number, frame.image, perception)
 
-    def _see_shapes(self, frame: Frame, perception: Perception, tracks: Tracks) -> None:
-        """Measure heads and tails, ten times a second of the recording."""
-        if self._shaped_s is not None and frame.time_s - self._shaped_s < _SHAPES_S - 1e-6:
-            return
+    def _see_shapes(self, frame: Frame, perception: Perception, tracks: Tracks) -> Shapes | None:
+        """Measure heads and tails; keep them ten times a second of the recording."""
         planes = planes_of(perception)
         if planes is None:
-            return
-        self._shaped_s = frame.time_s
+            return None
         box_px = perception.detections.box_px
         shapes = measure_shapes(planes, box_px, *frame.image.shape)
-        if self._criteria.estimators == "paper" and perception.part_map is not None:
-            shapes = with_paper_heads(shapes, perception.part_map, box_px)
-        self._shapes.add(tracks.track_id, tracks.detection, shapes)
+        if self._shaped_s is None or frame.time_s - self._shaped_s >= _SHAPES_S - 1e-6:
+            self._shaped_s = frame.time_s
+            kept = shapes
+            if self._criteria.estimators == "paper" and perception.part_map is not None:
+                kept = with_paper_heads(shapes, perception.part_map, box_px)
+            self._shapes.add(tracks.track_id, tracks.detection, kept)
+        return shapes
 
     def follow(
         self, number: int, time_s: float, found: Detections, image: UInt8 | None = None
@@ -237,3 +244,11 @@ class AnalysisRun:
         }
         text = json.dumps(document, indent=1)
         (self._folder / "analysis.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _tracks_of(count: int, tracks: Tracks) -> NDArray[np.int64]:
+    """Track of each of ``count`` detections; 0 where there is none."""
+    track_id = np.zeros(count, np.int64)
+    seen = tracks.detection >= 0
+    track_id[tracks.detection[seen]] = tracks.track_id[seen]
+    return track_id

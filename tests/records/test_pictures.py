@@ -113,6 +113,22 @@ def test_masks_are_coco(tmp_path: Path) -> None:
     assert decoded.sum() == 100
 
 
+def test_one_mask_for_each_sperm_with_its_track_and_the_rest_by_region(tmp_path: Path) -> None:
+    class_map = np.full((20, 30), SpermClass.NORMAL, np.uint8)
+    owner = np.zeros((20, 30), np.uint16)
+    class_map[:, 14:17], class_map[:, 20:22] = 0, 0
+    owner[2:8, 3:14], owner[8:12, 3:14] = 1, 3
+    writer = MaskWriter(tmp_path / "masks.json")
+    writer.write(0, class_map, owner, np.array([7, 8, 0]))
+    writer.close()
+    lines = json.loads((tmp_path / "masks.json").read_text())["annotations"]
+    assert [line.get("track_id") for line in lines] == [7, None, None, None, None]
+    assert [line["area"] for line in lines][:2] == [66, 44]
+    assert sum(line["area"] for line in lines) == np.count_nonzero(class_map)
+    decoded = coco_mask.decode(lines[1]["segmentation"])
+    np.testing.assert_array_equal(decoded, owner == 3)
+
+
 def test_run_lengths_are_those_of_the_reference() -> None:
     rng = np.random.default_rng(1)
     for _ in range(200):
