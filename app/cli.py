@@ -127,27 +127,32 @@ def train(options: argparse.Namespace) -> Result:
 
 def evaluate(options: argparse.Namespace) -> Result:
     """Score a detector on labelled data; print it in the paper's layout."""
+    from models.detector import Detector
     from models.training.evaluation import evaluate as run
+    from models.training.evaluation import evaluate_fitted
     from models.training.paper_layout import beside_the_paper
 
-    settings = {
-        "box_scale": options.box_scale,
-        "um_per_px": options.um_per_px,
-        "skip_bad": options.skip_bad,
-    }
+    detector: Detector
     if options.detector == "threshold":
         from models.threshold import ThresholdDetector
 
-        scores = run(ThresholdDetector(), options.data, **settings)
-        print(beside_the_paper(scores))
-        return scores
-    from models.sfcnet.manifest import shipped_archive
-    from models.sfcnet.runtime import SFCNetDetector
+        detector = ThresholdDetector()
+    elif options.detector == "threshold-specimen":
+        from models.training.specimen_threshold import specimen_threshold
 
-    # Average precision needs the whole curve: far more boxes than are shown to a person.
-    archive = options.weights or shipped_archive(options.variant)
-    detector = SFCNetDetector(archive, device=options.device, score_threshold=0.02)
-    scores = run(detector, options.data, **settings)
+        detector = specimen_threshold()
+    else:
+        from models.sfcnet.manifest import shipped_archive
+        from models.sfcnet.runtime import SFCNetDetector
+
+        # Average precision needs the whole curve: far more boxes than are shown to a person.
+        archive = options.weights or shipped_archive(options.variant)
+        detector = SFCNetDetector(archive, device=options.device, score_threshold=0.02)
+    common = {"um_per_px": options.um_per_px, "skip_bad": options.skip_bad}
+    if options.fit_box_scale:
+        scores = evaluate_fitted(detector, options.data, options.fit_box_scale, **common)
+    else:
+        scores = run(detector, options.data, box_scale=options.box_scale, **common)
     print(beside_the_paper(scores))
     return scores
 
@@ -210,6 +215,25 @@ def emulate(options: argparse.Namespace) -> Result:
     return {"endpoint": options.pty or options.tcp}
 
 
+def calibrate(options: argparse.Namespace) -> Result:
+    """Measure the rig, or a picture of a micrometer; keep what an operator accepts."""
+    from app.rig.calibrate import calibrate as run
+
+    return run(
+        _rig(options),
+        options.procedure,
+        image=options.image,
+        division_um=options.division,
+        line_px=options.line,
+        length_um=options.length,
+        plausible=options.rig is not None,
+        operator=options.operator,
+        out=options.out,
+        picture=options.picture,
+        ask=not options.json and sys.stdin is not None and sys.stdin.isatty(),
+    )
+
+
 def doctor(options: argparse.Namespace) -> Result:
     """Check camera, ports, device, weights, calibration and disk: one line each."""
     from app.rig import doctor as run
@@ -260,6 +284,22 @@ def _add_live(verbs: argparse._SubParsersAction[_Parser], common: _Parser) -> No
     parser.add_argument("--variant", help="model of the instrument")
     parser.add_argument("--fault", metavar="SPEC", help="fault schedule")
     parser.set_defaults(verb=emulate)
+
+
+def _add_calibrate(verbs: argparse._SubParsersAction[_Parser], common: _Parser) -> None:
+    parser = verbs.add_parser("calibrate", parents=[common], help="measure the rig")
+    parser.add_argument("procedure", choices=("pixel", "stage", "latency", "pipette", "check"))
+    _add_rig(parser)
+    parser.add_argument("--image", type=Path, help="picture of a micrometer, instead of a camera")
+    parser.add_argument("--division", type=_positive, default=10.0, help="of the micrometer, um")
+    parser.add_argument(
+        "--line", type=float, nargs=4, metavar="PX", help="by hand: x0 y0 x1 y1 in the picture"
+    )
+    parser.add_argument("--length", type=_positive, help="what that line measures, um")
+    parser.add_argument("--operator", default="", help="who accepts the result; saves it")
+    parser.add_argument("--out", type=Path, help="calibration file, instead of the rig's own")
+    parser.add_argument("--picture", type=Path, help="write what was detected")
+    parser.set_defaults(verb=calibrate)
 
 
 def _add_analysis(verbs: argparse._SubParsersAction[_Parser], common: _Parser) -> None:
@@ -314,10 +354,14 @@ def _add_network(verbs: argparse._SubParsersAction[_Parser], common: _Parser) ->
     parser.add_argument("--data", type=Path, nargs="+", required=True)
     parser.add_argument("--weights", type=Path, help="TorchScript archive; default: as shipped")
     parser.add_argument("--variant", choices=VARIANTS, default="lite")
-    parser.add_argument("--detector", choices=("sfcnet", "threshold"), default="sfcnet")
+    detectors = ("sfcnet", "threshold", "threshold-specimen")
+    said = "thresholding is tuned on recordings, or on the specimen alone"
+    parser.add_argument("--detector", choices=detectors, default="sfcnet", help=said)
     parser.add_argument("--um-per-px", type=_positive, help="pixel size, micrometres")
     parser.add_argument("--skip-bad", action="store_true", help="leave out what cannot be read")
     parser.add_argument("--box-scale", type=_positive, default=1.0)
+    parser.add_argument("--fit-box-scale", metavar="RECORDING",
+                        help="fit it on this recording, and score on all others")  # fmt: skip
     parser.add_argument("--device", default="cpu")
     parser.set_defaults(verb=evaluate)
 
@@ -366,6 +410,7 @@ def build_parser() -> argparse.ArgumentParser:
     common.add_argument("--json", action="store_true", help="last line: one JSON object")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     _add_live(verbs, common)
+    _add_calibrate(verbs, common)
     _add_analysis(verbs, common)
     _add_network(verbs, common)
     return parser

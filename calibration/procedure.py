@@ -164,11 +164,14 @@ def go(bench: Bench, stage: Stage, to_um: tuple[float, float]) -> Pose:
         ) from error
     clock = bench.clock
     deadline_s = clock.now_s() + ARRIVE_S
+    rested = False
     while True:
         clock.wait_until(clock.now_s() + _POLL_S)
         pose = stage.read_pose()
-        if pose.moving is False:
+        if pose.moving is False and rested:
             break
+        # A position is read before the word that it rests: the first may still be on its way.
+        rested = pose.moving is False
         if clock.now_s() > deadline_s:
             raise CalibrationError(
                 f"the stage did not arrive at {to_um[0]:.1f}, {to_um[1]:.1f} um within "

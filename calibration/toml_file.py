@@ -54,7 +54,10 @@ def write_toml(path: Path, model: BaseModel, comment: str = "") -> None:
         document.add(key, value)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".part")
-    beside.write_text(tomlkit.dumps(document), encoding="utf-8")
+    with beside.open("w", encoding="utf-8") as file:
+        file.write(tomlkit.dumps(document))
+        file.flush()
+        os.fsync(file.fileno())  # or a power cut leaves the new name with nothing behind it
     os.replace(beside, path)
 
 

@@ -79,7 +79,7 @@ def build_rig(config: RigConfig) -> Rig:
         pipette=pipette,
         detectors=detectors,
         image_to_stage=sight.image_to_stage,
-        command_to_motion_s=0.0 if record is None else record.latency.command_to_motion_s,
+        command_to_motion_s=0.0 if record is None else record.command_to_motion_s,
         calibration=record,
         refuse_calibration=calibration_check(config, record),
         truth=sight.truth,
@@ -101,23 +101,33 @@ def open_sight(
     record = read_calibration(config)
     affine = record.image_to_stage
     if isinstance(camera, BaslerCameraConfig):
-        return Sight(_basler(camera), affine, record)
+        return Sight(basler_camera(camera), affine, record)
+    true = true_map(camera, config.objective, record)
     from app.rig.simulated import SimulatedTruth, make_camera, make_specimen, tip_path
     from app.rig.simulated_kinds import SimulatedKinds
 
     epoch_s = time.perf_counter() - BEFORE_S
-    specimen = make_specimen(camera, config.objective, affine)
+    specimen = make_specimen(camera, config.objective, true)
     scene = make_camera(camera, specimen, epoch_s, stage_end, pipette_end)
     if stage_end is None:
         return Sight(scene, affine, record)
     # Twins of the camera's specimen: two threads never share one.
-    twins = [make_specimen(camera, config.objective, affine) for _ in range(2)]
+    twins = [make_specimen(camera, config.objective, true) for _ in range(2)]
     truth = SimulatedTruth(twins[0], epoch_s, stage_end.reader())
     started.callback(truth.close)
     tip = tip_path(camera, None if pipette_end is None else pipette_end.reader())
     kinds = SimulatedKinds(twins[1], epoch_s, stage_end.reader(), tip)
     started.callback(kinds.close)
     return Sight(scene, affine, record, truth, kinds)
+
+
+def true_map(
+    camera: SceneCameraConfig, objective: str, record: CalibrationRecord | None
+) -> ImageToStage:
+    """Return the map that the simulated picture is made from: never one that was measured."""
+    if record is not None and record.origin == "construction":
+        return record.image_to_stage
+    return nominal_calibration(objective, camera.width_px, camera.height_px).image_to_stage
 
 
 def make_detectors(config: NetworkConfig) -> tuple[Detector, ...]:
@@ -248,7 +258,8 @@ def _recording(config: VideoCameraConfig, objective: str) -> Sight:
     return Sight(camera, ImageToStage.nominal(um_per_px, width_px, height_px), None)
 
 
-def _basler(config: BaslerCameraConfig) -> Camera:
+def basler_camera(config: BaslerCameraConfig) -> Camera:
+    """Make the camera of a rig file; it is not opened."""
     from drivers.basler import BaslerCamera
     from drivers.basler_nodes import BaslerSettings
 

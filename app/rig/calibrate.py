@@ -1,0 +1,140 @@
+"""The verb ``calibrate``: from a rig file, or a picture, to a result that a person accepts."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from app.config import RigConfig
+from app.rig.build import set_up_of
+from app.rig.calibration_bench import calibration_bench, expected_um_per_px, known_calibration
+from app.runtime.calibration_run import (
+    Outcome,
+    accept,
+    measure,
+    measure_picture,
+    read_picture,
+    write_picture,
+)
+from calibration.errors import CalibrationError
+from calibration.procedure import Instruction, Progress
+from calibration.store import CalibrationRecord, load_calibration
+
+
+def calibrate(
+    config: RigConfig,
+    procedure: str,
+    *,
+    image: Path | None = None,
+    division_um: float = 10.0,
+    line_px: tuple[float, float, float, float] | None = None,
+    length_um: float | None = None,
+    plausible: bool = True,
+    operator: str = "",
+    out: Path | None = None,
+    picture: Path | None = None,
+    ask: bool = False,
+) -> dict[str, object]:
+    """Run a procedure; save its result where an operator stands for it.
+
+    Parameters
+    ----------
+    config : the rig
+    procedure : 'pixel', 'stage', 'latency', 'pipette' or 'check'
+    image : picture of a micrometer, instead of the camera's ('pixel' only)
+    division_um : of the micrometer
+    line_px, length_um : x0, y0, x1, y1 in ``image``, and what that line measures: the manual way
+    plausible : whether the rig is known, so that the size of a pixel can be checked against it
+    operator : who accepts the result; empty only shows it
+    out : calibration file, instead of the rig's own
+    picture : file for a picture of what was detected
+    ask : whether a person at the keyboard confirms each instruction
+
+    Returns
+    -------
+    dict
+        procedure, value, unit, uncertainty, residual, valid_until, saved, ok and details.
+
+    Raises
+    ------
+    CalibrationError, DeviceError
+        One line; nothing has been saved then.
+    """
+    show = _asking if ask else _telling
+    if image is not None:
+        if procedure != "pixel":
+            raise CalibrationError(f"--image is for 'calibrate pixel', not for {procedure}")
+        expected = expected_um_per_px(config) if plausible else None
+        outcome = measure_picture(read_picture(image), division_um, line_px, length_um, expected)
+        if not operator:
+            return _result(outcome, None, None, picture)
+        path, record = known_calibration(config)
+        # No instrument is needed to keep what a picture says.
+        return _keep(outcome, config, path, record, operator, out, picture)
+    if line_px is not None:
+        raise CalibrationError("a line by hand is drawn in a picture; name it with --image")
+    with calibration_bench(config, procedure) as rig:
+        if out is not None and out.exists():
+            rig = replace(rig, path=out, record=load_calibration(out))
+        outcome = measure(rig, procedure, division_um, show)
+        path, record = rig.path, rig.record
+    if not operator:
+        return _result(outcome, record if procedure == "check" else None, None, picture)
+    return _keep(outcome, config, path, record, operator, out, picture)
+
+
+def _keep(
+    outcome: Outcome,
+    config: RigConfig,
+    path: Path | None,
+    record: CalibrationRecord | None,
+    operator: str,
+    out: Path | None,
+    picture: Path | None,
+) -> dict[str, object]:
+    target = out or path
+    if target is None:
+        raise CalibrationError(
+            "the rig file names no calibration file to save to; name one with --out, and then in "
+            "the rig file"
+        )
+    if out is not None and out != path:
+        record = load_calibration(out) if out.exists() else None
+    kept = accept(outcome, set_up_of(config, config.objective), record, target, operator)
+    return _result(outcome, kept, target, picture)
+
+
+def _result(
+    outcome: Outcome, record: CalibrationRecord | None, saved: Path | None, picture: Path | None
+) -> dict[str, object]:
+    if picture is not None:
+        if outcome.picture is None:
+            raise CalibrationError(f"there is no picture of what '{outcome.procedure}' detected")
+        write_picture(outcome.picture, picture)
+    until = None if record is None else record.valid_until
+    return {
+        "ok": outcome.ok,
+        "procedure": outcome.procedure,
+        "value": outcome.value,
+        "unit": outcome.unit,
+        "uncertainty": outcome.uncertainty,
+        "residual": outcome.residual_um,
+        "valid_until": None if until is None else until.isoformat(),
+        "saved": None if saved is None else str(saved),
+        **outcome.details,
+    }
+
+
+def _telling(step: Instruction | Progress) -> None:
+    if isinstance(step, Instruction):
+        print(step.text, file=sys.stderr)
+
+
+def _asking(step: Instruction | Progress) -> None:
+    if isinstance(step, Instruction):
+        print(f"{step.text}\nEnter goes on, Ctrl-C cancels. ", end="", file=sys.stderr, flush=True)
+        if not sys.stdin.readline():
+            raise KeyboardInterrupt
+    else:
+        print(f"\r{100 * step.done:3.0f} % {step.text:40}", end="", file=sys.stderr, flush=True)

@@ -1,0 +1,309 @@
+"""Runs a calibration procedure on a rig, and keeps what a person has accepted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TypeVar
+
+import cv2
+import numpy as np
+
+from calibration.check import check_square
+from calibration.errors import CalibrationError
+from calibration.figures import picture_of_ruling
+from calibration.latency_procedure import calibrate_latency
+from calibration.pipette_procedure import calibrate_pipette
+from calibration.pixel_procedure import calibrate_pixel
+from calibration.pixel_size import PixelSize, implausible, measure_by_hand, measure_ruling
+from calibration.procedure import Bench, Instruction, Procedure, Progress
+from calibration.stage_procedure import calibrate_stage
+from calibration.store import (
+    CalibrationRecord,
+    ImageValues,
+    LatencyValues,
+    PipetteValues,
+    PixelValues,
+    SetUp,
+    save_calibration,
+    with_section,
+)
+from drivers.types import Image
+
+Section = PixelValues | ImageValues | LatencyValues | PipetteValues
+Show = Callable[[Instruction | Progress], None]
+Result = TypeVar("Result")
+PROCEDURES = ("pixel", "stage", "latency", "pipette", "check")
+
+
+@dataclass(frozen=True, slots=True)
+class RigBench:
+    """A bench, and the file that belongs to it.
+
+    Attributes
+    ----------
+    bench : Bench
+    set_up : SetUp
+        What is mounted.
+    path : Path or None
+        Of the rig's calibration file, existing or not; None where the rig names none.
+    record : CalibrationRecord or None
+        What is in force.
+    """
+
+    bench: Bench
+    set_up: SetUp
+    path: Path | None
+    record: CalibrationRecord | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a procedure has measured.
+
+    Attributes
+    ----------
+    procedure : str
+    value, uncertainty, residual_um : float
+        The unit of value and uncertainty is in ``unit``.
+    unit : str
+    section : the part of the file that it would replace; None for a check
+    details : further numbers
+    ok : bool
+        False for a check that failed.
+    picture : (H, W, 3) uint8 or None
+        What was detected; red, green, blue.
+    """
+
+    procedure: str
+    value: float
+    uncertainty: float
+    residual_um: float
+    unit: str
+    section: Section | None
+    details: dict[str, object]
+    ok: bool = True
+    picture: Image | None = None
+
+
+def follow(procedure: Procedure[Result], show: Show) -> Result:
+    """Take the steps of a procedure; ``show`` returns when the person is ready to go on.
+
+    Whatever ``show`` raises cancels the procedure: what moves is at rest when this returns.
+    """
+    try:
+        while True:
+            show(next(procedure))
+    except StopIteration as end:
+        result: Result = end.value
+        return result
+    finally:
+        procedure.close()
+
+
+def measure(rig: RigBench, procedure: str, division_um: float, show: Show) -> Outcome:
+    """Run one procedure. Nothing is saved.
+
+    Raises
+    ------
+    CalibrationError, DeviceError
+        As the procedure does; the old calibration stays in force.
+    """
+    bench = rig.bench
+    if procedure == "pixel":
+        size, image = follow(calibrate_pixel(bench, division_um), show)
+        return pixel_outcome(size, image, "ruling")
+    if procedure == "stage":
+        return _stage(rig, show)
+    if rig.record is None:
+        raise CalibrationError("calibrate the stage first: run 'sfcscope calibrate stage'")
+    affine = rig.record.image_to_stage
+    if procedure == "latency":
+        latency = follow(calibrate_latency(bench, affine), show)
+        return Outcome(
+            procedure, latency.sum_s, latency.sum_sd_s, latency.residual_um, "s",
+            LatencyValues(
+                exposure_to_host_s=latency.exposure_to_host_s,
+                command_to_motion_s=latency.command_to_motion_s,
+                residual_s=latency.split_sd_s,
+            ),
+            {
+                "command_to_motion_s": latency.command_to_motion_s,
+                "exposure_to_host_s": latency.exposure_to_host_s,
+                "split_uncertainty": latency.split_sd_s,
+                "stamp_error_s": latency.stamp_error_s,
+            },
+        )  # fmt: skip
+    if procedure == "pipette":
+        return _pipette(rig, show)
+    image_values = rig.record.image
+    backlash = None if image_values is None else image_values.backlash_um
+    check = follow(check_square(bench, affine, backlash or (0.0, 0.0)), show)
+    return Outcome(
+        procedure, check.scale, 0.0, check.error_um, "ratio", None, {"why": check.why}, check.passed
+    )
+
+
+def measure_picture(
+    image: Image,
+    division_um: float,
+    line_px: tuple[float, float, float, float] | None,
+    length_um: float | None,
+    expected_um_per_px: float | None,
+) -> Outcome:
+    """Measure the size of a pixel in a picture (H, W) that was taken before.
+
+    With ``line_px`` (x0, y0, x1, y1) and its ``length_um`` by hand, else by the ruling.
+
+    Raises
+    ------
+    CalibrationError
+        No ruling, or a size that camera and objective make implausible.
+    """
+    if line_px is not None:
+        if length_um is None:
+            raise CalibrationError("a line needs its length; state it in um")
+        size = measure_by_hand(line_px[:2], line_px[2:], length_um)
+        method, division = "by hand", None
+    else:
+        size, method, division = measure_ruling(image, division_um), "ruling", division_um
+    if expected_um_per_px is not None:
+        why = implausible(size.um_per_px, expected_um_per_px, division)
+        if why:
+            raise CalibrationError(why)
+    return pixel_outcome(size, image, method)
+
+
+def read_picture(path: Path) -> Image:
+    """Read a picture file (H, W), uint8. Raises CalibrationError."""
+    if not path.is_file():
+        raise CalibrationError(f"{path}: no such file; check the path")
+    image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_GRAYSCALE)
+    if image is None:
+        raise CalibrationError(f"{path}: not a picture that can be read; give PNG, TIFF or JPEG")
+    return np.asarray(image, dtype=np.uint8)
+
+
+def pixel_outcome(size: PixelSize, image: Image, method: str) -> Outcome:
+    """Put a pixel size into the form of all outcomes."""
+    return Outcome(
+        "pixel", size.um_per_px, size.uncertainty_um_per_px, size.residual_um, "um/px",
+        PixelValues.model_validate({
+            "um_per_px": size.um_per_px, "uncertainty_um_per_px": size.uncertainty_um_per_px,
+            "residual_um": size.residual_um, "method": method,
+        }),
+        {"ticks": len(size.index), "method": method},
+        picture=picture_of_ruling(image, size),
+    )  # fmt: skip
+
+
+def accept(
+    outcome: Outcome,
+    set_up: SetUp,
+    old: CalibrationRecord | None,
+    path: Path,
+    operator: str,
+) -> CalibrationRecord:
+    """Save what a person has accepted; the file before is kept in ``history/`` beside it.
+
+    Parameters
+    ----------
+    outcome : what was measured
+    set_up : what is mounted
+    old : what ``path`` holds now; None where there is no file
+    path : calibration file
+    operator : who accepts it
+
+    Raises
+    ------
+    CalibrationError
+        The file is of another set-up.
+    """
+    now = datetime.now(UTC)
+    if outcome.section is None:
+        if old is None:
+            raise CalibrationError("there is no calibration to be checked; calibrate first")
+        keep_check(outcome, path, operator, now)
+        return old
+    record = with_section(old, set_up, outcome.section, now.date(), operator, version("sfcscope"))
+    save_calibration(record, path, f"calibrate {outcome.procedure} by {operator}")
+    return record
+
+
+def keep_check(outcome: Outcome, path: Path, operator: str, now: datetime) -> None:
+    """Append a check, passed or failed, to the list beside the calibration file."""
+    line = {
+        "time": now.isoformat(timespec="seconds"), "operator": operator, "passed": outcome.ok,
+        "scale": outcome.value, "error_um": outcome.residual_um, **outcome.details,
+    }  # fmt: skip
+    kept = path.with_name(f"{path.stem}-checks.jsonl")
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with kept.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def write_picture(picture: Image, path: Path) -> None:
+    """Write a picture (H, W, 3), red, green, blue. Raises CalibrationError."""
+    try:
+        done, packed = cv2.imencode(path.suffix or ".png", picture[:, :, ::-1])
+    except cv2.error as error:
+        raise CalibrationError(f"{path}: no picture format; end it in .png") from error
+    if not done:
+        raise CalibrationError(f"{path}: the picture cannot be encoded; end it in .png")
+    packed.tofile(path)
+
+
+def _stage(rig: RigBench, show: Show) -> Outcome:
+    found = follow(calibrate_stage(rig.bench), show)
+    camera = rig.bench.camera
+    (a, b), (c, d) = found.matrix_um_per_px.tolist()
+    values = ImageValues(
+        matrix_um_per_px=((a, b), (c, d)),
+        centre_px=((camera.width_px - 1) / 2, (camera.height_px - 1) / 2),
+        residual_um=found.residual_um,
+        backlash_um=found.backlash_um,
+        repeatability_um=found.repeatability_um,
+        uncertainty_um_per_px=found.um_per_px_sd,
+    )
+    details = {
+        "matrix_um_per_px": found.matrix_um_per_px.tolist(),
+        "rotation_deg": found.rotation_deg,
+        "shear_deg": found.shear_deg,
+        "mirrored": found.mirrored,
+        "backlash_um": list(found.backlash_um),
+        "repeatability_um": found.repeatability_um,
+        "drift_um_s": list(found.drift_um_s),
+        "moves_used": int(found.used.sum()),
+        "moves": len(found.used),
+    }
+    return Outcome(
+        "stage", found.um_per_px, found.um_per_px_sd, found.residual_um, "um/px", values, details
+    )
+
+
+def _pipette(rig: RigBench, show: Show) -> Outcome:
+    if rig.record is None:
+        raise CalibrationError("calibrate the stage first: run 'sfcscope calibrate stage'")
+    found = follow(calibrate_pipette(rig.bench, rig.record.image_to_stage), show)
+    (a, b, c), (d, e, f) = found.matrix.tolist()
+    values = PipetteValues(
+        matrix=((a, b, c), (d, e, f)),
+        origin_um=(float(found.origin_um[0]), float(found.origin_um[1])),
+        residual_um=found.residual_um,
+        direction_deg=found.direction_deg,
+        reference_um=found.reference_um,
+        focus_z_um=found.focus_z_um if np.isfinite(found.focus_z_um) else None,
+    )
+    scale = float(np.sqrt(abs(np.linalg.det(found.matrix[:, :2]))))
+    details = {
+        "matrix": found.matrix.tolist(), "origin_um": found.origin_um.tolist(),
+        "focus_z_um": found.focus_z_um, "direction_deg": found.direction_deg,
+    }  # fmt: skip
+    return Outcome(
+        "pipette", scale, found.residual_um / rig.bench.field_um, found.residual_um,
+        "um in the picture per um of the manipulator", values, details,
+    )  # fmt: skip
