@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from models.measure.head import nearest
+from models.measure.head import is_nearest, neighbours
 from models.types import Float64, UInt8
 
 _FARTHEST_PX = 4.0  # from the box's middle; farther is something else
@@ -51,11 +51,12 @@ def _refine(image: UInt8, box: Float64) -> Float64:
         if peak < _LEAST_CONTRAST:
             continue
         floor = _CORE * peak
+        near = neighbours(i, box, 2.0 * (a + b))
         m, mx, my = 0.0, 0.0, 0.0
         for y in range(top + top % 2, bottom + 1, 2):
             for x in range(left, right + 1):
                 dx, dy = x - x0, y - y0
-                if (dx / a) ** 2 + (dy / b) ** 2 > 1.0 or not nearest(i, x, y, box):
+                if (dx / a) ** 2 + (dy / b) ** 2 > 1.0 or not is_nearest(x, y, x0, y0, near):
                     continue
                 weight = sign * (image[y, x] - ground) - floor
                 if weight > 0.0:

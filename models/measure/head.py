@@ -48,6 +48,7 @@ def measure_heads(
         x0, y0 = box_px[i, 0], box_px[i, 1]
         a = 0.5 * box_px[i, 2] + _MARGIN_PX
         b = 0.5 * box_px[i, 3] + _MARGIN_PX
+        near = neighbours(i, box_px, 2.0 * (a + b))
         m, mx, my, mxx, mxy, myy = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
         inside, weak, held = 0.0, 0.0, 0.0
         y = y0 - b
@@ -55,7 +56,7 @@ def measure_heads(
             x = x0 - a
             while x <= x0 + a:
                 dx, dy = x - x0, y - y0
-                if (dx / a) ** 2 + (dy / b) ** 2 <= 1.6 and nearest(i, x, y, box_px):
+                if (dx / a) ** 2 + (dy / b) ** 2 <= 1.6 and is_nearest(x, y, x0, y0, near):
                     p = sample(plane, per_px, x, y)
                     if p > 0.0:
                         if p >= 0.5:
@@ -95,12 +96,24 @@ def measure_heads(
 
 
 @njit(cache=True, nogil=True)
-def nearest(i: int, x: float, y: float, box_px: Float64) -> bool:
-    """Whether no other box's centre is nearer."""
-    own = (x - box_px[i, 0]) ** 2 + (y - box_px[i, 1]) ** 2
+def neighbours(i: int, box_px: Float64, reach_px: float) -> Float64:
+    """Centres (K, 2) of the other boxes that lie within reach."""
+    near = np.empty((len(box_px), 2))
+    count = 0
     for k in range(len(box_px)):
-        if k != i:
-            dx, dy = x - box_px[k, 0], y - box_px[k, 1]
-            if dx * dx + dy * dy < own:
-                return False
+        dx, dy = box_px[k, 0] - box_px[i, 0], box_px[k, 1] - box_px[i, 1]
+        if k != i and abs(dx) < reach_px and abs(dy) < reach_px:
+            near[count] = box_px[k, :2]
+            count += 1
+    return near[:count]
+
+
+@njit(cache=True, nogil=True)
+def is_nearest(x: float, y: float, x0: float, y0: float, others: Float64) -> bool:
+    """Whether (x0, y0) is nearer to a point than all others are."""
+    own = (x - x0) ** 2 + (y - y0) ** 2
+    for k in range(len(others)):
+        dx, dy = x - others[k, 0], y - others[k, 1]
+        if dx * dx + dy * dy < own:
+            return False
     return True

@@ -1,4 +1,4 @@
-"""Verdicts while the sperm swim: shapes three times a second, speeds over seconds, and a score.
+"""Verdicts while the sperm swim: shapes twice a second, speeds over seconds, and a score.
 
 Costs little between: a frame's shapes are measured every ``SHAPES_S``, verdicts renewed every
 ``VERDICT_S``, and what is known of each track is repeated in the frames between. Time is that of
@@ -23,7 +23,7 @@ from models.measure.soft import planes_of
 from models.measure.verdict import GRADES, judge
 from models.types import Float64, Measurements, Perception, Tracks
 
-SHAPES_S = 0.33
+SHAPES_S = 0.45
 VERDICT_S = 0.33
 # Speeds of one second waver with the path; a verdict rests on some seconds.
 _STEADY_S = 1.5

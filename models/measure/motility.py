@@ -4,8 +4,8 @@ The measures are taken from raw associated head positions; a filtered path has l
 that VCL, ALH, BCF and MAD are about. The average path is a centred moving average whose window
 shrinks symmetrically at the ends, so that it starts and ends where the raw path does: then
 VSL <= VAP <= VCL always holds. ALH and BCF are read where the window has its full width; VAP is the
-length of that path averaged once more, over half the window, for one average leaves a rest of the
-yawing that is several per cent of VAP.
+length of that path averaged once more, for one average leaves a rest of the yawing that is several
+per cent of VAP.
 
 Sources: WHO laboratory manual for the examination and processing of human semen, 6th edition
 (2021), section on computer-aided sperm analysis; Mortimer, Reproduction, Fertility and
@@ -246,8 +246,8 @@ def path_measures(
     duration = out[10]
     vsl = np.hypot(path[n - 1, 0] - path[0, 0], path[n - 1, 1] - path[0, 1]) / duration
     # Rounding alone must not break VSL <= VAP <= VCL.
-    # What is left of the yawing in the average would lengthen it: once more, half as wide.
-    vap = max(_length(_average(average, max(1, half // 2))) / duration, vsl)
+    # What is left of the yawing in the average would lengthen it: it is averaged once more.
+    vap = max(_length(_average(average, half)) / duration, vsl)
     vcl = max(_length(path) / duration, vap)
     out[0], out[1], out[2] = vsl, vcl, vap
     farthest = 0.0

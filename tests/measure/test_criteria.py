@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.errors import ModelError
+from models.measure.motility import measure_path, vcl_of_jitter
 from models.measure.profile import DEFAULT, named_profile, parse_profile, profile_names
 from models.measure.reasons import NAMES, reasons, sentence
 from models.measure.verdict import GRADES, judge, merit_of, places
@@ -197,3 +198,25 @@ def test_a_bad_profile_gets_one_line(change: str, message: str) -> None:
 def test_an_unknown_profile_names_those_that_there_are() -> None:
     with pytest.raises(ModelError, match="who6_wet, paper, pvp, who6_stained"):
         named_profile("best")
+
+
+@pytest.mark.parametrize("fps", [15.0, 30.0, 60.0])
+def test_of_500_still_cells_none_is_progressive(fps: float) -> None:
+    rng = np.random.default_rng(7)
+    time_s = np.arange(round(fps) + 1) / fps
+    found = [measure_path(time_s, rng.normal(0.0, 0.15, (len(time_s), 2))) for _ in range(500)]
+    values = {n: np.array([one.values[n] for one in found]) for n in ("vap_um_s", "vcl_um_s")}
+    values["vcl_noise_um_s"] = np.full(500, vcl_of_jitter(fps))
+    grades = [GRADES[g] for g in judge(values, named_profile()).grade]
+    assert grades.count("immotile") == 500
+
+
+@pytest.mark.parametrize("speed_um_s", [2.0, 5.0, 12.0, 25.0])
+def test_slow_speeds_are_right_to_half_a_micrometre_a_second(speed_um_s: float) -> None:
+    rng = np.random.default_rng(8)
+    time_s = np.arange(61) / 30.0
+    straight = np.stack([speed_um_s * time_s, 0.6 * np.sin(2 * np.pi * 5.0 * time_s)], axis=1)
+    for _ in range(20):
+        seen = measure_path(time_s, straight + rng.normal(0.0, 0.1, straight.shape)).values
+        assert seen["vsl_um_s"] == pytest.approx(speed_um_s, abs=0.5)
+        assert seen["vap_um_s"] == pytest.approx(speed_um_s, abs=0.5)
