@@ -17,10 +17,13 @@ from calibration.store import (
     CalibrationRecord,
     ImageValues,
     LatencyValues,
+    PipetteValues,
+    PixelValues,
     SetUp,
     load_calibration,
     nominal_calibration,
     save_calibration,
+    with_section,
 )
 
 RIG = SetUp(camera_serial="40012345", objective="20x", binning=1, stage="ProScan")
@@ -155,3 +158,86 @@ def test_construction_cannot_be_claimed_for_a_real_camera(tmp_path: Path) -> Non
 def test_an_objective_that_is_not_there_is_named() -> None:
     with pytest.raises(CalibrationError, match="no 63x objective; it has 100x, 20x, 40x"):
         nominal_calibration("63x", 640, 480)
+
+
+PIXEL = PixelValues(um_per_px=0.494, uncertainty_um_per_px=1e-4, residual_um=0.01, method="ruling")
+PIPETTE = PipetteValues(
+    matrix=((1.0, 0.0, 0.1), (0.0, 1.0, 0.0)),
+    origin_um=(1.0, 2.0),
+    residual_um=0.1,
+    direction_deg=170.0,
+    reference_um=(0.0, 0.0, 0.0),
+)
+
+
+def test_each_procedure_replaces_its_own_section_and_keeps_the_dates_of_the_others() -> None:
+    later = DAY + timedelta(days=20)
+    record = with_section(measured(), RIG, PIXEL, later, "ab", "0.2.0")
+    assert record.pixel is not None
+    assert record.image is not None
+    assert (record.pixel.measured, record.pixel.operator) == (later, "ab")
+    assert (record.image.measured, record.image.operator) == (DAY, "mk")
+    assert record.valid_until == DAY + timedelta(days=VALID_DAYS)  # the stage is no younger
+    assert record.refusal(RIG, later) == ""
+    assert "expired" in record.refusal(RIG, DAY + timedelta(days=VALID_DAYS + 1))
+
+
+def test_a_file_begins_with_any_section_and_arms_only_when_complete(tmp_path: Path) -> None:
+    record = with_section(None, RIG, PIXEL, DAY, "mk", "0.1.0")
+    assert "calibrate stage" in record.refusal(RIG, DAY)
+    with pytest.raises(CalibrationError, match="calibrate stage"):
+        _ = record.image_to_stage
+    image, latency = measured().image, measured().latency
+    assert image is not None
+    assert latency is not None
+    record = with_section(record, RIG, image, DAY, "mk", "0.1.0")
+    assert "calibrate latency" in record.refusal(RIG, DAY)
+    assert record.command_to_motion_s == 0.0
+    record = with_section(record, RIG, latency, DAY, "mk", "0.1.0")
+    assert record.refusal(RIG, DAY) == ""
+    record = with_section(record, RIG, PIPETTE, DAY, "mk", "0.1.0")
+    path = tmp_path / "rig.toml"
+    save_calibration(record, path, "all four")
+    assert load_calibration(path) == record
+
+
+def test_a_new_map_drops_the_pipette_that_was_measured_through_the_old_one() -> None:
+    record = with_section(measured(), RIG, PIPETTE, DAY, "mk", "0.1.0")
+    assert record.pipette is not None
+    image = measured().image
+    assert image is not None
+    assert with_section(record, RIG, image, DAY, "mk", "0.1.0").pipette is None
+
+
+def test_another_set_up_gets_another_file() -> None:
+    other = RIG.model_copy(update={"camera_serial": "7"})
+    with pytest.raises(CalibrationError, match=r"camera serial 40012345, not 7.*another file"):
+        with_section(measured(), other, PIXEL, DAY, "mk", "0.1.0")
+    nominal = nominal_calibration("20x", 640, 480)
+    with pytest.raises(CalibrationError, match="another file"):
+        with_section(nominal, nominal.set_up, PIXEL, DAY, "mk", "0.1.0")
+
+
+def test_stage_and_micrometer_that_disagree_arm_nothing() -> None:
+    wrong = PIXEL.model_copy(update={"um_per_px": 0.247})
+    record = with_section(measured(), RIG, wrong, DAY, "mk", "0.1.0")
+    assert "disagree" in record.refusal(RIG, DAY)
+
+
+def test_a_power_cut_while_saving_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "rig.toml"
+    save_calibration(measured(), path, "first")
+    before = path.read_bytes()
+
+    def cut(*_: object) -> None:
+        raise OSError("power cut")
+
+    for name in ("fsync", "replace"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"calibration.toml_file.os.{name}", cut)
+            with pytest.raises(OSError, match="power cut"):
+                save_calibration(measured(operator="ab"), path, "second")
+        assert path.read_bytes() == before
+        assert load_calibration(path).operator == "mk"

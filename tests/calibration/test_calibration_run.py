@@ -1,0 +1,162 @@
+"""The verb: a picture measured and kept, a cancelled procedure, bad input in one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from virtual_bench import VirtualStage, make_bench
+
+from app import cli
+from app.config import RigConfig, simulated_rig
+from app.rig.calibrate import calibrate
+from app.runtime.calibration_run import RigBench, accept, follow, measure
+from calibration.check import check_square
+from calibration.errors import CalibrationError
+from calibration.procedure import Instruction, Progress, run
+from calibration.stage_procedure import calibrate_stage
+from calibration.store import SetUp, load_calibration, nominal_calibration
+from calibration.transform import ImageToStage
+from drivers.clock import VirtualClock
+from models.specimen.micrometer import Micrometer, MicrometerLook
+from models.specimen.profiles import profile
+from models.specimen.scene import Specimen
+
+SET_UP = SetUp(camera_serial="simulated", objective="20x", stage="simulated")
+TRUE = np.eye(2) * 0.495
+
+
+def ruled(path: Path, um_per_px: float = 0.495) -> Path:
+    slide = Micrometer(MicrometerLook(angle_rad=0.2), np.eye(2) * um_per_px)
+    image = slide.render(0.0, 0.008, lambda times_s: np.zeros((len(times_s), 2)))
+    cv2.imwrite(str(path), image)
+    return path
+
+
+def test_a_picture_is_measured_shown_and_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image, out, shown = ruled(tmp_path / "m.png"), tmp_path / "rig.toml", tmp_path / "seen.png"
+    code = cli.main(
+        ["calibrate", "pixel", "--image", str(image), "--operator", "mk", "--out", str(out),
+         "--picture", str(shown), "--json"]
+    )  # fmt: skip
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert code == 0
+    assert result["procedure"] == "pixel"
+    assert result["value"] == pytest.approx(0.495, rel=0.002)
+    assert result["uncertainty"] < 0.001
+    assert result["residual"] < 0.1
+    assert result["valid_until"]
+    kept = load_calibration(out)
+    assert kept.pixel is not None
+    assert kept.pixel.um_per_px == result["value"]
+    assert cv2.imread(str(shown)).shape[1] == 640
+
+
+def test_without_an_operator_nothing_is_saved(tmp_path: Path) -> None:
+    out = tmp_path / "rig.toml"
+    result = calibrate(simulated_rig(), "pixel", image=ruled(tmp_path / "m.png"), out=out)
+    assert result["saved"] is None
+    assert not out.exists()
+
+
+def test_by_hand(tmp_path: Path) -> None:
+    result = calibrate(
+        simulated_rig(), "pixel", image=ruled(tmp_path / "m.png"),
+        line_px=(100.0, 100.0, 300.0, 100.0), length_um=99.0,
+    )  # fmt: skip
+    assert result["value"] == pytest.approx(0.495)
+    assert result["method"] == "by hand"
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["pixel", "--image", "nowhere.png"], "no such file"),
+        (["stage", "--image", "m.png"], "calibrate pixel"),
+        (["pixel", "--line", "1", "2", "300", "4"], "--image"),
+        (["pixel", "--image", "m.png", "--line", "1", "2", "300", "4"], "length"),
+        (["pixel", "--image", "m.txt"], "not a picture"),
+        (["pixel", "--image", "m.png", "--operator", "mk"], "--out"),
+        (["pixel", "--image", "m.png", "--operator", "mk", "--out", "broken.toml"], "broken.toml:"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    words: list[str],
+    reason: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ruled(tmp_path / "m.png")
+    (tmp_path / "m.txt").write_text("no picture", encoding="utf-8")
+    (tmp_path / "broken.toml").write_text("version = 1\n[image\n", encoding="utf-8")
+    assert cli.main(["calibrate", *words, "--json"]) == 2
+    message = capsys.readouterr().err.strip()
+    assert reason in message
+    assert "\n" not in message
+    assert (tmp_path / "broken.toml").read_text(encoding="utf-8") == "version = 1\n[image\n"
+
+
+def test_a_wrong_objective_is_implausible(tmp_path: Path) -> None:
+    with pytest.raises(CalibrationError, match="another objective"):
+        calibrate(simulated_rig(), "pixel", image=ruled(tmp_path / "m.png", 0.2475))
+
+
+def test_a_recording_is_not_calibrated(tmp_path: Path) -> None:
+    camera = {"kind": "video", "path": tmp_path / "a.avi"}
+    alone = {"camera": camera, "stage": None, "pipette": None}
+    config = RigConfig.model_validate({**simulated_rig().model_dump(), **alone})
+    with pytest.raises(CalibrationError, match="recording"):
+        calibrate(config, "stage")
+
+
+def live_bench(seed: int) -> tuple[RigBench, VirtualStage]:
+    clock = VirtualClock(1.0)
+    stage = VirtualStage(clock)
+    bench = make_bench(Specimen(profile("exam", modality="phase"), seed), stage, clock)
+    return RigBench(bench, SET_UP, None, nominal_calibration("20x", 640, 480)), stage
+
+
+def test_who_interrupts_leaves_the_stage_at_rest() -> None:
+    rig, stage = live_bench(1)
+    seen: list[Instruction | Progress] = []
+
+    def show(step: Instruction | Progress) -> None:
+        seen.append(step)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        follow(calibrate_stage(rig.bench), show)
+    assert isinstance(seen[0], Instruction)
+    assert stage.stops == 1
+    assert not any(stage.plant.moving(rig.bench.clock.now_s() + 1.0))
+
+
+def test_the_check_passes_what_is_right_and_names_another_objective(tmp_path: Path) -> None:
+    rig, _ = live_bench(2)
+    outcome = measure(rig, "check", 10.0, lambda step: None)
+    assert outcome.ok
+    path = tmp_path / "rig.toml"
+    assert accept(outcome, SET_UP, rig.record, path, "mk") == rig.record
+    line = json.loads((tmp_path / "rig-checks.jsonl").read_text(encoding="utf-8"))
+    assert line["passed"] is True
+    assert line["operator"] == "mk"
+    other = ImageToStage(TRUE * 0.5, np.array([319.5, 239.5]))
+    check = run(check_square(live_bench(2)[0].bench, other))
+    assert not check.passed
+    assert "objective" in check.why
+
+
+def test_latency_and_pipette_ask_for_the_stage_first() -> None:
+    rig, _ = live_bench(1)
+    bare = RigBench(rig.bench, SET_UP, None, None)
+    for procedure in ("latency", "pipette", "check"):
+        with pytest.raises(CalibrationError, match="calibrate the stage first"):
+            measure(bare, procedure, 10.0, lambda step: None)
