@@ -30,7 +30,12 @@ _REST_S = 0.25
 _POLL_S = 0.05
 T = TypeVar("T")
 
+_ROUND_TRIP_S = 0.014
+_SLACK_S = 0.003
+"""How far the position may belong to another time than the middle of a usual exchange."""
+
 _READINGS = 4
+_JOYSTICK_UM_S = 5_000.0
 _HARD_AFTER = 3
 
 
@@ -154,7 +159,7 @@ class ProScan:
         self._plausible.believe(reading)
         if not self._following and not (self._joystick_off and self._moving is False):
             self._ask_whether_moving()
-        return Pose(*reading, float("nan"), self._moving)
+        return Pose(reading.time_s, reading.x_um, reading.y_um, math.nan, self._moving)
 
     def prepare(self, speed_um_s: float) -> None:
         """Set the speed of planned moves, unless it is set already."""
@@ -269,8 +274,10 @@ class ProScan:
 
     def _read_position(self) -> Reading:
         x, y = self._line.ask("PS", decode=_position)
-        middle_s = (self._line.asked_s + time.perf_counter()) / 2
-        return Reading(middle_s, x * self._unit_um, y * self._unit_um)
+        took_s = time.perf_counter() - self._line.asked_s
+        slack_s = _SLACK_S + max(0.0, took_s - _ROUND_TRIP_S) / 2
+        middle_s = self._line.asked_s + took_s / 2
+        return Reading(middle_s, x * self._unit_um, y * self._unit_um, slack_s)
 
     def _leave_compatibility_mode(self) -> None:
         """Set the standard mode, and believe only what is read back."""
@@ -355,6 +362,8 @@ class ProScan:
         if not moving:
             self._rest_due_s, self._stops_in_vain = math.inf, 0
             self._plausible.rests()
+        elif not self._joystick_off:
+            self._plausible.moves(_JOYSTICK_UM_S)
 
     def _confirm_arrival(self, x: int, y: int) -> None:
         """Tell a move that has ended before its ``R`` from one that was never heard."""

@@ -10,18 +10,15 @@ from drivers.commanded import Commanded, Window
 
 _GRAIN_UM = 2.5
 _LAGS_S = (0.012, 0.024, 0.036)  # usual ones; what they do not explain is only read again
-_TIMING_S = 0.003
-_TOP_SPEED_UM_S = 5_000.0
-_LINE_UM = 10.0
-_EXCHANGE_S = 0.050
 
 
 class Reading(NamedTuple):
-    """A position as it came over the line: middle of the exchange, and where."""
+    """A position as it came over the line: middle of the exchange, where, and how sure the time."""
 
     time_s: float
     x_um: float
     y_um: float
+    slack_s: float = 0.003
 
 
 class Plausible:
@@ -74,7 +71,7 @@ class Plausible:
         if not self._believed:
             return False
         last = self._believed[-1]
-        allowed_um = _GRAIN_UM + _TIMING_S * self._speed_um_s
+        allowed_um = _GRAIN_UM + max(last.slack_s, reading.slack_s) * self._speed_um_s
         if self._streaming:
             windows = self._commanded.windows(last.time_s, reading.time_s)
         elif not self._speed_um_s:
@@ -101,8 +98,7 @@ class Plausible:
         return len(readings) > 2 and _in_line(*readings[-3:])
 
     def _agree(self, first: Reading, second: Reading) -> bool:
-        speed_um_s = self._speed_um_s or _TOP_SPEED_UM_S  # at rest, a hand may be moving it
-        reach_um = _GRAIN_UM + speed_um_s * (second.time_s - first.time_s + _TIMING_S)
+        reach_um = _GRAIN_UM + self._speed_um_s * (second.time_s - first.time_s + second.slack_s)
         return max(abs(second.x_um - first.x_um), abs(second.y_um - first.y_um)) <= reach_um
 
     def _carried_on(self, time_s: float) -> tuple[float, float]:
@@ -119,8 +115,10 @@ class Plausible:
 
 def _in_line(first: Reading, second: Reading, third: Reading) -> bool:
     """Whether three readings are those of one steady motion."""
-    scale = (third.time_s - second.time_s) / max(1e-6, second.time_s - first.time_s)
+    step_s = third.time_s - second.time_s
+    scale = step_s / max(1e-6, second.time_s - first.time_s)
+    slack = max(first.slack_s, second.slack_s, third.slack_s) / max(1e-6, step_s)
     return all(
-        abs(c - b - (b - a) * scale) <= _LINE_UM and abs(c - b) <= _TOP_SPEED_UM_S * _EXCHANGE_S
-        for a, b, c in zip(first[1:], second[1:], third[1:], strict=True)
+        abs(c - b - (b - a) * scale) <= _GRAIN_UM + slack * abs(c - b)
+        for a, b, c in zip(first[1:3], second[1:3], third[1:3], strict=True)
     )

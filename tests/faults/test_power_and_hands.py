@@ -46,6 +46,7 @@ def pipette_box(**options: float) -> Iterator[tuple[GuardedManipulator, MP285Emu
 
 def arrive(instrument: GuardedStage | GuardedManipulator) -> None:
     wait_until(lambda: instrument.read_pose().moving is False)
+    instrument.read_pose()  # by now the guardian has checked the arrival
 
 
 def told(instrument: GuardedStage | GuardedManipulator, kind: str) -> Callable[[], bool]:
