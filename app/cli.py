@@ -127,27 +127,32 @@ def train(options: argparse.Namespace) -> Result:
 
 def evaluate(options: argparse.Namespace) -> Result:
     """Score a detector on labelled data; print it in the paper's layout."""
+    from models.detector import Detector
     from models.training.evaluation import evaluate as run
+    from models.training.evaluation import evaluate_fitted
     from models.training.paper_layout import beside_the_paper
 
-    settings = {
-        "box_scale": options.box_scale,
-        "um_per_px": options.um_per_px,
-        "skip_bad": options.skip_bad,
-    }
+    detector: Detector
     if options.detector == "threshold":
         from models.threshold import ThresholdDetector
 
-        scores = run(ThresholdDetector(), options.data, **settings)
-        print(beside_the_paper(scores))
-        return scores
-    from models.sfcnet.manifest import shipped_archive
-    from models.sfcnet.runtime import SFCNetDetector
+        detector = ThresholdDetector()
+    elif options.detector == "threshold-specimen":
+        from models.training.specimen_threshold import specimen_threshold
 
-    # Average precision needs the whole curve: far more boxes than are shown to a person.
-    archive = options.weights or shipped_archive(options.variant)
-    detector = SFCNetDetector(archive, device=options.device, score_threshold=0.02)
-    scores = run(detector, options.data, **settings)
+        detector = specimen_threshold()
+    else:
+        from models.sfcnet.manifest import shipped_archive
+        from models.sfcnet.runtime import SFCNetDetector
+
+        # Average precision needs the whole curve: far more boxes than are shown to a person.
+        archive = options.weights or shipped_archive(options.variant)
+        detector = SFCNetDetector(archive, device=options.device, score_threshold=0.02)
+    common = {"um_per_px": options.um_per_px, "skip_bad": options.skip_bad}
+    if options.fit_box_scale:
+        scores = evaluate_fitted(detector, options.data, options.fit_box_scale, **common)
+    else:
+        scores = run(detector, options.data, box_scale=options.box_scale, **common)
     print(beside_the_paper(scores))
     return scores
 
@@ -349,10 +354,14 @@ def _add_network(verbs: argparse._SubParsersAction[_Parser], common: _Parser) ->
     parser.add_argument("--data", type=Path, nargs="+", required=True)
     parser.add_argument("--weights", type=Path, help="TorchScript archive; default: as shipped")
     parser.add_argument("--variant", choices=VARIANTS, default="lite")
-    parser.add_argument("--detector", choices=("sfcnet", "threshold"), default="sfcnet")
+    detectors = ("sfcnet", "threshold", "threshold-specimen")
+    said = "thresholding is tuned on recordings, or on the specimen alone"
+    parser.add_argument("--detector", choices=detectors, default="sfcnet", help=said)
     parser.add_argument("--um-per-px", type=_positive, help="pixel size, micrometres")
     parser.add_argument("--skip-bad", action="store_true", help="leave out what cannot be read")
     parser.add_argument("--box-scale", type=_positive, default=1.0)
+    parser.add_argument("--fit-box-scale", metavar="RECORDING",
+                        help="fit it on this recording, and score on all others")  # fmt: skip
     parser.add_argument("--device", default="cpu")
     parser.set_defaults(verb=evaluate)
 

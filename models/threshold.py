@@ -90,10 +90,17 @@ class ThresholdDetector:
     settings : ThresholdSettings, optional
         Without them each frame is taken for bright field or phase contrast by the sign of its
         strongest objects, and the settings for that are used.
+    pair : (ThresholdSettings, ThresholdSettings)
+        Those for bright field and for phase contrast.
     """
 
-    def __init__(self, settings: ThresholdSettings | None = None) -> None:
+    def __init__(
+        self,
+        settings: ThresholdSettings | None = None,
+        pair: tuple[ThresholdSettings, ThresholdSettings] = (BRIGHT_FIELD, PHASE_CONTRAST),
+    ) -> None:
         self._settings = settings
+        self._pair = pair
 
     @property
     def name(self) -> str:
@@ -119,11 +126,12 @@ class ThresholdDetector:
         if self._settings is not None:
             settings = self._settings
             return Perception(_components(_contrast(image, settings), settings))
-        contrast = _contrast(image, BRIGHT_FIELD)
+        bright_field, phase_contrast = self._pair
+        contrast = _contrast(image, bright_field)
         dark_inside = float(contrast.max()) >= -float(contrast.min())
         if dark_inside:
-            return Perception(_components(contrast, BRIGHT_FIELD))
-        return Perception(_components(_contrast(image, PHASE_CONTRAST), PHASE_CONTRAST))
+            return Perception(_components(contrast, bright_field))
+        return Perception(_components(_contrast(image, phase_contrast), phase_contrast))
 
 
 def _contrast(image: UInt8, settings: ThresholdSettings) -> Float32:

@@ -94,20 +94,11 @@ class DetectionScores:
         none = float("nan")
         if not self.heads:
             return dict.fromkeys(("f1", "precision", "recall", "score", "centre_error_px"), none)
-        scores, hits = [np.zeros(0)], [np.zeros(0, bool)]
-        for found, truth, ignored in zip(self._found, self._truth, self._ignored, strict=True):
-            box_px = found.box_px.astype(np.float64)
-            score = found.score.astype(np.float64)
-            hit = incremental_matches(box_px, score, truth, match_px)
-            counted = hit | ~_inside_any(box_px, ignored)
-            scores.append(score[counted])
-            hits.append(hit[counted])
-        score, hit = np.concatenate(scores), np.concatenate(hits)
+        score, hit = self._ranked(match_px)
         if not hit.any():
             return {"f1": 0.0, "precision": 0.0, "recall": 0.0, "score": none,
                     "centre_error_px": none}  # fmt: skip
-        order = np.argsort(-score, kind="stable")
-        score, true = score[order], np.cumsum(hit[order])
+        true = np.cumsum(hit)
         f1 = 2 * true / (np.arange(1, len(true) + 1) + self.heads)
         # A threshold takes all detections of equal score or none.
         last_of_score = np.append(score[1:] < score[:-1], True)
@@ -120,6 +111,35 @@ class DetectionScores:
             "score": threshold,
             "centre_error_px": self._centre_error_px(threshold, match_px),
         }
+
+    def recall_at(self, per_frame: float, match_px: float = MATCH_PX) -> float:
+        """Return the recall of the best detections, at most ``per_frame`` of them a frame.
+
+        In percent, at the lowest score threshold that lets no more through, detections in ignored
+        regions not counted; NaN without a head.
+        """
+        if not self.heads:
+            return float("nan")
+        score, hit = self._ranked(match_px)
+        allowed = int(per_frame * len(self))
+        if len(score) > allowed:
+            # A threshold takes all detections of equal score or none.
+            allowed = int((score > score[allowed]).sum())
+        return 100 * float(hit[:allowed].sum()) / self.heads
+
+    def _ranked(self, match_px: float) -> tuple[Float64, Bool]:
+        """Return the scores of all detections that count, best first, and whether they hit."""
+        scores, hits = [np.zeros(0)], [np.zeros(0, bool)]
+        for found, truth, ignored in zip(self._found, self._truth, self._ignored, strict=True):
+            box_px = found.box_px.astype(np.float64)
+            score = found.score.astype(np.float64)
+            hit = incremental_matches(box_px, score, truth, match_px)
+            counted = hit | ~_inside_any(box_px, ignored)
+            scores.append(score[counted])
+            hits.append(hit[counted])
+        every, hit = np.concatenate(scores), np.concatenate(hits)
+        order = np.argsort(-every, kind="stable")
+        return every[order], hit[order]
 
     def _centre_error_px(self, threshold: float, match_px: float) -> float:
         distances: list[float] = []

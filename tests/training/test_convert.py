@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from app.cli import main
 from models.errors import DataError
 from models.specimen.recording import write_recording
 from models.training.convert import WRITERS, convert
@@ -79,6 +81,23 @@ def test_nothing_is_written_over(specimen: Path, tmp_path: Path) -> None:
         convert([specimen], tmp_path, to="coco")
     with pytest.raises(DataError, match="'yolo' is not known; choose coco, labelme"):
         convert([specimen], tmp_path / "new", to="yolo")
+
+
+def test_the_verb_tells_what_it_did_and_a_mistake_in_one_line(
+    specimen: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    order = ["convert", "--data", str(specimen), "--to", "coco", "--out", str(tmp_path / "out")]
+    assert main([*order, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (told["frames"], told["lost"]) == (2, [])
+    assert main(order) == 2
+    error = capsys.readouterr().err.splitlines()
+    assert len(error) == 1
+    assert "is not empty" in error[0]
 
 
 def recording(name: str, count: int) -> LabelledFrames:

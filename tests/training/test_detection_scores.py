@@ -134,3 +134,18 @@ def test_every_prefix_has_the_largest_matching(seed: int) -> None:
         near = centre_distances(boxes[order[:n]], truth) <= 10.0
         row, column = linear_sum_assignment(~near)
         assert hit[order[:n]].sum() == near[row, column].sum()
+
+
+def test_recall_of_so_many_detections_a_frame() -> None:
+    truth = boxes_at((20, 20), (50, 80), (90, 30), (30, 120))
+    places = boxes_at((20, 20), (150, 150), (50, 80), (90, 30), (200, 200))
+    mixed = scored(found(places, [0.9, 0.8, 0.7, 0.6, 0.5]), truth)
+    recalls = [mixed.recall_at(k) for k in (0, 1, 2, 3, 4, 9)]
+    assert recalls == pytest.approx([0, 25, 25, 50, 75, 75])
+    # Of equal scores all are taken or none.
+    equal = scored(found(places, [0.9, 0.5, 0.5, 0.5, 0.5]), truth)
+    assert [equal.recall_at(k) for k in (1, 2, 4, 5)] == pytest.approx([25, 25, 25, 75])
+    # What lies on an ignored thing takes no place.
+    spared = scored(found(places, [0.9, 0.8, 0.7, 0.6, 0.5]), truth, boxes_at((150, 150)))
+    assert spared.recall_at(2) == pytest.approx(50)
+    assert np.isnan(DetectionScores().recall_at(5))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,14 @@ from models.specimen.profiles import profile
 from models.specimen.recording import write_recording
 from models.threshold import ThresholdDetector
 from models.training.datasets import open_data
-from models.training.evaluation import cut_at_border, evaluate, evaluate_exam, specimen_frames
+from models.training.evaluation import (
+    cut_at_border,
+    evaluate,
+    evaluate_exam,
+    evaluate_fitted,
+    fitted_box_scale,
+    specimen_frames,
+)
 from models.training.labelled_frames import LabelledFrame, LabelledFrames
 from models.training.paper_layout import beside_the_paper
 from models.types import Detections, Perception
@@ -81,6 +89,18 @@ def test_box_scale_makes_boxes_comparable(exam: LabelledFrames) -> None:
     assert evaluate(loose, [exam])["ap50"] < 50
     rescued = evaluate(loose, [exam], box_scale=1 / 1.6)
     assert rescued["ap50"] == pytest.approx(100, abs=1e-3)
+
+
+def test_a_box_scale_is_fitted_on_one_recording_and_used_on_others(exam: LabelledFrames) -> None:
+    loose = Oracle(exam, 1.25, maps=False)
+    assert fitted_box_scale(loose, [exam]) == pytest.approx(0.8)
+    other = replace(exam, name="set/other")
+    table = evaluate_fitted(loose, [replace(exam, name="set/first"), other], "first")
+    assert (table["box_scale"], table["frames"]) == (0.8, 2)
+    assert table["ap75"] == pytest.approx(100, abs=1e-3)
+    for wrong in ("third", "exam"):
+        with pytest.raises(DataError, match=rf"'{wrong}'.*there are"):
+            evaluate_fitted(loose, [exam], wrong)
 
 
 def test_a_detector_without_maps_has_no_dice(exam: LabelledFrames) -> None:

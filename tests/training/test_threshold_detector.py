@@ -14,7 +14,12 @@ from models.specimen.profiles import profile
 from models.threshold import BRIGHT_FIELD, PHASE_CONTRAST, ThresholdDetector, ThresholdSettings
 from models.training.evaluation import evaluate, specimen_frames
 from models.training.labelled_frames import LabelledFrames
-from models.training.tuning import random_search
+from models.training.specimen_threshold import (
+    SPECIMEN_BRIGHT_FIELD,
+    SPECIMEN_PHASE_CONTRAST,
+    specimen_threshold,
+)
+from models.training.tuning import random_search, specimen_settings
 
 CENTRES = [(60.0, 50.0), (200.5, 120.25), (300.0, 200.0)]
 
@@ -108,3 +113,19 @@ def test_random_search_never_does_worse_than_what_it_started_from() -> None:
     best = random_search(frames, poor, trials=6, seed=1)
     assert score(best) > score(poor)
     assert random_search(frames, poor, trials=0, seed=1) == poor
+
+
+def test_settings_found_on_the_specimen_owe_nothing_to_recordings() -> None:
+    found = specimen_settings("brightfield", scenes=1, trials=3, seed=2)
+    assert found == specimen_settings("brightfield", scenes=1, trials=3, seed=2)
+    assert (found.polarity, found.level) == (-1, ThresholdSettings().level)
+    pair = (SPECIMEN_BRIGHT_FIELD, SPECIMEN_PHASE_CONTRAST)
+    assert [one.polarity for one in pair] == [-1, 1]
+    assert not set(pair) & {BRIGHT_FIELD, PHASE_CONTRAST}
+
+
+@pytest.mark.parametrize("modality", ["brightfield", "phase"])
+def test_thresholding_tuned_on_the_specimen_finds_its_heads(modality: str) -> None:
+    frames = list(specimen_frames(profile("exam", modality=modality), 43, 1, 1.0, masks=False))
+    data = LabelledFrames("frames", 1, lambda: iter(frames))
+    assert float(str(evaluate(specimen_threshold(), [data])["f1_10px"])) > 70

@@ -17,10 +17,10 @@ from models.specimen.profiles import profile
 from models.specimen.scene import Specimen
 from models.specimen.truth import Truth
 from models.specimen.truth_tables import sperm_rows
-from models.threshold import ThresholdDetector
 from models.tracking.tracker import Tracker
 from models.tracking.view import View
 from models.training.paper_layout import markdown
+from models.training.specimen_threshold import specimen_threshold
 from models.training.tables.cell import Cell, Cells, write_json
 from models.types import Float64, UInt8
 
@@ -77,7 +77,7 @@ def fig_8(cells: Cells, methods: Sequence[Cell], scores: Callable[[Cell], Scores
         rows.append((f"{cell.method}, here", [_with_error(errors[k]) for k in MOTION_COLUMNS]))
 
     def classical() -> Errors:
-        return motion_errors(ThresholdDetector(), frames, 0.5)
+        return motion_errors(specimen_threshold(), frames, 0.5)
 
     errors = _cached(cells.folder / "thresholding-fig8.json", say, classical)
     rows.append(("thresholding, here", [_with_error(errors[k]) for k in MOTION_COLUMNS]))

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from models.errors import ModelError
-from models.threshold import ThresholdDetector
 from models.training.baselines.registry import DETECTORS, SEGMENTERS, SFCNET
 from models.training.evaluation import evaluate
 from models.training.paper_layout import (
@@ -21,6 +20,7 @@ from models.training.paper_layout import (
     TABLE_V,
     markdown,
 )
+from models.training.specimen_threshold import specimen_threshold
 from models.training.tables.budget import Budget
 from models.training.tables.cell import Cell, Cells, write_json
 from models.training.tables.exam import exam_set
@@ -138,7 +138,7 @@ class Tables:
         file = self.cells.folder / f"{_CLASSICAL}.json"
         if not file.is_file():
             self.say(f"scoring {_CLASSICAL}")
-            write_json(file, evaluate(ThresholdDetector(), exam_set(self.budget.exam_scenes)))
+            write_json(file, evaluate(specimen_threshold(), exam_set(self.budget.exam_scenes)))
         content: Scores = json.loads(file.read_text(encoding="utf-8"))
         return content
 
