@@ -13,9 +13,9 @@ FASTEST_UM_S = 150.0  # faster is a mistaken association, not a sperm
 
 
 class Ranking:
-    """Ranks by score, steadily, where there are scores; else by average-path velocity.
+    """Ranks by score, steadily; until the first score by average-path velocity.
 
-    A sperm has a score once its head and speed are known. What is not known is not ranked.
+    A sperm has a score once its head and speed are known; from then on one without is not ranked.
 
     Parameters
     ----------
@@ -49,13 +49,10 @@ class Ranking:
         if not len(rows) and self._standing.first is None:
             return rank(tracks, track_px, measurements, self._width_px, self._height_px)
         score_sd = np.nan_to_num(measurements.values.get("score_sd", np.zeros(len(tracks))))
-        order = self._standing.update(
+        return self._standing.update(
             tracks.time_s,
             {int(tracks.track_id[k]): Candidate(float(score[k]), float(score_sd[k])) for k in rows},
         )
-        if order:
-            return order
-        return rank(tracks, track_px, measurements, self._width_px, self._height_px)
 
 
 def can_be_ranked(

@@ -77,7 +77,7 @@ class Standing:
                 return
             if self.first is not None:
                 self.changes += 1
-                self.change = f"{self.first} can no longer be ranked; {order[0]} is the best now"
+                self.change = f"{self.first} is at the border or lost; {order[0]} is the best now"
             self._enthrone(order[0], time_s)
 
     def _challenge(self, time_s: float, first: int, candidates: Mapping[int, Candidate]) -> None:

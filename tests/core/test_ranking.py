@@ -78,6 +78,7 @@ def test_scores_rank_where_there_are_scores_and_speed_until_then() -> None:
     assert order(0.1, [0.9, np.nan, 0.4]) == (1, 3)
     assert order(0.2, [0.9, 0.95, 0.4]) == (1, 2, 3)
     assert order(1.3, [0.9, 0.95, 0.4]) == (2, 1, 3)
+    assert order(1.4, [np.nan] * 3) == ()
     assert ranking.changes == 1
     assert ranking.change == "2 has led 1 by 0.05 for 1 s"
 
