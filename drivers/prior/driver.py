@@ -17,9 +17,11 @@ from drivers.wire import Wire
 
 _ACCEPT_S = 0.1
 """How long to wait for the ``R`` of a move before asking whether it runs: by the manual ``R``
-comes at the end of the move, controllers in the field answer at once. Also how long a speed may
-take to be confirmed: ``SMS`` and ``SAS`` are one flipped bit from ``SIS``, which drives into the
-ends and answers there."""
+comes at the end of the move, controllers in the field answer at once."""
+
+_CAREFUL_S = (0.1, 0.2, 0.3, 0.6)
+"""How long a speed may take to be confirmed before everything is stopped: ``SMS`` and ``SAS`` are
+one flipped bit from ``SIS``, which drives into the ends and answers there."""
 
 _STOPPED_S = (0.15, 0.15, 0.30, 0.60, 0.30)
 """How long to wait before a stop is sent again: first six times the usual answer at 9600 baud."""
@@ -164,7 +166,10 @@ class ProScan:
     def prepare(self, speed_um_s: float) -> None:
         """Set the speed of planned moves, unless it is set already."""
         if speed_um_s != self._speed_um_s:
-            self._ask_carefully("SMS", round(speed_um_s), "u", decode=codec.decode_acknowledgement)
+            self._ask_carefully(
+                "SMS", round(speed_um_s), "u",
+                decode=codec.decode_acknowledgement, patience_s=_CAREFUL_S[:2],
+            )  # fmt: skip
             self._speed_um_s = speed_um_s
 
     def move_to(self, target_um: Sequence[float], speed_um_s: float) -> None:
@@ -331,19 +336,23 @@ class ProScan:
         self._ramps_known = True
 
     def _ask_carefully(
-        self, verb: str, *values: float | str, decode: Callable[[bytes], T], tries: int = 3
+        self,
+        verb: str,
+        *values: float | str,
+        decode: Callable[[bytes], T],
+        patience_s: Sequence[float] = _CAREFUL_S,
     ) -> T:
         """Say something that is one flipped bit from ``SIS``: what is not answered is stopped."""
-        while True:
-            tries -= 1
+        for number, timeout_s in enumerate(patience_s, 1):
             try:
-                return self._line.ask(verb, *values, decode=decode, tries=1, timeout_s=_ACCEPT_S)
+                return self._line.ask(verb, *values, decode=decode, tries=1, timeout_s=timeout_s)
             except RefusedCommand:
                 raise
             except (BadReply, ReplyTimeout):
                 self.stop()
-                if tries <= 0:
+                if number == len(patience_s):
                     raise
+        raise ValueError("no patience at all")
 
     def _take_over(self) -> None:
         """Switch the joystick off: two hands on one stage make its motion unpredictable."""

@@ -16,7 +16,7 @@ from emulated import served, wait_until
 from drivers.emulators.mp285 import MP285Emulator
 from drivers.emulators.plant import Plant
 from drivers.emulators.prior import ProScanEmulator
-from drivers.errors import BadReply, DeviceError
+from drivers.errors import BadReply, DeviceError, FrameLost, GuardianError
 from drivers.guarded import GuardedManipulator, GuardedStage
 from drivers.limits import SoftLimits
 from drivers.mp285 import codec
@@ -78,7 +78,7 @@ def test_a_stop_that_goes_on_being_ignored_becomes_a_hard_one():
 def test_a_speed_that_becomes_drive_into_the_ends_is_stopped():
     with stage_with({b"SMS,": (b"SIS,", 1)}) as (stage, box):
         stage.move_to(100.0, 0.0)  # the speed is taken at the second attempt, far from the start
-        wait_until(faulty(stage))
+        wait_until(lambda: stage.read_pose().moving is False)
         rests(box.plant)
         assert box.inner._controller._origin_um == [0.0, 0.0]
         assert max(map(abs, at_um(box.plant)[:2])) < 2_000.0
@@ -177,6 +177,21 @@ def test_compatibility_mode_that_was_never_asked_for_is_left_again():
                 ProScan(wire).connect()
         finally:
             wire.close()
+
+
+def test_a_set_up_that_moves_the_origin_is_noticed_and_kept_in_mind():
+    with stage_with({}) as (stage, box):
+        stage.move_to(400.0, 0.0)
+        wait_until(lambda: stage.read_pose().moving is False)
+        box.heard = {b"COMP,0": (b"CO\rP,0", 1)}
+        with pytest.raises(FrameLost, match="its position has changed while it was set up"):
+            stage.reconnect()
+        assert box.inner._controller._origin_um[0] == pytest.approx(400.0, abs=0.1)
+        with pytest.raises(GuardianError, match="its position has changed"):
+            stage.reconnect()
+        with pytest.raises(GuardianError, match="refuses motion"):
+            stage.move_to(0.0, 0.0)
+        assert stage.reconnect(new_frame=True).x_um == 0.0
 
 
 def test_half_a_line_of_a_predecessor_is_stopped_before_it_goes_far():
