@@ -27,6 +27,7 @@ from app.core.messages import (
 from app.core.pose_history import PoseHistory
 from app.core.selection import Target, find_target, may_be_chosen
 from app.core.servo import Move, Phase, Servo, Velocity
+from calibration.watch import ScaleWatch
 from drivers.types import Pose
 from models.types import Float64, Tracks
 
@@ -74,6 +75,7 @@ class Pilot:
         self._interlocks = Interlocks(settings.idle_s)
         self._servo_settings = settings
         self._servo = Servo(settings, frame_rate_hz)
+        self._scale = ScaleWatch()
         self._poses = poses
         self._move_speed_um_s = move_speed_um_s
         self._tracks = Tracks.empty(0.0)
@@ -128,17 +130,30 @@ class Pilot:
         """Take in the tracks of a new frame."""
         self._tracks = tracks
         state = self._interlocks.state
-        if state.mode in MOVING and state.target is not None:
-            target = find_target(tracks, state.target)
-            self._servo.observe(target, tracks.time_s)
-            if self._servo.phase is Phase.LOST:
-                self._interlocks.hold(now_s, f"track {state.target} is lost")
-            elif target is not None and self._in_doubt(target):
-                self._interlocks.hold(
-                    now_s,
-                    f"track {state.target} met another sperm and may now be on that one; "
-                    "look, and choose again",
-                )
+        if state.mode not in MOVING or state.target is None:
+            self._scale.restart()
+            return
+        target = find_target(tracks, state.target)
+        wrong = self._look_at_scale(tracks, state.target)
+        self._servo.observe(target, tracks.time_s)
+        if self._servo.phase is Phase.LOST:
+            why = self._scale.suspicion() or f"track {state.target} is lost"
+            self._interlocks.hold(now_s, why)
+        elif target is not None and self._in_doubt(target):
+            self._interlocks.hold(
+                now_s,
+                f"track {state.target} met another sperm and may now be on that one; "
+                "look, and choose again",
+            )
+        elif wrong:
+            self._interlocks.hold(now_s, wrong)
+
+    def _look_at_scale(self, tracks: Tracks, target: int) -> str:
+        """Say why the calibration cannot be that of this objective; empty when it may be."""
+        pose_um = self._poses.at(tracks.time_s)
+        if pose_um is None:
+            return ""
+        return self._scale.observe(tracks.time_s, pose_um, tracks.track_id, tracks.raw_um, target)
 
     def obey(self, command: Command, now_s: float, health: Health, calibration: str) -> str:
         """Carry out what a person wants; return why not, empty when done.
