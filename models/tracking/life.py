@@ -218,7 +218,13 @@ def surviving(
     return alive
 
 
-def clock_shadows(tracks: Population, own: Int64, step_s: float, settings: TrackerSettings) -> None:
+def clock_shadows(
+    tracks: Population, own: Int64, time_s: float, step_s: float, settings: TrackerSettings
+) -> None:
     """Clock for how long each track has had no detection that a senior one does not need."""
     shadow = shadows_senior(tracks.mean[:, :2], tracks.confirmed, own >= 0, settings.merge_um)
+    for row in np.flatnonzero(shadow):
+        # It was seen on its own often enough: it is no second track on one head.
+        seen = np.count_nonzero(tracks.trail[row, :, 0] > time_s - settings.recall_s)
+        shadow[row] = seen < settings.established_hits
     tracks.shadow_s = np.where(shadow, tracks.shadow_s + step_s, 0.0)

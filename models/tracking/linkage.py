@@ -73,10 +73,9 @@ def _look(before: Float64, after: Float64) -> float:
     ):
         gap = float(np.median(after[:, column]) - np.median(before[:, column]))
         same = np.hypot(drift, noise * np.sqrt(1.5 / len(before) + 1.5 / len(after)))
-        # Student's t with 3 degrees of freedom against a normal density of all sperm's spread.
+        # Student's t with 3 degrees of freedom against a flat density over all sperm's spread.
         total += np.log(0.3676 / same) - 2.0 * np.log1p(gap * gap / (3.0 * same * same))
-        other = np.sqrt(2.0) * spread
-        total -= np.log(0.3989 / other) - 0.5 * (gap / other) ** 2
+        total += np.log(np.sqrt(12.0) * spread)
     abnormal = 0.1 + 0.8 * before[:, 2].mean()
     now = after[:, 2].mean()
     frames = min(float(len(after)), _LABEL_FRAMES)
@@ -132,4 +131,4 @@ def _path(before_s: Float64, before_um: Float64, after_s: Float64, after_um: Flo
     for k in range(models):
         share = (1.0 - _FORGET) * weight[k] / total + _FORGET / models
         mixed += share * np.exp(found[k] - best)
-    return best + np.log(mixed)
+    return float(best + np.log(mixed))

@@ -94,6 +94,8 @@ class TrackerSettings:
     merge_um, merge_s : float
         Two tracks closer than this for this time, with one detection between them, are one
         sperm: the younger ends.
+    established_hits : int
+        A track with so many detections of its own within ``recall_s`` is not such a second one.
     associated : float
         Association probability above which a detection is the track's own.
     label_s : float
@@ -102,6 +104,9 @@ class TrackerSettings:
         Two tracks this near have an encounter: their heads may be found as one.
     recall_s : float
         How much of a track before an encounter is remembered.
+    lost_um, missed_s : float
+        A track that begins this near to one that has met another, or was missed for this long,
+        may follow what that one had followed.
     decide_frames, watch_s : int, float
         Detections of each track, and time, after they have parted, that decide who is who.
     decide_s : float
@@ -110,6 +115,8 @@ class TrackerSettings:
         Share of the log likelihood ratio of paths and of looks (box size, class) that counts.
     kept_prior : float
         Log odds that the tracks have kept their sperm, before anything is compared.
+    exchange_above : float
+        Probability that they have exchanged their sperm above which they get them back.
     doubt_s : float
         For how long an encounter lowers ``Tracks.identity``.
     doubtful_identity : float
@@ -151,16 +158,20 @@ class TrackerSettings:
     outside_um: float = 10.0
     merge_um: float = 4.0
     merge_s: float = 0.3
+    established_hits: int = 10
     associated: float = 0.5
     label_s: float = 1.0
     meet_um: float = 5.0
     recall_s: float = 1.0
+    lost_um: float = 12.0
+    missed_s: float = 0.08
     decide_frames: int = 6
     watch_s: float = 0.2
     decide_s: float = 0.6
-    path_trust: float = 0.5
-    look_trust: float = 0.7
-    kept_prior: float = 4.0
+    path_trust: float = 0.33
+    look_trust: float = 0.2
+    kept_prior: float = 0.6
+    exchange_above: float = 0.75
     doubt_s: float = 1.0
     doubtful_identity: float = 0.9
     negligible: float = 1e-3
@@ -170,7 +181,7 @@ class TrackerSettings:
     def __post_init__(self) -> None:
         for name in (
             "detection_probability", "gate_probability", "narrow_gate_probability",
-            "birth_existence", "confirm_existence", "associated",
+            "birth_existence", "confirm_existence", "associated", "exchange_above",
         ):  # fmt: skip
             if not 0.0 < getattr(self, name) < 1.0:
                 raise ValueError(f"TrackerSettings.{name}: {getattr(self, name)}, not in (0, 1)")
@@ -178,7 +189,7 @@ class TrackerSettings:
             "mode_s", "acceleration_hold_s", "localisation_um", "coast_decay_s", "clutter_per_um2",
             "clutter_adapt_s", "resolution_um", "head_um",
             "hidden_after_s", "hidden_for_s", "lifetime_s", "coast_s", "gate_side_um", "label_s",
-            "meet_um", "recall_s", "watch_s", "decide_s", "doubt_s",
+            "meet_um", "recall_s", "lost_um", "missed_s", "watch_s", "decide_s", "doubt_s",
         ):  # fmt: skip
             if not getattr(self, name) > 0.0:
                 raise ValueError(f"TrackerSettings.{name}: {getattr(self, name)}, not above 0")

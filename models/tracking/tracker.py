@@ -211,7 +211,7 @@ class Tracker:
         """Confirm and delete; return ``own`` of those that live on."""
         tracks, settings = self._tracks, self._settings
         confirm(tracks, settings)
-        clock_shadows(tracks, own, step_s, settings)
+        clock_shadows(tracks, own, time_s, step_s, settings)
         s = tracks.covariance[:, :2, :2]
         root = np.sqrt(s[:, 0, 0] * s[:, 1, 1] - s[:, 0, 1] * s[:, 1, 0])
         rows = surviving(
@@ -278,16 +278,15 @@ class Tracker:
         for verdict in self._meetings.update(
             time_s, tracks.track_id, tracks.mean[:, :2], tracks.confirmed, tracks.trail
         ):
-            if not verdict.final:
-                continue
-            i, j = verdict.first, verdict.second
-            if verdict.exchanged > 0.5:
-                tracks.exchange(i, j, verdict.begun_s)
-                own[[i, j]] = own[[j, i]]
+            rows = np.array([k for k in (verdict.first, verdict.second) if k >= 0])
+            exchanged = verdict.both and verdict.exchanged > settings.exchange_above
+            if exchanged:
+                tracks.exchange(verdict.first, verdict.second, verdict.begun_s)
+                own[rows] = own[rows[::-1]]
                 self.exchanges += 1
-            sure = max(verdict.exchanged, 1.0 - verdict.exchanged)
-            tracks.identity[[i, j]] = np.minimum(tracks.identity[[i, j]], sure)
-            tracks.doubt_until_s[[i, j]] = time_s + settings.doubt_s
+            sure = verdict.exchanged if exchanged else 1.0 - verdict.exchanged
+            tracks.identity[rows] = np.minimum(tracks.identity[rows], sure)
+            tracks.doubt_until_s[rows] = time_s + settings.doubt_s
         return own
 
     def _adapt(self, step_s: float, explained: Float64, view: View) -> None:

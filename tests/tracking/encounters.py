@@ -2,10 +2,11 @@
 
 ``python -m tests.tracking.encounters`` prints the tables of models/tracking/README.md.
 
-A track's owner is the sperm whose mean path it follows, told only in clear frames: one sperm
-within 3.5 um of the track and no other nearly as near. It has swapped when it follows another
-for a second or to its end. An encounter begins where two visible heads come within 3 um and ends
-where they have been farther apart for 0.3 s. Only tracks confirmed for more than a second count.
+A track's owner is the sperm whose mean path it follows, told only in clear frames: the track has
+a detection, one sperm lies within 3.5 um of it and no other nearly as near. It has swapped when it
+follows another for a second or to its end. An encounter begins where two visible heads come
+within 3 um and ends where they have been farther apart for 0.3 s. Only tracks confirmed for more
+than a second count.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ CLEARER_UM = 3.0
 MEET_UM = 3.0
 PART_S = 0.3
 SETTLED_S = 1.0
+PASSING_S = 0.2
 MOTILE_UM_S = 10.0
 FLAGGED_WITHIN_S = 1.0
 # A followed sperm is kept from the border; swaps of those that leave the picture do not count.
@@ -56,6 +58,8 @@ class History:
         kept: list[list[int]] = []
         for n, (who, first, last) in enumerate(runs):
             until = runs[n + 1][1] if n + 1 < len(runs) else None
+            if until is None and last - first < PASSING_S * FPS:
+                continue
             if until is not None and until - first < SETTLED_S * FPS:
                 continue
             if kept and kept[-1][0] == who:
@@ -100,6 +104,7 @@ def histories(world: Crowd, steps: list[Tracks]) -> list[History]:
     since: dict[int, int] = {}
     for k, tracks in enumerate(steps):
         owner = _owners(tracks.position_um, world.path_um[k])
+        owner[tracks.detection < 0] = -1
         identity = getattr(tracks, "identity", np.ones(len(tracks)))
         for n, track_id in enumerate(tracks.track_id.tolist()):
             if tracks.state[n] == TrackState.TENTATIVE:
@@ -217,12 +222,17 @@ def _outcome(
 
 
 def study(
-    seeds: range, seconds: float, *, poor: bool = True, settings: TrackerSettings | None = None
+    seeds: range,
+    seconds: float,
+    *,
+    poor: bool = True,
+    density: float | None = None,
+    settings: TrackerSettings | None = None,
 ) -> Study:
     """Watch fresh specimens."""
     result = Study()
     for seed in seeds:
-        world = crowd(seed, seconds)
+        world = crowd(seed, seconds, density)
         seen = detections(world, POOR if poor else LIKE_SHIPPED, seed)
         judge(result, world, track(world, seen, Tracker(settings)))
     return result
@@ -266,9 +276,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0)
     asked = parser.parse_args()
     seeds = range(asked.first, asked.first + asked.seeds)
-    for poor in (False, True):
-        print("poor detector" if poor else "detector like the shipped one")
-        print(_table(study(seeds, asked.seconds, poor=poor)), flush=True)
+    for poor, density in ((False, None), (True, None), (True, 80.0)):
+        print("poor detector" if poor else "detector like the shipped one", density or "")
+        print(_table(study(seeds, asked.seconds, poor=poor, density=density)), flush=True)
 
 
 if __name__ == "__main__":
