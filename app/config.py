@@ -156,6 +156,9 @@ class RigConfig(_Strict):
     pipette: Mp285Config | None = None
     network: NetworkConfig = NetworkConfig()
     servo: ServoConfig = ServoConfig()
+    criteria: str = Field(
+        default="who6_wet", min_length=1, description="what is normal: a profile, or a TOML file"
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -216,6 +219,8 @@ def _resolved(rig: RigConfig, folder: Path) -> RigConfig:
     changes: dict[str, object] = {}
     if rig.calibration != NOMINAL:
         changes["calibration"] = str(folder / rig.calibration)
+    if rig.criteria.endswith(".toml"):
+        changes["criteria"] = str(folder / rig.criteria)
     if isinstance(rig.camera, VideoCameraConfig):
         changes["camera"] = rig.camera.model_copy(update={"path": folder / rig.camera.path})
     if rig.network.weights is not None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from calibration.toml_file import TomlError, read_toml
 from models.errors import ModelError
-from models.measure.profile import CriteriaProfile, named_profile
+from models.measure.profile import CriteriaProfile, named_profile, parse_profile
 
 
 def load_criteria(name: str) -> CriteriaProfile:
@@ -20,6 +19,9 @@ def load_criteria(name: str) -> CriteriaProfile:
     if not name.endswith(".toml"):
         return named_profile(name)
     try:
-        return read_toml(Path(name), CriteriaProfile)
-    except TomlError as error:
-        raise ModelError(str(error)) from error
+        text = Path(name).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ModelError(f"{name}: no such file; check the path") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"{name}: cannot be read ({error}); check the file") from error
+    return parse_profile(text, name)

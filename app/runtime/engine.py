@@ -13,6 +13,7 @@ import numpy as np
 
 from app.core.messages import Command, Event, MotionState, Snapshot, Stop
 from app.core.pipeline import Pipeline
+from app.records.criteria import load_criteria
 from app.records.store import Session
 from app.runtime.census import Census, CensusWorker
 from app.runtime.devices import Rig
@@ -60,6 +61,7 @@ class Engine:
 
     def __init__(self, rig: Rig, *, out: Path | None = None) -> None:
         self.rig = rig
+        self._criteria = load_criteria(rig.config.criteria)
         self._session = Session(out, rig.config, _about(rig)) if out is not None else None
         self.folder = None if self._session is None else self._session.folder
         self._lock = threading.Lock()
@@ -307,7 +309,7 @@ class Engine:
     def _make_pipeline(self, width_px: int, height_px: int) -> Pipeline:
         affine = self.rig.image_to_stage
         um_per_px = float(np.sqrt(abs(np.linalg.det(affine.matrix_um_per_px))))
-        verdict = LiveVerdict(um_per_px, height_px, width_px)
+        verdict = LiveVerdict(um_per_px, height_px, width_px, self._criteria)
         return Pipeline(affine, width_px, height_px, Tracker(), LiveMotility(), verdict)
 
     def _record(self, kind: str, data: dict[str, str]) -> None:
@@ -325,6 +327,7 @@ def _about(rig: Rig) -> dict[str, object]:
     return {
         "detector": rig.detectors[0].name,
         "camera": rig.camera.name,
+        "criteria": rig.config.criteria,
         "calibration": None if rig.calibration is None else rig.calibration.model_dump(mode="json"),
     }
 
