@@ -288,7 +288,8 @@ def _add_live(verbs: argparse._SubParsersAction[_Parser], common: _Parser) -> No
 
 def _add_calibrate(verbs: argparse._SubParsersAction[_Parser], common: _Parser) -> None:
     parser = verbs.add_parser("calibrate", parents=[common], help="measure the rig")
-    parser.add_argument("procedure", choices=("pixel", "stage", "latency", "pipette", "check"))
+    known = ("pixel", "stage", "latency", "pipette", "check", "drift", "touch-down")
+    parser.add_argument("procedure", choices=known)
     _add_rig(parser)
     parser.add_argument("--image", type=Path, help="picture of a micrometer, instead of a camera")
     parser.add_argument("--division", type=_positive, default=10.0, help="of the micrometer, um")

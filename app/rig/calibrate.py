@@ -41,7 +41,7 @@ def calibrate(
     Parameters
     ----------
     config : the rig
-    procedure : 'pixel', 'stage', 'latency', 'pipette' or 'check'
+    procedure : of app.runtime.calibration_run.PROCEDURES
     image : picture of a micrometer, instead of the camera's ('pixel' only)
     division_um : of the micrometer
     line_px, length_um : x0, y0, x1, y1 in ``image``, and what that line measures: the manual way
@@ -80,7 +80,7 @@ def calibrate(
         outcome = measure(rig, procedure, division_um, show)
         path, record = rig.path, rig.record
     if not operator:
-        return _result(outcome, record if procedure == "check" else None, None, picture)
+        return _result(outcome, record if outcome.section is None else None, None, picture)
     return _keep(outcome, config, path, record, operator, out, picture)
 
 

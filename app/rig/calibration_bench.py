@@ -41,7 +41,7 @@ DIVISION_UM = 10.0  # of the slide that lies under the simulated microscope
 
 @contextmanager
 def calibration_bench(config: RigConfig, procedure: str) -> Iterator[RigBench]:
-    """Connect what ``procedure`` ('pixel', 'stage', 'latency', 'pipette', 'check') needs.
+    """Connect what ``procedure`` needs (see app.runtime.calibration_run.PROCEDURES).
 
     On the simulated rig 'pixel' finds a stage micrometer under the objective, the others the
     specimen; both as the rig is truly built, whatever its calibration file says.
@@ -60,9 +60,9 @@ def calibration_bench(config: RigConfig, procedure: str) -> Iterator[RigBench]:
         )
     path, record = known_calibration(config)
     with ExitStack() as started:
-        moves = procedure != "pixel"
+        moves = procedure not in ("pixel", "drift", "touch-down")
         stage_end = emulate(config.stage, started) if moves else None
-        needle = procedure == "pipette"
+        needle = procedure in ("pipette", "drift", "touch-down")
         pipette_end = emulate(config.pipette, started) if needle else None
         camera = _camera(config, procedure, stage_end, pipette_end)
         yield RigBench(

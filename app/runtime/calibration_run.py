@@ -17,10 +17,11 @@ from calibration.check import check_square
 from calibration.errors import CalibrationError
 from calibration.figures import picture_of_ruling
 from calibration.latency_procedure import calibrate_latency
-from calibration.pipette_procedure import calibrate_pipette
+from calibration.pipette_affine import MAX_DRIFT_UM
+from calibration.pipette_procedure import calibrate_pipette, see_tip
 from calibration.pixel_procedure import calibrate_pixel
 from calibration.pixel_size import PixelSize, implausible, measure_by_hand, measure_ruling
-from calibration.procedure import Bench, Instruction, Procedure, Progress
+from calibration.procedure import Bench, Instruction, Procedure, Progress, require_pipette
 from calibration.stage_procedure import calibrate_stage
 from calibration.store import (
     CalibrationRecord,
@@ -37,7 +38,7 @@ from drivers.types import Image
 Section = PixelValues | ImageValues | LatencyValues | PipetteValues
 Show = Callable[[Instruction | Progress], None]
 Result = TypeVar("Result")
-PROCEDURES = ("pixel", "stage", "latency", "pipette", "check")
+PROCEDURES = ("pixel", "stage", "latency", "pipette", "check", "drift", "touch-down")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,8 @@ def measure(rig: RigBench, procedure: str, division_um: float, show: Show) -> Ou
         )  # fmt: skip
     if procedure == "pipette":
         return _pipette(rig, show)
+    if procedure in ("drift", "touch-down"):
+        return look_at_pipette(rig, procedure, show)
     image_values = rig.record.image
     backlash = None if image_values is None else image_values.backlash_um
     check = follow(check_square(bench, affine, backlash or (0.0, 0.0)), show)
@@ -238,7 +241,8 @@ def keep_check(outcome: Outcome, path: Path, operator: str, now: datetime) -> No
     """Append a check, passed or failed, to the list beside the calibration file."""
     line = {
         "time": now.isoformat(timespec="seconds"), "operator": operator, "passed": outcome.ok,
-        "scale": outcome.value, "error_um": outcome.residual_um, **outcome.details,
+        "check": outcome.procedure, "value": outcome.value, "unit": outcome.unit,
+        "residual_um": outcome.residual_um, **outcome.details,
     }  # fmt: skip
     kept = path.with_name(f"{path.stem}-checks.jsonl")
     kept.parent.mkdir(parents=True, exist_ok=True)
@@ -255,6 +259,41 @@ def write_picture(picture: Image, path: Path) -> None:
     if not done:
         raise CalibrationError(f"{path}: the picture cannot be encoded; end it in .png")
     packed.tofile(path)
+
+
+def look_at_pipette(rig: RigBench, procedure: str, show: Show) -> Outcome:
+    """Check where the tip is ('drift'), or learn where it touches the dish ('touch-down').
+
+    Nothing moves. Touch-down is taught by the operator, who has brought the tip there by hand.
+
+    Raises
+    ------
+    CalibrationError
+        The pipette has not been calibrated, or is not seen.
+    DeviceError
+        Camera or manipulator fail.
+    """
+    values = None if rig.record is None else rig.record.pipette
+    if rig.record is None or values is None:
+        raise CalibrationError("calibrate the pipette first: run 'sfcscope calibrate pipette'")
+    if procedure == "touch-down":
+        show(Instruction("Lower the tip by hand until it just touches the dish, and let go."))
+        z_um = require_pipette(rig.bench).read_pose().z_um
+        taught = values.model_copy(update={"touch_down_z_um": z_um})
+        return Outcome(procedure, z_um, 0.0, 0.0, "um", taught, {})
+    show(Instruction("Bring the tip into view and focus it. Nothing will move."))
+    affine = rig.record.image_to_stage
+    sight = see_tip(rig.bench, affine)
+    there = np.array(values.origin_um) + np.array(values.matrix) @ np.array(sight.pose_um)
+    at_px = np.array((sight.tip.x_px, sight.tip.y_px))
+    seen = affine.matrix_um_per_px @ (at_px - affine.centre_px)
+    away_um = float(np.linalg.norm(seen - there))
+    fine = away_um <= MAX_DRIFT_UM
+    why = "" if fine else "the pipette has slipped or was changed; calibrate it again"
+    return Outcome(
+        procedure, away_um, values.residual_um, values.residual_um, "um", None,
+        {"why": why, "drift_um": (seen - there).tolist()}, fine,
+    )  # fmt: skip
 
 
 def _stage(rig: RigBench, show: Show) -> Outcome:

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from virtual_bench import VirtualStage, make_bench
+from virtual_bench import VirtualPipette, VirtualStage, make_bench
 
 from app import cli
 from app.config import RigConfig, simulated_rig
@@ -18,7 +18,7 @@ from calibration.check import check_square
 from calibration.errors import CalibrationError
 from calibration.procedure import Instruction, Progress, run
 from calibration.stage_procedure import calibrate_stage
-from calibration.store import SetUp, load_calibration, nominal_calibration
+from calibration.store import PipetteValues, SetUp, load_calibration, nominal_calibration
 from calibration.transform import ImageToStage
 from drivers.clock import VirtualClock
 from models.specimen.micrometer import Micrometer, MicrometerLook
@@ -160,3 +160,32 @@ def test_latency_and_pipette_ask_for_the_stage_first() -> None:
     for procedure in ("latency", "pipette", "check"):
         with pytest.raises(CalibrationError, match="calibrate the stage first"):
             measure(bare, procedure, 10.0, lambda step: None)
+
+
+def test_touch_down_is_taught_and_drift_is_noticed(tmp_path: Path) -> None:
+    clock = VirtualClock(1.0)
+    pipette = VirtualPipette(clock)
+    tip_um = (20.0, 10.0, 0.0)
+    bench = make_bench(
+        Specimen(profile("exam"), 3), None, clock, pipette=pipette,
+        tip_um=lambda times_s: np.tile(tip_um, (len(times_s), 1)),
+    )  # fmt: skip
+    with pytest.raises(CalibrationError, match="calibrate the pipette first"):
+        measure(RigBench(bench, SET_UP, None, None), "drift", 10.0, lambda step: None)
+    values = PipetteValues(
+        matrix=((1.0, 0.0, 0.0), (0.0, 1.0, 0.0)), origin_um=(20.0, 10.0), residual_um=0.1,
+        direction_deg=0.0, reference_um=(0.0, 0.0, 0.0),
+    )  # fmt: skip
+    nominal = nominal_calibration("20x", 640, 480)
+    for origin_um, ok in (((20.0, 10.0), True), ((12.0, 10.0), False)):
+        record = nominal.model_copy(
+            update={"pipette": values.model_copy(update={"origin_um": origin_um})}
+        )
+        rig = RigBench(bench, SET_UP, None, record)
+        drift = measure(rig, "drift", 10.0, lambda step: None)
+        assert drift.ok == ok
+        assert drift.value == pytest.approx(0.0 if ok else 8.0, abs=1.0)
+    taught = measure(rig, "touch-down", 10.0, lambda step: None)
+    assert isinstance(taught.section, PipetteValues)
+    assert taught.section.touch_down_z_um == pytest.approx(0.0)
+    assert taught.section.matrix == values.matrix

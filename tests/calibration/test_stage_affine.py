@@ -104,7 +104,10 @@ def bench_of(
     return make_bench(specimen, stage, clock, camera=settings), stage, true, backlash
 
 
-@pytest.mark.parametrize(("seed", "modality"), [(0, "brightfield"), (1, "phase")])
+@pytest.mark.parametrize(
+    ("seed", "modality"),
+    [(0, "brightfield"), pytest.param(1, "phase", marks=pytest.mark.slow)],
+)
 def test_a_live_specimen_calibrates_the_stage(seed: int, modality: str) -> None:
     bench, stage, true, backlash = bench_of(seed, modality, drop_probability=0.05)
     result: StageAffine = run(calibrate_stage(bench))
