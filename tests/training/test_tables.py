@@ -89,6 +89,12 @@ def test_another_budget_has_cells_of_its_own(out: Path) -> None:
         Tables(out, TINY, print).run(["III"])
 
 
+@pytest.mark.parametrize("change", [{"batch": 1}, {"crop_px": 100}, {"pool": 0}, {"minutes": 0.0}])
+def test_a_budget_that_trains_nothing_is_refused(change: dict[str, float]) -> None:
+    with pytest.raises(ModelError, match="tables: "):
+        replace(TINY, **change)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_ablation_magnification_and_figures(out: Path) -> None:

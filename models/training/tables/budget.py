@@ -6,13 +6,15 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 
+from models.errors import ModelError
+
 # Changed whenever cells of an earlier program would no longer be comparable.
 VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Attributes.
+    """The same for every cell.
 
     Attributes
     ----------
@@ -40,6 +42,15 @@ class Budget:
     exam_scenes: int = 24
     seeds: int = 3
     film_frames: int = 60
+
+    def __post_init__(self) -> None:
+        if self.batch < 2 or self.crop_px < 64 or self.crop_px % 32:
+            raise ModelError(
+                f"tables: a batch of {self.batch} crops of {self.crop_px} px; at least 2 of a "
+                "multiple of 32 px from 64 on are needed"
+            )
+        if min(self.pool, self.exam_scenes, self.seeds, self.steps) < 1 or not self.minutes > 0:
+            raise ModelError("tables: pool, scenes, seeds, steps and minutes must be above 0")
 
     @property
     def digest(self) -> str:
