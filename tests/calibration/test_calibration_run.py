@@ -170,7 +170,7 @@ def test_touch_down_is_taught_and_drift_is_noticed(tmp_path: Path) -> None:
         Specimen(profile("exam"), 3), None, clock, pipette=pipette,
         tip_um=lambda times_s: np.tile(tip_um, (len(times_s), 1)),
     )  # fmt: skip
-    with pytest.raises(CalibrationError, match="calibrate the pipette first"):
+    with pytest.raises(CalibrationError, match="calibrate the stage first"):
         measure(RigBench(bench, SET_UP, None, None), "drift", 10.0, lambda step: None)
     values = PipetteValues(
         matrix=((1.0, 0.0, 0.0), (0.0, 1.0, 0.0)), origin_um=(20.0, 10.0), residual_um=0.1,
