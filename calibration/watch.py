@@ -16,6 +16,8 @@ SPAN_S = 1.0
 TRAVEL_UM = 20.0
 TRACKS = 6
 WRONG = 0.25
+# A handful of tracks may agree by chance: their spread is never believed to be less than this.
+LEAST_SPREAD = 0.3
 _EVERY = 5  # frames between two judgements
 _GAP_S = 0.2
 _FRAMES = 400
@@ -72,7 +74,7 @@ class ScaleWatch:
         if len(shares) < tracks:
             return ""
         middle = float(np.median(shares))
-        spread = 1.4826 * float(np.median(np.abs(shares - middle)))
+        spread = max(1.4826 * float(np.median(np.abs(shares - middle))), LEAST_SPREAD)
         doubt = 1.25 * spread / np.sqrt(len(shares))  # standard deviation of a median
         if abs(middle) - 2.5 * doubt < WRONG:
             return ""

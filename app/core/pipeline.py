@@ -52,10 +52,12 @@ class Measurer(Protocol):
 class Assessor(Protocol):
     """What ``models.measure.live_verdict.LiveVerdict`` does."""
 
-    def update(
-        self, tracks: Tracks, measured: Measurements, perception: Perception | None
-    ) -> Measurements:
-        """Add shape, verdict, score and reasons to the motility of each track."""
+    def known(self, tracks: Tracks, measured: Measurements) -> Measurements:
+        """Add what is known of shape, verdict, score and reasons to the motility of each track."""
+        ...
+
+    def renew(self, tracks: Tracks, measured: Measurements, perception: Perception | None) -> None:
+        """Learn from a frame what is due; takes longer than there is time before it is shown."""
         ...
 
 
@@ -91,7 +93,7 @@ class Pipeline:
     """Detections to tracks to measurements to ranking.
 
     Tracking comes first and alone (``follow``), so that the servo's target leaves before anything
-    else of the frame is computed; ``measure`` does the rest.
+    else of the frame is computed; ``measure`` does what is shown, ``learn`` what can wait.
 
     Parameters
     ----------
@@ -155,22 +157,25 @@ class Pipeline:
         raw_um = np.where(own[:, None], head_um[row], tracks.raw_um)
         return replace(tracks, raw_um=raw_um)
 
-    def measure(
-        self, tracks: Tracks, pose_um: Float64, perception: Perception | None = None
-    ) -> Findings:
+    def measure(self, tracks: Tracks, pose_um: Float64) -> Findings:
         """Measure and rank the tracks of a frame taken with the stage at ``pose_um`` (2,).
 
-        ``perception`` is that of the frame; without it no shape is measured.
+        Shapes and verdicts are as of the last ``learn``.
         """
         track_px = self._affine.stage_to_image(tracks.position_um, pose_um)
         track_px.setflags(write=False)
         measurements = self._motility.update(tracks)
         if self._assessor is not None:
-            measurements = self._assessor.update(tracks, measurements, perception)
+            measurements = self._assessor.known(tracks, measurements)
         order = self._ranking.update(tracks, track_px, measurements)
         return Findings(
             tracks, track_px, measurements, order, self._ranking.changes, self._ranking.change
         )
+
+    def learn(self, findings: Findings, perception: Perception) -> None:
+        """Renew shapes and verdicts from a frame that has been shown already."""
+        if self._assessor is not None:
+            self._assessor.renew(findings.tracks, findings.measurements, perception)
 
     def _middle_px(self) -> Float64:
         return ImageToStage.nominal(1.0, self._width_px, self._height_px).centre_px

@@ -97,7 +97,7 @@ class Inference(Worker):
             tracks = scratch.follow(
                 k / 30.0, np.zeros(2), seen.perception.detections, seen.frame.image
             )
-            scratch.measure(tracks, np.zeros(2), seen.perception)
+            scratch.learn(scratch.measure(tracks, np.zeros(2)), seen.perception)
         self._pipeline = self._make_pipeline(width_px, height_px)
         self._shape = (height_px, width_px)
         self._results.clear()
@@ -123,7 +123,7 @@ class Inference(Worker):
         self._pose_um = pose_um
         tracks = pipeline.follow(frame.time_s, pose_um, perception.detections, frame.image)
         self._sight(tracks)
-        findings = pipeline.measure(tracks, pose_um, perception)
+        findings = pipeline.measure(tracks, pose_um)
         self._rank(findings.ranking)
         if findings.first_changes > self._first_changes:
             self._first_changes = findings.first_changes
@@ -154,3 +154,4 @@ class Inference(Worker):
             self._scoring.add(tracks, motion)
         if self._census is not None:
             self._census.add(tracks)
+        pipeline.learn(findings, perception)

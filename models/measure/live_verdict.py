@@ -76,7 +76,12 @@ class LiveVerdict:
     def update(
         self, tracks: Tracks, measured: Measurements, perception: Perception | None
     ) -> Measurements:
-        """Add what is known of each track by now; rows are those of ``tracks``.
+        """Renew what is due, then add what is known of each track; rows are those of ``tracks``."""
+        self.renew(tracks, measured, perception)
+        return self.known(tracks, measured)
+
+    def renew(self, tracks: Tracks, measured: Measurements, perception: Perception | None) -> None:
+        """Measure shapes and renew verdicts, if it is time to: some milliseconds.
 
         Parameters
         ----------
@@ -95,9 +100,13 @@ class LiveVerdict:
                 self._shaped_s = time_s
                 shapes = measure_shapes(planes, perception.detections.box_px, *self._size)
                 self._record.add(tracks.track_id, tracks.detection, shapes)
+                return  # the verdicts wait for the next frame: never both at once
         if time_s - self._judged_s >= VERDICT_S:
             self._judged_s = time_s
             self._judge(tracks, measured)
+
+    def known(self, tracks: Tracks, measured: Measurements) -> Measurements:
+        """Add what is known of each track by now to its live motility."""
         known = [self._known.get(track) for track in tracks.track_id.tolist()]
         table = np.array([_UNKNOWN if one is None else one.row for one in known])
         table = table.reshape(len(known), len(_OUT))
