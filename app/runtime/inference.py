@@ -16,6 +16,7 @@ from app.runtime.scoring import Scoring
 from app.runtime.timing import FrameCount
 from app.runtime.worker import Board, Worker
 from drivers.types import Pose
+from models.tracking.tracker import warm_up as warm_up_tracker
 from models.types import Float64, Tracks
 
 TAKE_TIMEOUT_S = 0.25
@@ -91,6 +92,7 @@ class Inference(Worker):
             seen = self._results.take(TAKE_TIMEOUT_S)
         if seen is None:
             return
+        warm_up_tracker()
         height_px, width_px = seen.frame.image.shape
         scratch = self._make_pipeline(width_px, height_px)
         for k in range(WARM_UP_FRAMES):  # compiles what is compiled on first use

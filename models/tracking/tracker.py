@@ -30,12 +30,16 @@ _SIZE_GAIN = 0.2
 
 
 def warm_up() -> None:
-    """Compile (or load) the kernels, so that the first frame is as fast as the others."""
+    """Compile (or load) the kernels, so that the first frame is as fast as the others.
+
+    Two sperm pass each other and part, a third rests: whatever happens to a track, happens here.
+    """
     tracker = Tracker()
-    view = View.rectangle(0.0, 0.0, 100.0, 100.0)
-    place = np.array([[40.0, 50.0], [44.0, 50.0], [60.0, 50.0]])
-    for k in range(3):
-        tracker.step(k / 30.0, place, np.ones((3, 4)), np.ones(3), np.zeros(3, np.int8), view)
+    view = View.rectangle(0.0, 0.0, 200.0, 100.0)
+    for k in range(90):
+        along = 100.0 + 2.0 * (k - 45)
+        place = np.array([[along, 50.0], [200.0 - along, 51.0], [100.0, 80.0]])
+        tracker.step(k / 30.0, place, np.full((3, 4), 12.0), np.ones(3), np.ones(3, np.int8), view)
 
 
 class Tracker:

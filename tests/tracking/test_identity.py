@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from models.tracking import identity
 from models.tracking.linkage import Piece, link
 from models.tracking.settings import TrackerSettings
-from models.tracking.tracker import Tracker
+from models.tracking.tracker import Tracker, warm_up
 from models.types import Float64, Tracks, TrackState
 from tests.tracking.swimmers import FIELD
 
@@ -106,3 +107,15 @@ def test_without_an_encounter_there_is_no_doubt() -> None:
     assert (steps[-1].state == TrackState.CONFIRMED).all()
     empty = Tracks.empty(0.0)
     assert empty.identity.shape == (0,)
+
+
+def test_warming_up_goes_through_a_whole_encounter(monkeypatch: pytest.MonkeyPatch) -> None:
+    judged: list[int] = []
+
+    def watched(before: Piece, after: Piece) -> tuple[float, float]:
+        judged.append(len(after))
+        return link(before, after)
+
+    monkeypatch.setattr(identity, "link", watched)
+    warm_up()
+    assert judged  # what is compiled on first use is compiled before the first frame
