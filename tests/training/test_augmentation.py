@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from models.errors import ModelError
@@ -34,9 +34,14 @@ def disc_frame(seed: int = 0, height: int = 150, width: int = 200) -> LabelledFr
 
 
 @settings(max_examples=25, deadline=None)
+@example(597, "short side")
 @given(st.integers(0, 10_000), st.sampled_from(["paper", "short side"]))
 def test_labels_go_where_their_pixels_go(seed: int, name: str) -> None:
-    crop = augmented(disc_frame(), np.random.default_rng(seed), (128, 128), AUGMENTATIONS[name])
+    frame = disc_frame()
+    crop = augmented(frame, np.random.default_rng(seed), (128, 128), AUGMENTATIONS[name])
+    # The nearest pixel of the frame is up to half of one away: that much, enlarged.
+    largest_px = 800.0 if name == "short side" else 2.0 * 128
+    rim_px = 1.0 + 0.5 * largest_px / min(frame.image.shape)
     assert crop.image.shape == crop.class_map.shape == (128, 128)
     inside = crop.class_map != UNKNOWN_PIXEL
     sperm = inside & (crop.class_map > 0)
@@ -47,9 +52,11 @@ def test_labels_go_where_their_pixels_go(seed: int, name: str) -> None:
     y, x = np.mgrid[:128, :128]
     covered = np.zeros((128, 128), bool)
     for cx, cy, w, h in np.concatenate([crop.boxes, crop.ignore]):
-        box = (np.abs(x - cx) <= w / 2 + 1.5) & (np.abs(y - cy) <= h / 2 + 1.5)
+        box = (np.abs(x - cx) <= w / 2 + rim_px) & (np.abs(y - cy) <= h / 2 + rim_px)
         covered |= box
-    assert not (sperm & ~covered).any()
+    # A head just outside the crop may show its rim in it, and has no box there.
+    within = np.minimum(np.minimum(x, 127 - x), np.minimum(y, 127 - y)) > rim_px
+    assert not (sperm & ~covered & within).any()
     for cx, cy, w, h in crop.boxes:
         box = (np.abs(x - cx) <= w / 2) & (np.abs(y - cy) <= h / 2)
         # A disc fills 0.785 of the square about it, and most of one that the border cuts.
