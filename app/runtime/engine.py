@@ -242,10 +242,11 @@ class Engine:
                 worker.join(JOIN_S)
                 if worker.is_alive():
                     self.tell(f"the {worker.role} thread does not end", "fault")
+        figures = self.statistics()  # the truth is gone once the rig is closed
         self.rig.close()
         self._record("stop", {})
         if self._session is not None:
-            self._session.close(self.statistics())
+            self._session.close(figures)
 
     # What the workers report
 

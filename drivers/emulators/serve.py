@@ -120,6 +120,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--variant", help="which controller; see drivers/emulators/README.md")
     parser.add_argument("--baud", type=int, help="of the serial line, default as the variant")
     parser.add_argument("--fault", metavar="SPEC", default="", help="what shall go wrong")
+    parser.add_argument(
+        "--until-interrupted", action="store_true", help="do not end with standard input"
+    )
     options = parser.parse_args(arguments)
     try:
         serve(options)
@@ -143,7 +146,8 @@ def serve(options: argparse.Namespace) -> None:
         if options.pose_memory:
             memory = PosePublisher(options.pose_memory)
         server = Server(instrument, link, memory)
-        threading.Thread(target=_until_end_of_input, args=(server,), daemon=True).start()
+        if not options.until_interrupted:
+            threading.Thread(target=_until_end_of_input, args=(server,), daemon=True).start()
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, lambda *_: server.end())
         _fine_timers()
