@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from calibration.toml_file import TomlError, read_toml, write_toml
+from models.tracking.settings import TrackerSettings
 
 EMULATOR = "emulator"  # instead of a port: start the instrument's emulator
 NOMINAL = "nominal"  # instead of a file: the shipped calibration of the simulated rig
@@ -139,7 +140,7 @@ class ServoConfig(_Strict):
     jump_um: float = Field(default=15.0, gt=0, le=100)
     missed_frames: int = Field(default=2, ge=0, le=4)
     resume_s: float = Field(default=0.5, ge=0, le=2)
-    sure_identity: float = Field(default=0.9, ge=0, lt=1)
+    sure_identity: float = Field(default=TrackerSettings().doubtful_identity, ge=0, lt=1)
     approach_um: float = Field(default=60.0, gt=0, le=1000)
     idle_s: float = Field(default=60.0, gt=0, le=3600)
 

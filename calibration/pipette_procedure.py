@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +15,7 @@ from calibration.procedure import (
     Instruction,
     Procedure,
     Progress,
+    at_rest_after,
     look,
     opened,
     require_pipette,
@@ -67,7 +66,7 @@ def calibrate_pipette(bench: Bench, image_to_stage: ImageToStage) -> Procedure[P
         "hands off the manipulator. It will move sideways by an eighth of the view, and upwards."
     )
     views: list[_View] = []
-    with opened(bench.camera), _stopped_after(pipette):
+    with opened(bench.camera), at_rest_after(pipette):
         home = pipette.read_pose()
         first = _view(bench, home)
         tip = find_tip(first.image, image_to_stage.um_per_px)
@@ -137,11 +136,3 @@ def _drive(bench: Bench, pipette: Manipulator, to_um: tuple[float, float, float]
             raise CalibrationError(
                 f"the pipette did not arrive within {ARRIVE_S:.0f} s; look for an obstacle"
             )
-
-
-@contextmanager
-def _stopped_after(pipette: Manipulator) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        pipette.stop()

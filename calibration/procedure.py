@@ -8,10 +8,10 @@ nothing has been saved, because a procedure only returns what it measured.
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -105,13 +105,21 @@ def opened(camera: Camera) -> Iterator[None]:
         camera.close()
 
 
+class Moves(Protocol):
+    """A stage or a manipulator."""
+
+    def stop(self) -> object:
+        """Freeze where it is."""
+        ...
+
+
 @contextmanager
-def at_rest_after(stage: Stage) -> Iterator[None]:
-    """Stop the stage however the procedure ends: result, error or cancelled."""
+def at_rest_after(device: Moves) -> Iterator[None]:
+    """Stop what moves however the procedure ends: result, error or cancelled."""
     try:
         yield
     finally:
-        stage.stop()
+        device.stop()
 
 
 def look(bench: Bench, after_s: float, count: int) -> list[Frame]:
@@ -185,11 +193,21 @@ def go(bench: Bench, stage: Stage, to_um: tuple[float, float]) -> Pose:
     return pose
 
 
+def follow(procedure: Procedure[Result], show: Callable[[Instruction | Progress], None]) -> Result:
+    """Take the steps of a procedure; ``show`` returns when the person is ready to go on.
+
+    Whatever ``show`` raises cancels the procedure: what moves is at rest when this returns.
+    """
+    try:
+        while True:
+            show(next(procedure))
+    except StopIteration as end:
+        result: Result = end.value
+        return result
+    finally:
+        procedure.close()
+
+
 def run(procedure: Procedure[Result]) -> Result:
     """Take every step at once: for tests, and where nobody needs to be asked."""
-    while True:
-        try:
-            next(procedure)
-        except StopIteration as end:
-            result: Result = end.value
-            return result
+    return follow(procedure, lambda _: None)

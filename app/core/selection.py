@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from models.tracking.settings import TrackerSettings
 from models.types import Float64, Tracks, TrackState
 
 ALONE_UM = 6.0  # closer than this, two heads touch and an identity may be swapped
-SURE_IDENTITY = 0.9  # below: a track may be on another sperm since it met one
+# Below: a track may be on another sperm since it met one.
+SURE_IDENTITY = TrackerSettings().doubtful_identity
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,7 @@ def _answer(name: str, instrument: Stage | Manipulator | None) -> str:
 
 
 def _detector(config: RigConfig) -> str:
-    detector = make_detectors(config.network)[0]
+    detector = make_detectors(config.network.model_copy(update={"lanes": 1}))[0]
     return f"{detector.name} on {config.network.device}"
 
 

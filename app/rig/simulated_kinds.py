@@ -8,6 +8,7 @@ from app.runtime.census import Kind
 from drivers.emulators.shared_pose import PoseReader
 from drivers.scene_camera import Trajectory
 from models.specimen.scene import Specimen
+from models.tracking.proximity import nearest_um
 from models.types import Float64, Int8
 
 REACH_UM = 5.0
@@ -47,19 +48,11 @@ class SimulatedKinds:
             kinds[self._specimen.on_glass(position_um, stage_um, tip_um)] = Kind.GLASS
         local_s = time_s - self._epoch_s
         debris_um = self._specimen.debris_um(local_s, stage_um)
-        kinds[_nearest_um(position_um, debris_um) <= REACH_UM] = Kind.DEBRIS
+        kinds[nearest_um(position_um, debris_um) <= REACH_UM] = Kind.DEBRIS
         sperm_um = self._specimen.truth(local_s, stage_um).position_um
-        kinds[_nearest_um(position_um, sperm_um) <= REACH_UM] = Kind.SPERM
+        kinds[nearest_um(position_um, sperm_um) <= REACH_UM] = Kind.SPERM
         return kinds
 
     def close(self) -> None:
         """Detach from the stage's path."""
         self._stage.close()
-
-
-def _nearest_um(points_um: Float64, others_um: Float64) -> Float64:
-    """Distance (n,) of each point to the nearest of the others; infinite where there are none."""
-    if not len(others_um):
-        return np.full(len(points_um), np.inf)
-    away = points_um[:, None] - others_um[None]
-    return np.asarray(np.sqrt((away**2).sum(2)).min(1, initial=np.inf))

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -21,7 +20,7 @@ from calibration.pipette_affine import MAX_DRIFT_UM
 from calibration.pipette_procedure import calibrate_pipette, see_tip
 from calibration.pixel_procedure import calibrate_pixel
 from calibration.pixel_size import PixelSize, implausible, measure_by_hand, measure_ruling
-from calibration.procedure import Bench, Instruction, Procedure, Progress, require_pipette
+from calibration.procedure import Bench, Instruction, Progress, follow, require_pipette
 from calibration.stage_procedure import calibrate_stage
 from calibration.store import (
     CalibrationRecord,
@@ -37,7 +36,6 @@ from drivers.types import Image
 
 Section = PixelValues | ImageValues | LatencyValues | PipetteValues
 Show = Callable[[Instruction | Progress], None]
-Result = TypeVar("Result")
 PROCEDURES = ("pixel", "stage", "latency", "pipette", "check", "drift", "touch-down")
 
 
@@ -89,21 +87,6 @@ class Outcome:
     details: dict[str, object]
     ok: bool = True
     picture: Image | None = None
-
-
-def follow(procedure: Procedure[Result], show: Show) -> Result:
-    """Take the steps of a procedure; ``show`` returns when the person is ready to go on.
-
-    Whatever ``show`` raises cancels the procedure: what moves is at rest when this returns.
-    """
-    try:
-        while True:
-            show(next(procedure))
-    except StopIteration as end:
-        result: Result = end.value
-        return result
-    finally:
-        procedure.close()
 
 
 def measure(rig: RigBench, procedure: str, division_um: float, show: Show) -> Outcome:

@@ -10,11 +10,9 @@ from typing import Protocol
 
 import numpy as np
 
-from app.runtime.worker import Board, Worker
 from models.types import Float64, Int8, Int64, Tracks, TrackState
 
 LOOK_EVERY_S = 0.25
-DIGEST_S = 1.0
 
 
 class Kind(IntEnum):
@@ -96,21 +94,3 @@ class Census:
                 "pipette_tracks": len(stayed),
                 "pipette_longest_s": round(max(stayed, default=0) * LOOK_EVERY_S, 2),
             }
-
-
-class CensusWorker(Worker):
-    """Works the notes off once a second, so that they never pile up.
-
-    Parameters
-    ----------
-    census : Census
-    """
-
-    def __init__(self, census: Census, board: Board) -> None:
-        super().__init__("census", board)
-        self._census = census
-
-    def step(self) -> None:
-        """Wait, and work off."""
-        self.stopping.wait(DIGEST_S)
-        self._census.digest()

@@ -15,15 +15,16 @@ from app.core.messages import Command, Event, MotionState, Snapshot, Stop
 from app.core.pipeline import Pipeline
 from app.records.criteria import load_criteria
 from app.records.store import Session
-from app.runtime.census import Census, CensusWorker
+from app.runtime.census import Census
 from app.runtime.devices import Rig
+from app.runtime.digest import Digest
 from app.runtime.grabber import Grabber
 from app.runtime.inference import Inference
 from app.runtime.lanes import InOrder, Lane
 from app.runtime.mailbox import Latest
 from app.runtime.manipulator import PipetteWorker
 from app.runtime.motion import StagePoses, StageWorker
-from app.runtime.scoring import Scoring, ScoringWorker
+from app.runtime.scoring import Scoring
 from app.runtime.timing import Delays
 from app.runtime.watchdog import Watchdog
 from app.runtime.worker import Worker
@@ -149,9 +150,9 @@ class Engine:
             )
             self._workers.append(watchdog)
         if self._scoring is not None:
-            self._workers.append(ScoringWorker(self._scoring, self))
+            self._workers.append(Digest("score", self._scoring.result, self))
         if self._census is not None:
-            self._workers.append(CensusWorker(self._census, self))
+            self._workers.append(Digest("census", self._census.digest, self))
         for worker in self._workers[1:]:
             worker.start()
 
@@ -309,8 +310,7 @@ class Engine:
 
     def _make_pipeline(self, width_px: int, height_px: int) -> Pipeline:
         affine = self.rig.image_to_stage
-        um_per_px = float(np.sqrt(abs(np.linalg.det(affine.matrix_um_per_px))))
-        verdict = LiveVerdict(um_per_px, height_px, width_px, self._criteria)
+        verdict = LiveVerdict(affine.um_per_px, height_px, width_px, self._criteria)
         return Pipeline(affine, width_px, height_px, Tracker(), LiveMotility(), verdict)
 
     def _record(self, kind: str, data: dict[str, str]) -> None:

@@ -13,11 +13,9 @@ from app.core.interlocks import MOVING
 from app.core.messages import MotionState
 from app.core.selection import find_target
 from app.runtime.devices import Truth
-from app.runtime.worker import Board, Worker
 from models.types import Float64, Tracks
 
 SETTLING_S = 3.0
-DIGEST_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,21 +95,3 @@ class Scoring:
             self._squares_um2 += away_um**2
             self._worst_um = max(self._worst_um, away_um)
             self._counted += 1
-
-
-class ScoringWorker(Worker):
-    """Works the notes off once a second, so that they never pile up.
-
-    Parameters
-    ----------
-    scoring : Scoring
-    """
-
-    def __init__(self, scoring: Scoring, board: Board) -> None:
-        super().__init__("score", board)
-        self._scoring = scoring
-
-    def step(self) -> None:
-        """Wait, and work off."""
-        self.stopping.wait(DIGEST_S)
-        self._scoring.result()

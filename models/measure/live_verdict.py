@@ -49,7 +49,7 @@ class _Known:
 
 
 class LiveVerdict:
-    """Adds shape, verdict, score and reasons to live motility; one thread calls ``update``.
+    """Adds shape, verdict, score and reasons to live motility; one thread calls both methods.
 
     Parameters
     ----------
@@ -72,13 +72,6 @@ class LiveVerdict:
         self._record = ShapeRecord(um_per_px)
         self._known: dict[int, _Known] = {}
         self._shaped_s = self._judged_s = -math.inf
-
-    def update(
-        self, tracks: Tracks, measured: Measurements, perception: Perception | None
-    ) -> Measurements:
-        """Renew what is due, then add what is known of each track; rows are those of ``tracks``."""
-        self.renew(tracks, measured, perception)
-        return self.known(tracks, measured)
 
     def renew(self, tracks: Tracks, measured: Measurements, perception: Perception | None) -> None:
         """Measure shapes and renew verdicts, if it is time to: some milliseconds.

@@ -13,10 +13,10 @@ from virtual_bench import VirtualPipette, VirtualStage, make_bench
 from app import cli
 from app.config import RigConfig, simulated_rig
 from app.rig.calibrate import calibrate
-from app.runtime.calibration_run import RigBench, accept, follow, measure
+from app.runtime.calibration_run import RigBench, accept, measure
 from calibration.check import check_square
 from calibration.errors import CalibrationError
-from calibration.procedure import Instruction, Progress, run
+from calibration.procedure import Instruction, Progress, follow, run
 from calibration.stage_procedure import calibrate_stage
 from calibration.store import PipetteValues, SetUp, load_calibration, nominal_calibration
 from calibration.transform import ImageToStage

@@ -29,6 +29,14 @@ def as_tracks(time_s: float, track_id: np.ndarray, raw_um: np.ndarray) -> Tracks
     )  # fmt: skip
 
 
+def shown_by(
+    verdict: LiveVerdict, tracks: Tracks, measured: Measurements, perception: Perception | None
+) -> Measurements:
+    """What is shown of a frame once it has been learnt from."""
+    verdict.renew(tracks, measured, perception)
+    return verdict.known(tracks, measured)
+
+
 @pytest.fixture(scope="module")
 def last() -> Last:
     """Three and a half seconds of a specimen, seen truly."""
@@ -48,7 +56,7 @@ def last() -> Last:
                 np.zeros(len(shown), np.int8),
             )  # fmt: skip
             perception = Perception(found, truth.class_map, truth.part_map)
-        history.append(verdict.update(tracks, motility.update(tracks), perception))
+        history.append(shown_by(verdict, tracks, motility.update(tracks), perception))
     return history[-1], specimen, history
 
 
@@ -102,11 +110,11 @@ def test_without_maps_there_is_motility_and_no_score() -> None:
     for k in range(60):
         place = np.array([[k * 1.5, 0.0], [50.0, 50.0]])
         tracks = as_tracks(k / FPS, np.array([3, 8]), place)
-        found = verdict.update(tracks, motility.update(tracks), Perception(Detections.empty()))
+        found = shown_by(verdict, tracks, motility.update(tracks), Perception(Detections.empty()))
     assert np.isnan(found.values["score"]).all()
     assert found.grade == ("rapid", "immotile")
     assert found.reasons[0][0] == "head: not segmented"
-    empty = verdict.update(Tracks.empty(3.0), motility.update(Tracks.empty(3.0)), None)
+    empty = shown_by(verdict, Tracks.empty(3.0), motility.update(Tracks.empty(3.0)), None)
     assert len(empty) == 0
     assert empty.values["score"].shape == (0,)
 
@@ -116,5 +124,5 @@ def test_a_clock_that_is_set_back_does_not_stop_the_verdicts() -> None:
     for offset_s in (100.0, 0.0):
         for k in range(45):
             tracks = as_tracks(offset_s + k / FPS, np.array([1]), np.array([[k * 1.5, 0.0]]))
-            found = verdict.update(tracks, motility.update(tracks), None)
+            found = shown_by(verdict, tracks, motility.update(tracks), None)
     assert found.grade == ("rapid",)
