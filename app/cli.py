@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from app.config import ConfigError, RigConfig, load_rig, simulated_rig
+from app.config import ConfigError, RigConfig, load_rig, simulated_rig, with_network
 from calibration.errors import CalibrationError
 from drivers.errors import DeviceError
 from models.errors import ModelError
@@ -57,6 +57,7 @@ def live(options: argparse.Namespace) -> Result:
         out=options.out,
         variant=options.variant,
         device=options.device,
+        record=options.record,
     )
 
 
@@ -238,7 +239,8 @@ def doctor(options: argparse.Namespace) -> Result:
     """Check camera, ports, device, weights, calibration and disk: one line each."""
     from app.rig import doctor as run
 
-    checks = run(_rig(options))["checks"]
+    config = with_network(_rig(options), options.variant, options.device)
+    checks = run(config)["checks"]
     for check in checks:
         mark = "ok  " if check["ok"] else "FAIL"
         hint = "" if check["ok"] or not check["hint"] else f" -> {check['hint']}"
@@ -270,10 +272,13 @@ def _add_live(verbs: argparse._SubParsersAction[_Parser], common: _Parser) -> No
     parser.add_argument("--variant", choices=VARIANTS)
     parser.add_argument("--device", help="cpu or cuda")
     parser.add_argument("--out", type=Path, help="folder for the session's records")
+    parser.add_argument("--record", action="store_true", help="keep the film, too (lossless)")
     parser.set_defaults(verb=live)
 
     parser = verbs.add_parser("doctor", parents=[common], help="check the rig")
     _add_rig(parser)
+    parser.add_argument("--variant", choices=VARIANTS)
+    parser.add_argument("--device", help="cpu or cuda")
     parser.set_defaults(verb=doctor)
 
     parser = verbs.add_parser("emulate", parents=[common], help="serve an emulated instrument")

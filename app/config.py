@@ -5,7 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from calibration.toml_file import TomlError, read_toml, write_toml
 from models.tracking.settings import TrackerSettings
@@ -209,6 +216,22 @@ def load_rig(path: Path | str) -> RigConfig:
     except TomlError as error:
         raise ConfigError(str(error)) from error
     return _resolved(rig, path.parent)
+
+
+def with_network(rig: RigConfig, variant: str | None, device: str | None) -> RigConfig:
+    """Replace the network's variant and device where others are asked for.
+
+    Raises
+    ------
+    ConfigError
+        Neither the processor nor a CUDA device.
+    """
+    changes = {key: v for key, v in (("variant", variant), ("device", device)) if v is not None}
+    try:
+        network = NetworkConfig(**{**rig.network.model_dump(), **changes})
+    except ValidationError as error:
+        raise ConfigError(f"--device {device}: unknown; cpu, cuda or cuda:0 is allowed") from error
+    return rig.model_copy(update={"network": network})
 
 
 def save_rig(rig: RigConfig, path: Path) -> None:

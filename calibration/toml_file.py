@@ -76,6 +76,8 @@ def explain(error: ValidationError, path: Path, text: str) -> str:
         what = f"unknown key {key} = {_short(value)}; remove it or correct its spelling"
     elif first["type"] == "missing":
         what = f"key {key} is missing; add it"
+    elif first["type"] == "union_tag_not_found":
+        what = f"key {key}.kind is missing; add it"
     else:
         stated = f"{key} = {_short(value)} is not allowed: " if key else ""
         what = stated + _one_line(first["msg"]).removeprefix("Value error, ")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -101,7 +104,7 @@ class Wire:
             try:
                 self._port = self._opened()
             except (serial.SerialException, OSError, ValueError) as error:
-                what = f"cannot open the port: {_plain(error)}"
+                what = f"cannot open the port: {_reason(error)}"
                 raise PortError(self.device, what, _ports()) from error
             self._unread.clear()
 
@@ -252,6 +255,18 @@ class Wire:
             f"the port has vanished: {_plain(error)}",
             "plug the cable in again, then reconnect; the position will be read anew",
         )
+
+
+def _reason(error: Exception) -> str:
+    """Say why a port does not open, once: pyserial wraps the system's words in the port's name."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno is not None:
+            busy = cause.errno in (errno.EAGAIN, errno.EBUSY)
+            return "another program uses it" if busy else os.strerror(cause.errno).lower()
+        cause = cause.__cause__ or cause.__context__
+    windows = re.search(r"Error\(\d+, (['\"])(.+?)\.?\1", str(error))
+    return windows[2].lower() if windows else _plain(error)
 
 
 def _plain(error: Exception) -> str:

@@ -11,5 +11,9 @@ class WeightsError(ModelError):
     """An archive that is missing, damaged, or not in the manifest."""
 
 
+class NoWeights(WeightsError):
+    """There is no archive at all: not a damaged one."""
+
+
 class DataError(ModelError):
     """A data set, table or annotation that cannot be read."""

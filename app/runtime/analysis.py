@@ -20,7 +20,7 @@ from app.runtime.analysis_run import AnalysisOptions, AnalysisRun
 from app.runtime.lookahead import detect_ahead
 from drivers.video_file import VideoFile
 from models.detector import Detector
-from models.errors import DataError, WeightsError
+from models.errors import DataError, NoWeights
 from models.measure.profile import DEFAULT
 from models.tracking.tracker import warm_up as warm_up_tracker
 from models.types import Detections, Float64
@@ -137,14 +137,15 @@ def track(
 def default_detector(*, threads: int) -> tuple[Detector, str]:
     """Build the network as shipped, or the classical detector and a notice that says why.
 
-    ``threads`` of the processor work on one frame.
+    ``threads`` of the processor work on one frame. Weights that are there but damaged are no
+    reason to do with less: ModelError.
     """
     from models.sfcnet.runtime import load_shipped, use_threads
 
     use_threads(threads)
     try:
         return load_shipped(), ""
-    except WeightsError as error:
+    except NoWeights as error:
         from models.threshold import ThresholdDetector
 
         notice = f"no network ({error}): the classical detector stands in, without masks or classes"

@@ -24,12 +24,13 @@ from app.runtime.lanes import InOrder, Lane
 from app.runtime.mailbox import Latest
 from app.runtime.manipulator import PipetteWorker
 from app.runtime.motion import StagePoses, StageWorker
+from app.runtime.recorder import Recorder
 from app.runtime.scoring import Scoring
 from app.runtime.timing import Delays
 from app.runtime.watchdog import Watchdog
 from app.runtime.worker import Worker
 from drivers.errors import CameraError, DeviceError
-from drivers.types import Frame
+from drivers.types import Frame, Pose
 from models.errors import ModelError
 from models.measure.live import LiveMotility
 from models.measure.live_verdict import LiveVerdict
@@ -39,9 +40,11 @@ from models.types import Float64, Tracks
 SWITCH_INTERVAL_S = 0.0001  # a busy Python thread gives way fifty times sooner than by default
 OPEN_TIMEOUT_S = 15.0
 JOIN_S = 1.0
+RECORD_JOIN_S = 60.0  # what waits to be recorded is written first
 SPARE_RESULTS = 2  # beyond one for each lane: what piles up is old
 MOVE_SPEED_UM_S = 2000.0  # of a stage that the rig file does not describe
 EVENTS_KEPT = 1000
+FILM = "film"  # of a session, in its folder
 
 
 class Engine:
@@ -53,6 +56,8 @@ class Engine:
         Closed by ``stop``.
     out : Path or None
         Folder for the session's record; nothing is recorded without.
+    record : bool
+        Whether the record holds what the camera saw, too; needs ``out``.
 
     Attributes
     ----------
@@ -60,7 +65,7 @@ class Engine:
         This session's own folder in ``out``.
     """
 
-    def __init__(self, rig: Rig, *, out: Path | None = None) -> None:
+    def __init__(self, rig: Rig, *, out: Path | None = None, record: bool = False) -> None:
         self.rig = rig
         self._criteria = load_criteria(rig.config.criteria)
         self._session = Session(out, rig.config, _about(rig)) if out is not None else None
@@ -77,7 +82,17 @@ class Engine:
         self._scoring = None if rig.truth is None else Scoring(rig.truth)
         self._census = None if rig.kinds is None else Census(rig.kinds)
         frames: Latest[Frame] = Latest()
-        self._grabber = Grabber(rig.camera, frames, self)
+        self._recorder: Recorder | None = None
+        if record and self.folder is not None:
+            self._recorder = Recorder(
+                self.folder / FILM,
+                lambda: rig.camera.frame_rate_hz,
+                lambda time_s: None if rig.stage is None else self._poses.at(time_s),
+                self._pipette_pose,
+                self,
+            )
+        keep = None if self._recorder is None else self._recorder.put
+        self._grabber = Grabber(rig.camera, frames, self, keep)
         self._poses = StagePoses(rig.command_to_motion_s)
         self._stage: StageWorker | None = None
         self._pipette: PipetteWorker | None = None
@@ -95,7 +110,7 @@ class Engine:
             publish=self._publish,
             motion=lambda: self.motion,
             faults=lambda: self.faults,
-            pipette=lambda: None if self._pipette is None else self._pipette.pose,
+            pipette=self._pipette_pose,
             scoring=self._scoring,
             census=self._census,
             board=self,
@@ -114,6 +129,8 @@ class Engine:
         """
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         self._record("start", {})
+        if self._recorder is not None:
+            self._recorder.start()
         self._grabber.start()
         if not self._grabber.ready.wait(OPEN_TIMEOUT_S):
             self.stop()
@@ -224,6 +241,7 @@ class Engine:
             "centring_frames": counted,
             "choices": 0 if scoring is None else scoring.choices,
             **({} if self._census is None else self._census.result()),
+            **self._recorded(),
         }
 
     def stop(self) -> None:
@@ -243,6 +261,9 @@ class Engine:
                 worker.join(JOIN_S)
                 if worker.is_alive():
                     self.tell(f"the {worker.role} thread does not end", "fault")
+        if self._recorder is not None and self._recorder.ident is not None:
+            self._recorder.halt()  # last: nobody leaves a frame any more
+            self._recorder.join(RECORD_JOIN_S)
         figures = self.statistics()  # the truth is gone once the rig is closed
         self.rig.close()
         self._record("stop", {})
@@ -303,6 +324,15 @@ class Engine:
 
     def _pose_at(self, time_s: float) -> Float64 | None:
         return np.zeros(2) if self.rig.stage is None else self._poses.at(time_s)
+
+    def _pipette_pose(self) -> Pose | None:
+        return None if self._pipette is None else self._pipette.pose
+
+    def _recorded(self) -> dict[str, object]:
+        recorder = self._recorder
+        if recorder is None:
+            return {}
+        return {"recorded": recorder.frames, "recorded_lost": recorder.lost}
 
     def _fault_elsewhere(self) -> str:
         with self._lock:

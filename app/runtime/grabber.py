@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from app.runtime.mailbox import Latest
 from app.runtime.worker import Board, Worker
@@ -23,12 +24,21 @@ class Grabber(Worker):
         Opened, read and closed by this thread alone.
     frames : Latest[Frame]
         Where the newest frame goes.
+    keep : callable or None
+        Takes every frame, to be recorded; never blocks.
     """
 
-    def __init__(self, camera: Camera, frames: Latest[Frame], board: Board) -> None:
+    def __init__(
+        self,
+        camera: Camera,
+        frames: Latest[Frame],
+        board: Board,
+        keep: Callable[[Frame], None] | None = None,
+    ) -> None:
         super().__init__("grab", board)
         self._camera = camera
         self._frames = frames
+        self._keep = keep
         self._last_s = 0.0
         self.ended = False
 
@@ -55,6 +65,8 @@ class Grabber(Worker):
         if frame is not None:
             self._last_s = now_s
             self._frames.put(frame)
+            if self._keep is not None:
+                self._keep(frame)
         elif now_s - self._last_s > SILENT_S:
             raise CameraError(
                 self._camera.name,

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Final, Literal
 
-from app.config import ConfigError, RigConfig, VideoCameraConfig
+from app.config import ConfigError, RigConfig, VideoCameraConfig, with_network
 from app.core.messages import Mode, Snapshot
 from app.rig import build_rig
 from app.runtime.devices import Rig
@@ -42,6 +42,7 @@ def run_live(
     out: Path | None = None,
     variant: str | None = None,
     device: str | None = None,
+    record: bool = False,
     progress: Callable[[str], None] = print_line,
 ) -> Result:
     """Run a rig until its window is closed, or for a time without a screen.
@@ -60,21 +61,29 @@ def run_live(
         Folder for the sessions' records; ./runs without.
     variant, device : str or None
         Instead of those of ``config``.
+    record : bool
+        Keep the film of what the camera sees, and the poses, in the record.
     progress : callable
         Takes a line a second.
 
     Returns
     -------
     dict
-        The figures of the verb ``live``, ``out`` and, headless, ``picture``.
+        The figures of the verb ``live``, ``out`` and, headless, ``picture`` and, where somebody
+        was to be followed, ``ok``: whether anybody ever was.
 
     Raises
     ------
     ConfigError, DeviceError, ModelError, CalibrationError
         What the user can mend, in one line.
     """
-    config = _with_network(config, variant, device)
-    return _run(config, headless_s, follow, out or RUNS, progress, None)
+    config = with_network(config, variant, device)
+    if parse_follow(follow) != "none" and config.stage is None:
+        raise ConfigError(
+            f"--follow {follow}: {config.name} has no stage that could follow; add [stage] to the "
+            "rig file, or leave --follow out"
+        )
+    return _run(config, headless_s, follow, out or RUNS, record, progress, None)
 
 
 def bench_live(
@@ -82,7 +91,8 @@ def bench_live(
 ) -> Result:
     """Run the loop headless, following the best, and watch processor and memory."""
     load = Load()
-    result = _run(config, seconds, "best", RUNS, progress, load)
+    follow = "none" if config.stage is None else "best"
+    result = _run(config, seconds, follow, RUNS, False, progress, load)
     return result | load.result()
 
 
@@ -91,6 +101,7 @@ def _run(
     headless_s: float | None,
     follow: str,
     out: Path,
+    record: bool,
     progress: Callable[[str], None],
     load: Load | None,
 ) -> Result:
@@ -105,7 +116,7 @@ def _run(
     splash = Splash(starting) if headless_s is None else None
     rig = build_rig(config)
     try:
-        engine = Engine(rig, out=out)
+        engine = Engine(rig, out=out, record=record)
     except BaseException:
         rig.close()
         raise
@@ -115,15 +126,22 @@ def _run(
         session = LiveSession(engine, view, headless=headless_s is not None)
         if splash is not None:
             splash.finish()
-        wanted = wanted if rig.stage is not None else "none"
         operator = ScriptedOperator(engine, config.objective, wanted)
         run = _Run(engine, session, operator, headless_s, progress, load)
         if wanted != "none" and headless_s is not None:
             progress(f"headless: the {config.objective} objective of the rig is confirmed unseen")
         elif wanted != "none":
             session.window.controller.arm()
+        if record and engine.folder is not None:
+            progress(f"recording into {engine.folder}")
         interrupted = run.until_done()
         result = engine.statistics()
+        if wanted != "none" and headless_s is not None:
+            result["ok"] = run.followed
+            if not run.followed:
+                why = engine.motion.reason or "no sperm was there to be chosen"
+                where = "" if engine.folder is None else f"; see {engine.folder / 'journal.jsonl'}"
+                progress(f"nobody was followed: {why}{where}")
         if engine.folder is not None:
             result["out"] = str(engine.folder)
             if headless_s is not None:
@@ -200,6 +218,7 @@ class _Run:
         self._told_s = 0.0
         self._interrupted = False
         self._chosen = False
+        self.followed = False
 
     def until_done(self) -> bool:
         """Run until the time is over, the window closed or the program interrupted.
@@ -234,6 +253,7 @@ class _Run:
         if self._started_s is None:
             self._started_s, self._told_s = now_s, 0.0
         elapsed_s = now_s - self._started_s
+        self.followed = self.followed or snapshot.motion.mode in (Mode.CENTERING, Mode.FOLLOWING)
         self._operate(snapshot, now_s)
         if elapsed_s - self._told_s >= 1.0:
             self._told_s = elapsed_s
@@ -258,10 +278,3 @@ class _Run:
             if self._chosen or snapshot.motion.mode is not Mode.ARMED:
                 return
         self._operator.tick(now_s)
-
-
-def _with_network(config: RigConfig, variant: str | None, device: str | None) -> RigConfig:
-    """Replace the network's variant and device where others are asked for."""
-    changes = {"variant": variant, "device": device}
-    network = config.network.model_copy(update={k: v for k, v in changes.items() if v is not None})
-    return config.model_copy(update={"network": network})

@@ -10,7 +10,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from models.errors import WeightsError
+from models.errors import NoWeights, WeightsError
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -96,7 +96,7 @@ def trusted_entry(archive: Path) -> Entry:
         The archive is missing, or its digest stands in no manifest.
     """
     if not archive.is_file():
-        raise WeightsError(
+        raise NoWeights(
             f"{archive}: no such archive; write one with 'sfcscope export' or leave the choice "
             "to the program"
         )
@@ -116,7 +116,7 @@ def shipped_archive(variant: str) -> Path:
     for entry in read_manifest(SHIPPED):
         if entry.variant == variant and entry.task == "joint":
             return SHIPPED / entry.file
-    raise WeightsError(
+    raise NoWeights(
         f"no weights of variant '{variant}' come with this program; train them with "
         "'sfcscope train' and name their archive"
     )
