@@ -114,20 +114,25 @@ class Recorder(Worker):
         stage = None
         if at_um is not None:
             stage = Pose(frame.time_s, float(at_um[0]), float(at_um[1]), math.nan, None)
-        self._try(lambda: self._film().write(frame, stage, pipette))
+        if not self._try(lambda: self._film().write(frame, stage, pipette)):
+            self.lost += 1
 
     def _film(self) -> RecordingWriter:
         if self._writer is None:
             self._writer = RecordingWriter(self._path, self._rate_hz)
         return self._writer
 
-    def _try(self, action: Callable[[], None]) -> None:
-        """Do it; where the disk refuses, the film ends and the operator is told once."""
+    def _try(self, action: Callable[[], None]) -> bool:
+        """Do it, and say whether it was done.
+
+        Where the disk refuses, the film ends and the operator is told once.
+        """
         try:
             action()
         except OSError as error:
             if not self._broken:
                 self._broken = True
-                self.board.tell(
-                    f"{self._path}: the film has ended: {error}; check the disk", "fault"
-                )
+                what = f"{self._path}: the film has ended: {error}; check the disk"
+                self.board.tell(what, "fault")
+            return False
+        return True
