@@ -109,6 +109,9 @@ class ProScanConfig(_PortConfig):
     x_limits_um: Range = (-20_000.0, 20_000.0)
     y_limits_um: Range = (-20_000.0, 20_000.0)
     move_speed_um_s: float = Field(default=2000.0, gt=0, le=20_000)
+    joystick: Literal["live", "locked"] = Field(
+        default="live", description="whether a hand on it takes over while the program drives"
+    )
 
     _order = field_validator("x_limits_um", "y_limits_um")(_ascending)
 
@@ -122,6 +125,12 @@ class Mp285Config(_PortConfig):
     y_limits_um: Range = (-12_500.0, 12_500.0)
     z_limits_um: Range = (-12_500.0, 12_500.0)
     speed_um_s: float = Field(default=200.0, gt=0, le=2900)
+    safe_z_um: float | None = Field(
+        default=None, description="below it the stage is confined; absent: never driven down"
+    )
+    up: Literal[1, -1] = Field(default=1, description="sign of z that leads away from the dish")
+    window_um: float = Field(default=200.0, gt=0, le=2000, description="half, of the stage")
+    window_speed_um_s: float = Field(default=300.0, gt=0, le=1000)
 
     _order = field_validator("x_limits_um", "y_limits_um", "z_limits_um")(_ascending)
 

@@ -26,6 +26,14 @@ class Confinable(Protocol):
 class Permitted(Manipulator, Protocol):
     """A manipulator whose guardian refuses moves below its safe height without a permit."""
 
+    def reconnect(self, *, new_frame: bool = False) -> Pose:
+        """Open and identify anew after a fault. Moves nothing."""
+        ...
+
+    def events(self) -> list[tuple[str, str]]:
+        """Take what happened unasked: (kind, why)."""
+        ...
+
     def permit_descent(self) -> None:
         """Allow such moves."""
         ...
@@ -112,6 +120,14 @@ class Descent:
     def stop(self) -> None:
         """Interrupt the move now. Waits for nothing else."""
         self._pipette.stop()
+
+    def reconnect(self, *, new_frame: bool = False) -> Pose:
+        """After a fault: open and identify anew. Moves nothing, and frees nothing by itself."""
+        return self._pipette.reconnect(new_frame=new_frame)
+
+    def events(self) -> list[tuple[str, str]]:
+        """Take what happened unasked: (kind, why), kind 'deadman', 'fault' or 'died'."""
+        return self._pipette.events()
 
     def _confine(self) -> None:
         if self._window is None:

@@ -67,16 +67,16 @@ class LimitError(DeviceError):
     """A target outside the soft limits. Nothing was sent."""
 
 
-class FrameLost(DeviceError):
-    """Positions mean another place than before: its origin is not where it was."""
-
-
 class NotNow(DeviceError):
     """A person has the instrument at the moment. Nothing was moved; ask again later."""
 
 
 class GuardianError(DeviceError):
     """The guardian of a port has died, or refuses motion after a fault."""
+
+
+class FrameLost(GuardianError):
+    """Positions mean another place than before: its origin is not where it was."""
 
 
 class CameraError(DeviceError):

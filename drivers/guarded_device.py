@@ -76,6 +76,18 @@ class GuardedDevice(Protocol):
         """
         ...
 
+    def lock(self, *, locked: bool) -> None:
+        """Keep the hands of a person off, or give them back what they had. Moves nothing."""
+        ...
+
+    def hand(self) -> str:
+        """Say who has the instrument, where that may be a person; empty where it cannot be.
+
+        Asked after a stop, when motion was not as commanded. From then on the person has it, until
+        the next command. Raises DeviceError.
+        """
+        ...
+
     def complaint(self) -> str:
         """Say what the controller knows of a motion that went wrong; empty when nothing.
 

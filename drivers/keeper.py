@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 
+from drivers.brake import SERVICE_S, Brake
 from drivers.corridor import Corridor, lost_frame
 from drivers.deadman import DeadMan
 from drivers.errors import (
@@ -31,14 +32,11 @@ from drivers.pose import Pose
 from drivers.readback import Readback
 from drivers.wire import Preempted, Wire
 
-_SERVICE_S = 0.020
-_RETRY_S = 0.25
 _STALE_POSE_S = 0.25
 _CORRIDOR_S = 0.045
 _MISSES = 3
 _RAMP_S = 0.3
-_LAST_EFFORT_S = 30.0
-_LAST_REST_S = 2.0
+_HANDS_OFF_S = 1.0
 
 
 class Keeper:
@@ -46,8 +44,9 @@ class Keeper:
 
     Limits are checked before bytes leave; one move is outstanding at most; a stop waits for
     nothing but the reply on its way. After a fault (no reply in motion, port gone, motion that is
-    not what was commanded) the stop is sent until it is confirmed and rest is seen, and motion is
-    refused until the host asks to reconnect.
+    not what was commanded) its brake stops until that is confirmed and rest is seen, and motion is
+    refused until the host asks to reconnect. A hand on the joystick is no fault: it is stopped
+    once, and then the person has the stage.
     """
 
     def __init__(
@@ -64,17 +63,15 @@ class Keeper:
         self._send = send
         self._deadman = DeadMan(settings.deadman_s)
         self._readback = Readback(settings.acceleration_um_s2)
-        self._stopping = False
-        self.inbox = Inbox(self._interrupt, self._deadman.beat)
+        self._brake = Brake(wire, device, send, self._let_go)
+        self.inbox = Inbox(self._brake.interrupt, self._deadman.beat)
         self._pose: Pose | None = None
         self._corridor: Corridor | None = None
         self._connected = False
-        self._identified = False
-        self._fault = ""
         self._frame_lost = ""
-        self._stop_confirmed = True
+        self._hand_s = -math.inf
+        self._by_hand = False
         self._misses = 0
-        self._retry_s = 0.0
         self._service_s = 0.0
 
     def run(self) -> None:
@@ -82,7 +79,7 @@ class Keeper:
         try:
             self._serve()
         finally:  # whatever ends the service, nothing is left moving
-            self._leave()
+            self._brake.leave(self._moving())
 
     def _serve(self) -> None:
         while not self.inbox.ended:
@@ -97,17 +94,14 @@ class Keeper:
                 self._answer(message)
             self._watch()
 
-    def _interrupt(self) -> None:
-        if not self._stopping:
-            self._wire.urgent.set()
+    def _let_go(self) -> None:
+        self._deadman.release()
+        self._corridor = None
 
     def _due_s(self) -> float:
         """When something has to be done even if nothing comes."""
-        if self._fault:
-            waits = self._identified and self._device.moving is not False
-            return (
-                (self._service_s if waits else math.inf) if self._stop_confirmed else self._retry_s
-            )
+        if self._brake.fault:
+            return self._brake.due_s()
         moving = self._moving()
         if moving is False:
             return math.inf
@@ -158,14 +152,17 @@ class Keeper:
         except DeviceError as error:
             if isinstance(error, FrameLost):
                 self._frame_lost = error.what
-            if self._identified:  # what was moved once may be moving still
-                self._enter_fault(str(error))
+            if self._brake.identified:  # what was moved once may be moving still
+                self._brake.enter_fault(str(error), ask=False)
             raise
-        self._connected = self._identified = True
-        self._fault, self._misses, self._stop_confirmed = "", 0, True
+        self._connected = True
+        self._brake.restart()
+        self._misses, self._by_hand = 0, False
         if message.get("new_frame"):
             self._pose, self._frame_lost = None, ""
         pose = self._read_pose()
+        if self._permission.confined:
+            self._device.lock(locked=True)
         return {"identity": identity, "baud": self._wire.baud, "pose": encode_pose(pose)}
 
     def _read_pose(self) -> Pose:
@@ -173,19 +170,38 @@ class Keeper:
             raise GuardianError(self._wire.device, "not connected", "connect first")
         before, pose = self._pose, self._device.read_pose()
         self._misses = 0
-        wrong, hint = "", "look at the stage, then reconnect"
         if self._deadman.steering:
             wrong = self._readback.check(pose)
+            if wrong:
+                raise self._deviates(wrong)
         elif before is not None and pose.moving is False and self._corridor is None:
             lost = lost_frame(self._position(before), self._position(pose))
             self._frame_lost = self._frame_lost or lost
-        if self._frame_lost and not wrong and not self._fault:
-            wrong, hint = self._frame_lost, "find its place again, calibrate, and start anew"
-        if wrong:
-            self._enter_fault(wrong)
-            raise GuardianError(self._wire.device, self._fault, hint)
+        if self._frame_lost and not self._brake.fault:
+            self._brake.enter_fault(self._frame_lost)
+            hint = "find its place again, calibrate, and start anew"
+            raise FrameLost(self._wire.device, self._brake.fault, hint)
+        if self._by_hand and pose.moving is not False:
+            self._hand_s = time.perf_counter()
         self._pose = pose
         return pose
+
+    def _deviates(self, why: str) -> DeviceError:
+        """Stop what is not as commanded; a hand on the joystick is told from everything else."""
+        self._brake.halt()
+        hand = ""
+        if not self._brake.fault:
+            try:
+                hand = self._device.hand()
+            except DeviceError:
+                hand = ""  # whoever it is: a line that garbles answers is a fault
+        if not hand:
+            self._brake.enter_fault(why)
+            hint = "look at the stage, then reconnect"
+            return GuardianError(self._wire.device, self._brake.fault, hint)
+        self._by_hand, self._hand_s = True, time.perf_counter()
+        self._send({"event": "hand", "why": f"{hand} ({why})"})
+        return NotNow(self._wire.device, f"{hand} ({why})", "let go of it, then resume")
 
     def _move(self, message: Json) -> Json:
         self._ready()
@@ -218,7 +234,7 @@ class Keeper:
             )  # fmt: skip
         except LimitError:
             if steering:
-                self._halt()
+                self._brake.halt()
             raise
         if not steering:
             self._readback.restart(pose)
@@ -234,10 +250,11 @@ class Keeper:
         self._ready()
         half_um, speed_um_s = numbers([message["half_um"], message["speed"]])
         if self._moving() is not False:
-            self._halt()
+            self._brake.halt()
         at_um = self._position(self._pose_at_rest())
         self._permission.confine(at_um, half_um, speed_um_s)
         limits = self._permission.limits
+        self._device.lock(locked=True)
         self._device.prepare(limits.max_speed_um_s)  # while nothing can be hit yet
         return {
             "low_um": limits.low_um,
@@ -247,6 +264,8 @@ class Keeper:
 
     def _release(self, _message: Json) -> Json:
         self._permission.release()
+        if self._connected and not self._brake.fault:
+            self._device.lock(locked=False)
         return {}
 
     def _permit(self, message: Json) -> Json:
@@ -263,12 +282,14 @@ class Keeper:
         return [[time_s, way, data.decode("latin-1")] for time_s, way, data in entries]
 
     def _ready(self) -> None:
-        if self._fault:
-            raise GuardianError(
-                self._wire.device, f"refuses motion after a fault: {self._fault}", "reconnect"
-            )
+        if self._brake.fault:
+            why = f"refuses motion after a fault: {self._brake.fault}"
+            raise GuardianError(self._wire.device, why, "reconnect")
         if not self._connected:
             raise GuardianError(self._wire.device, "not connected", "connect first")
+        if self._by_hand and time.perf_counter() < self._hand_s + _HANDS_OFF_S:
+            raise NotNow(self._wire.device, "somebody has the joystick", "let go, wait a second")
+        self._by_hand = False
 
     def _recent_pose(self) -> Pose:
         pose = self._pose
@@ -287,7 +308,7 @@ class Keeper:
                 what = "is still moving" if self._moving() else "may be moving, nobody knows"
                 hint = "wait for the end of it, or stop it" if self._moving() else "reconnect"
                 raise GuardianError(self._wire.device, what, hint)
-            if self._wire.urgent.wait(_SERVICE_S):
+            if self._wire.urgent.wait(SERVICE_S):
                 raise Preempted(self._wire.device, "abandoned for a stop")
         return self._read_pose()
 
@@ -297,69 +318,24 @@ class Keeper:
     def _judge(self, error: DeviceError, *, motion: bool) -> None:
         """Decide whether an error is a fault."""
         harmless = isinstance(error, LimitError | GuardianError | NotNow)
-        if harmless or self._fault or not self._connected:
+        if harmless or self._brake.fault or not self._connected:
             return
         if isinstance(error, RefusedCommand) and not self._deadman.steering:
             if motion and self._moving() is not False:
-                self._halt()  # it may have obeyed an earlier copy of what it now refuses
+                self._brake.halt()  # it may have obeyed an earlier copy of what it now refuses
             return
         self._misses += 1
         vanished = isinstance(error, PortError)
         if motion or vanished or self._moving() is not False or self._misses >= _MISSES:
-            self._enter_fault(str(error))
-
-    def _enter_fault(self, why: str) -> None:
-        self._fault = why
-        self._stop_confirmed = False
-        self._halt()
-        self._fault = why = self._explained(why)
-        self._send({"event": "fault", "why": why})
-
-    def _explained(self, why: str) -> str:
-        """Add what the instrument has to say about it, if it still says anything."""
-        if not self._stop_confirmed or not self._connected:
-            return why
-        try:
-            complaint = self._device.complaint()
-        except DeviceError:
-            return why
-        return f"{why}; {complaint}" if complaint else why
-
-    def _halt(self) -> None:
-        """Stop; what cannot be confirmed is tried again from ``_watch``.
-
-        Before the instrument has been identified nothing is sent, as nothing has been moved.
-        """
-        if not self._identified:
-            self._wire.urgent.clear()
-            return
-        self._stopping = True
-        self._wire.urgent.clear()
-        self._deadman.release()
-        self._corridor = None
-        self._stop_confirmed = False
-        try:
-            if not self._wire.is_open:
-                self._wire.open()
-            self._device.stop()
-            self._stop_confirmed = True
-        except DeviceError as error:
-            self._retry_s = time.perf_counter() + _RETRY_S
-            if not self._fault:
-                self._fault = str(error)
-                self._send({"event": "fault", "why": str(error)})
-            self._wire.close()  # a port that has vanished only comes back through a new opening
-        finally:
-            self._stopping = False
-            self._wire.urgent.clear()
+            self._brake.enter_fault(str(error))
 
     def _stop_now(self, stops: list[Json], superseded: list[Json]) -> None:
-        self._halt()
+        self._brake.halt()
         for message in stops:
-            if self._stop_confirmed:
+            if self._brake.confirmed:
                 self._send({"n": message.get("n"), "ok": {}})
             else:
-                error = GuardianError(self._wire.device, f"stop not confirmed: {self._fault}")
+                error = GuardianError(self._wire.device, f"stop not confirmed: {self._brake.fault}")
                 self._send({"n": message.get("n"), "error": encode_error(error)})
         for message in superseded:
             error = _superseded(self._wire.device)
@@ -367,11 +343,8 @@ class Keeper:
 
     def _watch(self) -> None:
         now_s = time.perf_counter()
-        if self._fault:
-            if not self._stop_confirmed and now_s >= self._retry_s:
-                self._halt()
-            elif self._stop_confirmed and now_s >= self._service_s:
-                self._see_to_rest()
+        if self._brake.fault:
+            self._brake.watch(now_s)
             return
         moving = self._moving()
         if moving is False:
@@ -383,13 +356,13 @@ class Keeper:
             time.sleep(0.002)  # let the reading thread hand over what waits in the pipe
             why = self._deadman.verdict(time.perf_counter(), moving)
         if why:
-            self._halt()
+            self._brake.halt()
             self._send({"event": "deadman", "why": why})
         elif now_s >= self._service_s and not self._deadman.steering:
             self._service()
 
     def _service(self) -> None:
-        self._service_s = time.perf_counter() + _SERVICE_S
+        self._service_s = time.perf_counter() + SERVICE_S
         try:
             self._device.service()
             if self._corridor is not None:
@@ -398,19 +371,6 @@ class Keeper:
             pass  # the stop that cut it short is next
         except DeviceError as error:
             self._judge(error, motion=True)
-
-    def _see_to_rest(self) -> None:
-        """After a fault: a stop that is confirmed is one thing, standing still another."""
-        self._service_s = time.perf_counter() + _SERVICE_S
-        if not self._identified or self._device.moving is False:
-            return
-        try:
-            self._device.service()
-        except Preempted:
-            pass
-        except DeviceError:
-            self._stop_confirmed = False
-            self._retry_s = 0.0
 
     def _check_move(self, corridor: Corridor) -> None:
         """See that a move stays between its start and its target, and ends there."""
@@ -421,33 +381,12 @@ class Keeper:
         position_um = self._position(self._read_pose())
         if over:
             self._corridor = None
-        wrong = (corridor.missed(position_um) if over else "") or corridor.strayed(position_um)
-        if wrong:
-            self._enter_fault(f"{self._wire.device}: {wrong}")
-
-    def _leave(self) -> None:
-        """Stop whatever moves once the host has gone, see it at rest, then let go."""
-        end_s = time.perf_counter() + _LAST_EFFORT_S
-        rest_s = time.perf_counter() + _LAST_REST_S
-        self._wire.urgent.clear()
-        if self._moving() is not False:
-            self._halt()
-        while self._identified and (now_s := time.perf_counter()) < end_s:
-            if not self._stop_confirmed:
-                time.sleep(_RETRY_S)
-                self._halt()
-            elif self._device.moving is not False and now_s < rest_s:
-                time.sleep(_SERVICE_S)
-                self._see_to_rest()
-            else:
-                break
-        if self._wire.is_open and self._identified:
-            try:
-                self._device.disconnect()
-            except DeviceError:
-                pass  # nobody is left to be told
-        self._wire.close()
-        self._wire.transcript.close()
+        missed = corridor.missed(position_um) if over else ""
+        strayed = corridor.strayed(position_um)
+        if missed:
+            self._brake.enter_fault(f"{self._wire.device}: {missed}")
+        elif strayed:
+            self._deviates(f"{self._wire.device}: {strayed}")
 
 
 def _superseded(device: str) -> GuardianError:

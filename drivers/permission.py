@@ -32,6 +32,11 @@ class Permission:
         self._descent = False
         self.limits: SoftLimits = settings.window or settings.limits
 
+    @property
+    def confined(self) -> bool:
+        """Whether range and speed are those of a window."""
+        return self.limits != self._settings.limits
+
     def confine(self, about_um: Sequence[float], half_um: float, max_speed_um_s: float) -> None:
         """Shrink range and speed to a window about a place. Raises LimitError outside the box."""
         box = self._settings.limits
@@ -45,8 +50,7 @@ class Permission:
         """Speed of a planned move: as wanted, but slower in a window. Raises LimitError."""
         if not 0 < wanted_um_s < math.inf:
             raise LimitError(self._device, f"speed {wanted_um_s} um/s is no speed")
-        confined = self.limits != self._settings.limits
-        return min(wanted_um_s, self.limits.max_speed_um_s) if confined else wanted_um_s
+        return min(wanted_um_s, self.limits.max_speed_um_s) if self.confined else wanted_um_s
 
     def permit_descent(self) -> None:
         """Allow moves below the safe height."""

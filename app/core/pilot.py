@@ -191,6 +191,11 @@ class Pilot:
         self._interlocks.hold(now_s, why)
         self._wanted = self._move = None
 
+    def hand_over(self, now_s: float, why: str) -> None:
+        """Leave the stage to a person who has it already: nothing more is sent, not even a stop."""
+        self.give_up(now_s, why)
+        self._halt(now_s)
+
     def act(self, now_s: float, health: Health) -> Action | None:
         """Say what to send to the stage now; nothing where it shall go on as it does."""
         if self.fault and not health.fault:

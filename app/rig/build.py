@@ -31,6 +31,7 @@ from calibration.store import (
     nominal_calibration,
 )
 from calibration.transform import ImageToStage
+from drivers.descent import Descent
 from drivers.guarded import GuardedManipulator, GuardedStage
 from drivers.limits import SoftLimits
 from drivers.protocols import Camera, Manipulator, Stage
@@ -69,7 +70,7 @@ def build_rig(config: RigConfig) -> Rig:
         pipette_end = emulate(config.pipette, started)
         sight = open_sight(config, stage_end, pipette_end, started)
         stage = connect_stage(config, stage_end, started)
-        pipette = connect_pipette(config, pipette_end, started)
+        pipette = connect_pipette(config, pipette_end, started, stage)
         close = started.pop_all().close
     record = sight.calibration
     return Rig(
@@ -82,6 +83,7 @@ def build_rig(config: RigConfig) -> Rig:
         command_to_motion_s=0.0 if record is None else record.command_to_motion_s,
         calibration=record,
         refuse_calibration=calibration_check(config, record),
+        recalibrated=lambda since_s: recalibrated(config, since_s),
         truth=sight.truth,
         kinds=sight.kinds,
         close=close,
@@ -183,6 +185,14 @@ def calibration_check(config: RigConfig, record: CalibrationRecord | None) -> Ca
     return refuse
 
 
+def recalibrated(config: RigConfig, since_s: float) -> bool:
+    """Whether the calibration file that ``config`` names was written after a wall time."""
+    if config.calibration == NOMINAL:
+        return False
+    path = Path(config.calibration)
+    return path.is_file() and path.stat().st_mtime > since_s
+
+
 def set_up_of(config: RigConfig, objective: str) -> SetUp:
     """State what is mounted: what a calibration has to be for."""
     camera, stage = config.camera, config.stage
@@ -212,15 +222,22 @@ def connect_stage(
         limits,
         baud=port.baud,
         move_speed_um_s=port.move_speed_um_s,
+        options={"joystick_live": port.joystick == "live"},
     )
     started.callback(stage.close)
     return stage
 
 
 def connect_pipette(
-    config: RigConfig, emulator: EmulatorProcess | None, started: ExitStack
+    config: RigConfig,
+    emulator: EmulatorProcess | None,
+    started: ExitStack,
+    stage: Stage | None = None,
 ) -> Manipulator | None:
-    """Connect the manipulator through its guardian; closed with ``started``."""
+    """Connect the manipulator through its guardian; closed with ``started``.
+
+    Where the rig file states its safe height, it goes below only with ``stage`` confined.
+    """
     port = config.pipette
     if port is None:
         return None
@@ -230,9 +247,20 @@ def connect_pipette(
         port.url if emulator is None else emulator.url,
         SoftLimits(low_um, high_um, port.speed_um_s),
         baud=port.baud,
+        safe_z_um=port.safe_z_um,
+        up=port.up,
     )
     started.callback(pipette.close)
-    return pipette
+    if port.safe_z_um is None or not isinstance(stage, GuardedStage):
+        return pipette
+    return Descent(
+        pipette,
+        stage,
+        port.safe_z_um,
+        up=port.up,
+        half_um=port.window_um,
+        max_speed_um_s=port.window_speed_um_s,
+    )
 
 
 def emulate(

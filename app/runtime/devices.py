@@ -20,12 +20,16 @@ from models.types import Float64
 class Kept(Protocol):
     """An instrument behind a guardian that may refuse motion, stop by itself, or die."""
 
-    def reconnect(self) -> Pose:
-        """After a fault: open and identify anew. Moves nothing. Raises DeviceError."""
+    def reconnect(self, *, new_frame: bool = False) -> Pose:
+        """After a fault: open and identify anew. Moves nothing.
+
+        Raises DeviceError; FrameLost where positions mean another place than before, unless
+        ``new_frame`` says that this place has been found again.
+        """
         ...
 
     def events(self) -> list[tuple[str, str]]:
-        """Take what happened unasked: (kind, why), kind 'deadman', 'fault' or 'died'."""
+        """Take what happened unasked: (kind, why), kind 'deadman', 'hand', 'fault' or 'died'."""
         ...
 
 
@@ -49,6 +53,11 @@ def _nothing() -> None:
     """Nothing to end."""
 
 
+def _never(since_s: float) -> bool:
+    """Nothing is ever measured again."""
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Rig:
     """The instruments of one microscope, ready to be used.
@@ -70,6 +79,8 @@ class Rig:
         Where the two above come from; None for a recording.
     refuse_calibration : callable
         From the confirmed objective to why the calibration does not allow motion; empty if it does.
+    recalibrated : callable
+        Whether stage and limits have been measured again since a wall time.
     truth : Truth or None
     kinds : Kinds or None
         Of the simulated rig.
@@ -86,6 +97,7 @@ class Rig:
     command_to_motion_s: float
     calibration: CalibrationRecord | None
     refuse_calibration: Callable[[str], str]
+    recalibrated: Callable[[float], bool] = _never
     truth: Truth | None = None
     kinds: Kinds | None = None
     close: Callable[[], None] = field(default=_nothing)

@@ -152,6 +152,7 @@ class Engine:
                 rig.refuse_calibration,
                 self._fault_elsewhere,
                 self,
+                rig.recalibrated,
             )
             self._workers.append(self._stage)
         if rig.pipette is not None:

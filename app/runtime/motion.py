@@ -17,7 +17,7 @@ from app.runtime.devices import Kept
 from app.runtime.mailbox import Inbox, Latest
 from app.runtime.timing import Delays
 from app.runtime.worker import Board, Worker
-from drivers.errors import DeviceError, GuardianError, LimitError
+from drivers.errors import DeviceError, FrameLost, GuardianError, LimitError, NotNow
 from drivers.protocols import Stage
 from drivers.types import Pose
 from models.types import Float64, Tracks
@@ -72,6 +72,8 @@ class StageWorker(Worker):
         From the confirmed objective to why it does not allow motion.
     faults : callable
         What is broken elsewhere; empty when nothing is.
+    recalibrated : callable
+        Whether the stage has been calibrated again since a wall time.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class StageWorker(Worker):
         refuse_calibration: Callable[[str], str],
         faults: Callable[[], str],
         board: Board,
+        recalibrated: Callable[[float], bool] = lambda since_s: False,
     ) -> None:
         super().__init__("stage", board)
         self._stage = stage
@@ -92,6 +95,8 @@ class StageWorker(Worker):
         self._period_s = 1.0 / frame_rate_hz
         self._refuse_calibration = refuse_calibration
         self._faults = faults
+        self._recalibrated = recalibrated
+        self._lost_s: float | None = None  # wall time at which positions lost their meaning
         self._wake = threading.Event()
         self._frame_s = -math.inf
         self._latency_s = 0.0
@@ -207,8 +212,9 @@ class StageWorker(Worker):
         """Before arming after a fault: the guardian refuses motion until it is asked to."""
         if isinstance(self._stage, Kept):
             self.beat_s = time.perf_counter() + RECONNECT_S
-            self._take_pose(self._stage.reconnect())
-        self._refusing = False
+            found = self._lost_s is not None and self._recalibrated(self._lost_s)
+            self._take_pose(self._stage.reconnect(new_frame=found))
+        self._refusing, self._lost_s = False, None
 
     def _listen(self) -> None:
         """Hear what the guardian did by itself."""
@@ -217,6 +223,8 @@ class StageWorker(Worker):
         for kind, why in self._stage.events():
             if kind == "deadman":
                 self._pilot.give_up(time.perf_counter(), f"the stage was stopped: {why}")
+            elif kind == "hand":
+                self._pilot.hand_over(time.perf_counter(), why)
             else:
                 raise GuardianError("stage", why, "arm again")
 
@@ -261,12 +269,19 @@ class StageWorker(Worker):
             self._take_pose(self._stage.read_pose())
 
     def _talk(self, exchange: Callable[[], None]) -> None:
-        """Talk to the stage; an error stops it and becomes a visible fault."""
+        """Talk to the stage; an error stops it and becomes a visible fault.
+
+        That a person has it is no error: it is left alone until the operator resumes.
+        """
         try:
             exchange()
+        except NotNow as error:
+            self._pilot.hand_over(time.perf_counter(), str(error))
         except DeviceError as error:
             if math.isfinite(self.stop_asked_s):
                 return  # cancelled by a Stop that overtook it; this thread sees it next
+            if isinstance(error, FrameLost) and self._lost_s is None:
+                self._lost_s = time.time()
             first = not self._broken
             self._broken = self._refusing = True
             self._asked_s = time.perf_counter()

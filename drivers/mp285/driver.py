@@ -236,6 +236,13 @@ class MP285:
             raise
         self._state = State.IDLE
 
+    def lock(self, *, locked: bool) -> None:
+        """Do nothing: the knobs of the ROE cannot be switched off."""
+
+    def hand(self) -> str:
+        """Say nothing: a hand on its knobs is noticed when it is asked where it is."""
+        return ""
+
     def complaint(self) -> str:
         """Say nothing: the controller tells of its errors by itself."""
         return ""

@@ -55,6 +55,9 @@ class ProScan:
         answer shows as a stage that does not move as commanded.
     acceleration_percent, s_curve_percent : float or None
         ``SAS`` and ``SCS``; by default as they are found.
+    joystick_live : bool
+        Whether the joystick stays on while the stage is driven, so that a person can take over at
+        any time; otherwise it is off from the first command until ``disconnect``.
     bauds : sequence of int
         Rates to try on a tty after the wire's own: a saved rate falls back to 9600 by itself.
     """
@@ -69,6 +72,7 @@ class ProScan:
         velocity_in_user_units: bool = True,
         acceleration_percent: float | None = None,
         s_curve_percent: float | None = None,
+        joystick_live: bool = False,
         bauds: Sequence[int] = (115200, 38400, 9600),
     ) -> None:
         self._wire = wire
@@ -78,6 +82,8 @@ class ProScan:
         self._velocity_in_user_units = velocity_in_user_units
         self._ramps = {"SAS": acceleration_percent, "SCS": s_curve_percent}
         self._bauds = tuple(bauds)
+        self._joystick_live = joystick_live
+        self._locked = False
         self._plausible = Plausible()
         self._moving: bool | None = None
         self._following = False
@@ -118,6 +124,7 @@ class ProScan:
         self._plausible.forget()
         self._moving = self._speed_um_s = None
         self._following = False
+        self._joystick_off = None  # it may have been switched off and on
         if self._line.ask("$", "S", decode=codec.decode_integer):
             self.stop()
         before = self._line.agreed("PS", decode=_position)
@@ -195,8 +202,7 @@ class ProScan:
 
     def set_velocity(self, velocity_um_s: Sequence[float]) -> None:
         """Run at this velocity. One round trip."""
-        if not self._joystick_off:
-            self._take_over()
+        self._take_over()
         unit_um = self._unit_um if self._velocity_in_user_units else 1.0
         vx, vy = (um_s / unit_um for um_s in velocity_um_s)
         self._moving, self._following = None, False
@@ -221,6 +227,10 @@ class ProScan:
         self._ask_whether_moving()
         self._next_poll_s = time.perf_counter() + _POLL_S
         if self._moving and time.perf_counter() > self._rest_due_s:
+            if not self._joystick_off:  # a hand on it goes on after a stop: not after this one
+                self._switch_joystick(on=False)
+                self.stop()
+                return
             self._stops_in_vain += 1
             raise DeviceError(
                 self._wire.device,
@@ -251,8 +261,8 @@ class ProScan:
             except (BadReply, ReplyTimeout):
                 self._wire.discard(QUIET_S, 2 * QUIET_S)
             else:
-                # with the joystick on, a person may be moving it
-                ours = self._joystick_off
+                # a joystick that was never taken over: a person may be moving it
+                ours = self._joystick_off or self._joystick_live
                 self._rest_due_s = time.perf_counter() + self._ramp_s if ours else math.inf
                 return
         raise ReplyTimeout(
@@ -262,8 +272,21 @@ class ProScan:
     def disconnect(self) -> None:
         """Give the joystick back."""
         if self._joystick_off is not False:
-            self._line.ask("J", decode=codec.decode_acknowledgement)
-            self._joystick_off = False
+            self._switch_joystick(on=True)
+
+    def lock(self, *, locked: bool) -> None:
+        """Switch the joystick off until further notice; or on, where it is to stay on."""
+        self._locked = locked
+        if locked or (self._joystick_live and self._joystick_off):
+            self._take_over()
+
+    def hand(self) -> str:
+        """Say so where the joystick is on. One report, about 60 ms."""
+        if b"JOYSTICK ACTIVE" not in self._line.report("?"):
+            return ""
+        self._joystick_off = False
+        self._rest_due_s = math.inf  # the person may go on
+        return "somebody has the joystick"
 
     def complaint(self) -> str:
         """Which limit switches are open, or were met since this was asked last. Two round trips."""
@@ -355,10 +378,14 @@ class ProScan:
         raise ValueError("no patience at all")
 
     def _take_over(self) -> None:
-        """Switch the joystick off: two hands on one stage make its motion unpredictable."""
-        if not self._joystick_off:
-            self._line.ask("H", decode=codec.decode_acknowledgement)
-            self._joystick_off = True
+        """Switch the joystick as it shall be while the stage is driven."""
+        off = self._locked or not self._joystick_live
+        if off != self._joystick_off:
+            self._switch_joystick(on=not off)
+
+    def _switch_joystick(self, *, on: bool) -> None:
+        self._line.ask("J" if on else "H", decode=codec.decode_acknowledgement)
+        self._joystick_off = not on
 
     def _ask_whether_moving(self) -> None:
         """Ask; rest that was not known before is believed when it is said twice."""
@@ -371,6 +398,8 @@ class ProScan:
         if not moving:
             self._rest_due_s, self._stops_in_vain = math.inf, 0
             self._plausible.rests()
+            if self._joystick_off and self._joystick_live and not self._locked:
+                self._switch_joystick(on=True)
         elif not self._joystick_off:
             self._plausible.moves(_JOYSTICK_UM_S)
 

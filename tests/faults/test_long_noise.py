@@ -75,7 +75,7 @@ def follow(exchanges: int, fault: str, variant: str = "proscan3") -> Tally:
                 tally.longest_s = max(tally.longest_s, clock.now_s - before_s)
                 failed_s = min(failed_s, clock.now_s)
                 guardian.idle(0.05)
-                if guardian.keeper._fault:
+                if guardian.keeper._brake.fault:
                     while any(inner.plant.velocity_um_s(clock.now_s)[:2]):
                         guardian.idle(0.02)
                     tally.rest_s = max(tally.rest_s, clock.now_s - before_s)
@@ -165,11 +165,11 @@ def descend(moves: int, fault: str, variant: str) -> tuple[int, float]:
                     at_um = inner.plant.motor_um(clock.now_s)
                     over = (abs(at_um[0]) - 40.0, abs(at_um[2]) - 20.0)
                     strayed_um = max(strayed_um, *over)
-                    if guardian.keeper._device.moving is False or guardian.keeper._fault:
+                    if guardian.keeper._device.moving is False or guardian.keeper._brake.fault:
                         break
             except DeviceError:
                 refused += 1
-            if guardian.keeper._fault:
+            if guardian.keeper._brake.fault:
                 guardian.idle(0.5)
                 assert not any(inner.plant.moving(clock.now_s)), (number, begin_um)
                 if inner.hung:

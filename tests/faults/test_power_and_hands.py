@@ -26,9 +26,9 @@ REACH = SoftLimits((-12_000.0,) * 3, (12_000.0,) * 3, 3_000.0)
 
 
 @contextmanager
-def stage_box() -> Iterator[tuple[GuardedStage, ProScanEmulator]]:
+def stage_box(**options: bool) -> Iterator[tuple[GuardedStage, ProScanEmulator]]:
     box = ProScanEmulator(time_s=time.perf_counter())
-    with served(box) as url, GuardedStage(url, WIDE, deadman_s=1.0) as stage:
+    with served(box) as url, GuardedStage(url, WIDE, deadman_s=1.0, options=options) as stage:
         yield stage, box
 
 
@@ -167,20 +167,83 @@ def test_a_hand_on_the_joystick_before_the_first_motion_is_nobodys_fault():
         assert stage.events() == []
 
 
-def test_a_hand_on_the_joystick_while_it_follows_is_a_fault():
-    # the joystick is off then; one that works all the same moves the stage against its orders
+def push_while_it_follows(stage: GuardedStage, box: ProScanEmulator) -> None:
+    def push() -> None:
+        for _ in range(100):
+            stage.set_velocity_and_read_pose(50.0, 0.0)
+            box.touch(-400.0, time.perf_counter())
+
+    with pytest.raises(NotNow, match="somebody has the joystick"):
+        push()
+
+
+def test_whoever_takes_the_joystick_while_it_follows_has_the_stage():
+    with stage_box(joystick_live=True) as (stage, box):
+        stage.set_velocity_and_read_pose(50.0, 0.0)
+        assert box._controller.joystick
+        push_while_it_follows(stage, box)
+        assert [kind for kind, _ in stage.events()] == ["hand"]
+        box.touch(300.0, time.perf_counter())  # the person goes on, and nothing holds it back
+        wait_until(lambda: stage.read_pose().moving is not False)
+        pushed_s = time.perf_counter()
+        wait_until(lambda: stage.read_pose().moving is False)
+        with pytest.raises(NotNow, match="somebody has the joystick"):
+            stage.set_velocity(10.0, 0.0)
+        wait_until(lambda: time.perf_counter() > pushed_s + 1.5)
+        stage.set_velocity_and_read_pose(10.0, 0.0)  # no fault: nothing had to be reconnected
+        assert stage.events() == []
+
+
+def test_a_joystick_that_was_switched_on_behind_our_back_is_a_hand_too():
     with stage_box() as (stage, box):
         stage.set_velocity_and_read_pose(50.0, 0.0)
+        assert not box._controller.joystick
         box._controller.joystick = True
+        push_while_it_follows(stage, box)
+        wait_until(lambda: box.plant.rest_s < time.perf_counter())
+
+
+def test_motion_that_nobody_commanded_is_a_fault_where_the_joystick_is_off():
+    with stage_box() as (stage, box):
+        stage.set_velocity_and_read_pose(50.0, 0.0)
 
         def steer() -> None:
             for _ in range(100):
                 stage.set_velocity_and_read_pose(50.0, 0.0)
-                box.touch(-400.0, time.perf_counter())
+                box.plant.set_velocity((-900.0, 0.0, None), time.perf_counter())
 
         with pytest.raises(GuardianError, match="does not move as commanded"):
             steer()
         wait_until(lambda: box.plant.rest_s < time.perf_counter())
+        with pytest.raises(GuardianError, match="refuses motion after a fault"):
+            stage.set_velocity(10.0, 0.0)
+
+
+def test_with_the_pipette_down_the_joystick_is_off():
+    with stage_box(joystick_live=True) as (stage, box):
+        stage.confine(200.0, 300.0)
+        assert not box._controller.joystick
+        stage.move_to(20.0, 0.0)
+        arrive(stage)
+        assert not box._controller.joystick
+        stage.reconnect()
+        assert not box._controller.joystick
+        stage.release()
+        assert box._controller.joystick
+
+
+def test_a_stop_ends_what_a_hand_does_and_gives_the_joystick_back():
+    with stage_box(joystick_live=True) as (stage, box):
+        stage.set_velocity(50.0, 0.0)
+        real = box._controller.halt
+        box._controller.halt = lambda at_s: None  # the hand goes on after the first stop
+        box._controller.run = lambda x, y, at_s: None
+        box.touch(30_000.0, time.perf_counter())
+        stage.stop()
+        wait_until(lambda: not box._controller.joystick)
+        box._controller.halt = real
+        wait_until(lambda: box._controller.joystick)
+        assert box.plant.rest_s < time.perf_counter()
 
 
 def test_the_joystick_is_given_back_when_the_guardian_dies():

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
+import drivers.brake
 import drivers.deadman
 import drivers.inbox
 import drivers.keeper
@@ -93,8 +94,8 @@ def virtual_time() -> Iterator[Time]:
     clock = Time()
     with pytest.MonkeyPatch.context() as patch:
         for module in (
-            drivers.wire, drivers.keeper, drivers.inbox, drivers.prior.driver, drivers.prior.line,
-            drivers.mp285.driver, drivers.mp285.link,
+            drivers.wire, drivers.brake, drivers.keeper, drivers.inbox, drivers.prior.driver,
+            drivers.prior.line, drivers.mp285.driver, drivers.mp285.link,
         ):  # fmt: skip
             if hasattr(module, "time"):
                 patch.setattr(module, "time", clock)
