@@ -12,6 +12,9 @@ from models.sfcnet.nms import nms_sorted
 from models.sfcnet.proposals import level_shapes, select_proposals
 from models.sfcnet.second_stage import delta_scale
 
+# Rows that the second stage takes at once on a processor.
+TOGETHER = 60
+
 
 class NoTask(nn.Module):
     """Stands where a task is absent, so that one definition scripts for all tasks."""
@@ -36,6 +39,7 @@ class BoxHead(nn.Module):
         self.proposal_iou, self.box_iou = variant.proposal_iou, variant.box_iou
         self.rows = variant.boxes
         self.strides = [4, 8, 16, 32, 64]
+        self.together = TOGETHER
 
     def forward(self, stages: list[Tensor]) -> Tensor:
         """Return (rows, 5): x, y, width, height, score; rows that hold nothing score 0."""
@@ -48,11 +52,13 @@ class BoxHead(nn.Module):
             self.sizes_px, self.ratios, self.before, self.after, self.proposal_iou, rounds,
         )  # fmt: skip
         if rounds == 0:
-            # What was suppressed needs no second stage; at least one row keeps the shapes.
-            count = max(int(kept.sum()), 1)
+            # What was suppressed needs no second stage, but oneDNN compiles and keeps a program
+            # for every number of rows (10 to 20 ms, 2 MB): so only multiples of one number.
+            parts = (int(kept.sum()) + self.together - 1) // self.together
+            count = max(parts, 1) * self.together
             boxes, kept = boxes[:count], kept[:count]
         first = [levels[0][0], levels[1][0], levels[2][0], levels[3][0]]
-        logits, shift = self.detection.judge(first, boxes)
+        logits, shift = self._judge(self.detection.pool(first, boxes), rounds == 0)
         score = torch.softmax(logits.to(torch.float32), 1)[:, 1] * kept.to(torch.float32)
         boxes = decode(shift.to(torch.float32) / delta_scale(boxes), boxes)
         score, order = torch.sort(score, descending=True)
@@ -67,6 +73,19 @@ class BoxHead(nn.Module):
         if missing > 0:
             rows = functional.pad(rows, [0, 0, 0, missing])
         return rows[: self.rows]
+
+    def _judge(self, pooled: Tensor, in_parts: bool) -> tuple[Tensor, Tensor]:
+        """Run the second stage on (N, bins, C); in parts of one size where asked."""
+        if not in_parts:
+            logits, shift = self.detection.second(pooled)
+            return logits, shift
+        classes: list[Tensor] = []
+        shifts: list[Tensor] = []
+        for part in torch.split(pooled, self.together):
+            logits, shift = self.detection.second(part)
+            classes.append(logits)
+            shifts.append(shift)
+        return torch.cat(classes), torch.cat(shifts)
 
 
 class Inference(nn.Module):

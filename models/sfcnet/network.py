@@ -71,11 +71,15 @@ class Detection(nn.Module):
 
         ``levels`` are P2 to P5 of that picture, (C, H, W).
         """
-        pooled = roi_align(
+        logits, deltas = self.second(self.pool(levels, boxes))
+        return logits, deltas
+
+    @torch.jit.export
+    def pool(self, levels: list[Tensor], boxes: Tensor) -> Tensor:
+        """Return what the second stage sees of each of ``boxes``: (N, bins, C)."""
+        return roi_align(
             levels, [4, 8, 16, 32], boxes, level_of(boxes, 4), self.roi_size, self.roi_samples
         )
-        logits, deltas = self.second(pooled)
-        return logits, deltas
 
 
 class SFCNet(nn.Module):
