@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QColor, QPainter, QPaintEvent
+from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QPushButton
 
 from app.core.messages import Mode
@@ -20,6 +22,9 @@ from app.ui.theme import (
     font,
     palette,
 )
+
+OUTLINE: Final = 4
+"""White, around Stop: it stands out from the red of a fault beside it."""
 
 
 def show_when_on(button: QPushButton) -> None:
@@ -81,7 +86,11 @@ class StopButton(ActionButton):
         """Fill it with one colour: a style's shading would take the contrast from the word."""
         painter = QPainter(self)
         painter.fillRect(self.rect(), QColor(STOP_PRESSED if self.isDown() else STOP))
-        painter.setPen(QColor(WHITE))
+        pen = QPen(QColor(WHITE), OUTLINE)
+        pen.setJoinStyle(Qt.PenJoinStyle.MiterJoin)
+        painter.setPen(pen)
+        half = OUTLINE // 2
+        painter.drawRect(self.rect().adjusted(half, half, -half, -half))
         painter.setFont(self.font())
         painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, self.text())
         painter.end()

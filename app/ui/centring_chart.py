@@ -8,10 +8,13 @@ from typing import Final
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QPalette
+from PySide6.QtWidgets import QLabel
 
 from app.ui.theme import CHOSEN, MUTED, PANEL, font
 
 SECONDS: Final = 20.0
+HEIGHT: Final = 58
 TOP_UM: Final = 10.0
 """Two heads; what is farther off is being brought in, and runs off the chart."""
 
@@ -35,12 +38,17 @@ class CentringChart(pg.PlotWidget):  # type: ignore[misc]
             axis.setTickFont(font(9))
             axis.setTextPen(MUTED)
             axis.setPen(MUTED)
-        item.getAxis("left").setWidth(34)
-        item.getAxis("bottom").setHeight(20)
-        item.setTitle("Off centre, µm, while followed: last 20 s", color=MUTED, size="9pt")
+        item.getAxis("left").setWidth(24)
+        item.getAxis("left").setTicks([[(0, "0"), (5, "5"), (10, "10")]])
+        item.hideAxis("bottom")
+        item.setContentsMargins(0, 3, 4, 3)
         self._curve = item.plot(pen=pg.mkPen(CHOSEN, width=1))
+        said = QLabel("µm off centre, last 20 s", self)
+        said.setFont(font(8))
+        said.setForegroundRole(QPalette.ColorRole.PlaceholderText)
+        said.move(32, 3)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.setFixedHeight(118)
+        self.setFixedHeight(HEIGHT)
         self.setAccessibleName("Distance of the followed sperm from the centre")
         self.setToolTip("Distance of the followed sperm from the centre, µm, over 20 s")
 

@@ -23,7 +23,11 @@ def outlines(class_map: UInt8, value: int) -> Polylines:
     found, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
     if not found:
         return Polylines(np.zeros((0, 2)), np.zeros(0, bool))
-    closed = [part for contour in found for part in (contour[:, 0], contour[:1, 0])]
-    joined = np.ones(sum(len(part) for part in closed), bool)
-    joined[np.cumsum([len(contour) + 1 for contour in found]) - 1] = False
-    return Polylines(np.concatenate(closed).astype(np.float64), joined)
+    points = np.concatenate(found)[:, 0]
+    ends = np.cumsum([len(contour) for contour in found])
+    # Each contour closes with its own first point once more.
+    starts = np.concatenate(([0], ends[:-1]))
+    order = np.insert(np.arange(len(points)), ends, starts)
+    joined = np.ones(len(order), bool)
+    joined[ends + np.arange(len(ends))] = False
+    return Polylines(points[order].astype(np.float64), joined)

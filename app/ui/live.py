@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from app.config import ConfigError, RigConfig, VideoCameraConfig, with_network
 from app.core.messages import Mode, Snapshot
+from app.records.criteria import load_criteria
 from app.rig import build_rig
 from app.runtime.devices import Rig
 from app.runtime.engine import Engine
@@ -19,13 +20,15 @@ from app.runtime.operator import ScriptedOperator
 from app.ui import display
 from app.ui.load import Load
 from app.ui.loop import RigView
+from app.ui.warm_up import FIRST_START, WARM_UP_S, progress_line
+from drivers.errors import DeviceError
 
 if TYPE_CHECKING:
     from app.ui.session import LiveSession
 
 RUNS: Final = Path("runs")
-WARM_UP_S: Final = 120.0
-"""Longest wait for the first frame: kernels are compiled and the network is tried first."""
+WARM_TOLD_S: Final = 15.0
+"""Between two lines that say that it still warms up."""
 Result = dict[str, object]
 
 
@@ -113,7 +116,7 @@ def _run(
     starting = f"{config.name}: starting {config.network.detector}, camera and instruments"
     progress(starting)
     application()
-    splash = Splash(starting) if headless_s is None else None
+    splash = Splash(f"{starting}\n\n{FIRST_START}") if headless_s is None else None
     rig = build_rig(config)
     try:
         engine = Engine(rig, out=out, record=record)
@@ -181,6 +184,7 @@ def rig_view(rig: Rig) -> RigView:
         image_to_stage=rig.image_to_stage,
         calibrated=rig.calibration is not None or stated,
         has_stage=rig.stage is not None,
+        criteria=load_criteria(rig.config.criteria),
     )
 
 
@@ -214,10 +218,12 @@ class _Run:
         self._progress = progress
         self._load = load
         self._begun_s = time.perf_counter()
+        self._warm_told_s = self._begun_s + 1.0
         self._started_s: float | None = None
         self._told_s = 0.0
         self._interrupted = False
         self._chosen = False
+        self._too_late = False
         self.followed = False
 
     def until_done(self) -> bool:
@@ -227,12 +233,22 @@ class _Run:
         -------
         bool
             Whether it was interrupted.
+
+        Raises
+        ------
+        DeviceError
+            Without a window, and no frame came through in time.
         """
         before = signal.signal(signal.SIGINT, self._interrupt)
         try:
             self._session.run(self._tick)
         finally:
             signal.signal(signal.SIGINT, before)
+        if self._too_late and not self._interrupted:
+            raise DeviceError(
+                "live", f"no frame has been seen through within {WARM_UP_S:.0f} s",
+                "run 'sfcscope doctor', then start again: what was compiled is kept",
+            )  # fmt: skip
         return self._interrupted
 
     def _interrupt(self, _: int, __: FrameType | None) -> None:
@@ -246,9 +262,9 @@ class _Run:
         if self._headless_s is not None and self._is_over(now_s, self._headless_s):
             self._session.quit()
         if snapshot is None:
-            if self._told_s == 0.0 and now_s - self._begun_s > 1.0:
-                self._told_s = -1.0
-                self._progress("warming up: the first start compiles, and takes longer")
+            if now_s >= self._warm_told_s:
+                self._warm_told_s = now_s + WARM_TOLD_S
+                self._progress(progress_line(now_s - self._begun_s))
             return
         if self._started_s is None:
             self._started_s, self._told_s = now_s, 0.0
@@ -268,7 +284,8 @@ class _Run:
         if self._engine.ended or (self._engine.failure is not None and self._engine.faults):
             return True
         if self._started_s is None:
-            return now_s - self._begun_s > headless_s + WARM_UP_S
+            self._too_late = now_s - self._begun_s > WARM_UP_S
+            return self._too_late
         return now_s - self._started_s >= headless_s
 
     def _operate(self, snapshot: Snapshot, now_s: float) -> None:

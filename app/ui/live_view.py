@@ -15,6 +15,7 @@ from app.ui.layers import DEFAULT_LAYERS, Layer
 from app.ui.loop import RigView
 from app.ui.marks import Marks, prepare
 from app.ui.picture import Picture
+from app.ui.stamps import Stamps
 from app.ui.theme import BLACK, MODE_LOOKS, MUTED, TEXT, font
 from app.ui.trails import Trails
 from app.ui.viewport import Viewport
@@ -52,8 +53,11 @@ class LiveView(QWidget):
         self._layers = DEFAULT_LAYERS
         self._chosen: int | None = None
         self._age_s: float | None = None
-        self._fonts = overlay.Fonts(font(9.5), font(9.5, bold=True), font(13, bold=True))
+        self._waiting = ""
+        self._fonts = overlay.Fonts(font(9.5), font(13, bold=True))
+        self._stamps = Stamps(font(9.5), font(9.5, bold=True))
         self._notice_font = font(20, bold=True)
+        self._small_font = font(13)
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setMinimumSize(480, 360)
@@ -100,6 +104,12 @@ class LiveView(QWidget):
         self._chosen = track_id
         self.update()
 
+    def set_waiting(self, text: str) -> None:
+        """Explain, until there is a first frame, why there is none yet."""
+        if text != self._waiting:
+            self._waiting = text
+            self.update()
+
     def set_age(self, age_s: float) -> None:
         """Say so on the picture when the newest frame is old."""
         stale = age_s if age_s > STALE_S else None
@@ -122,13 +132,15 @@ class LiveView(QWidget):
         mode = Mode.DISARMED if snapshot is None else snapshot.motion.mode
         self._frame(painter, QColor(MODE_LOOKS[mode].fill), port)
         if snapshot is None or port is None or self._marks is None:
-            self._notice(painter, "Waiting for the first frame", MUTED)
+            self._notice(painter, "Starting: waiting for the first frame", TEXT)
+            self._explain(painter, self._waiting)
             painter.end()
             return
         self._draw_picture(painter, port)
         view = overlay.View(
-            port, self._layers, self._chosen, self._centre_px, self._um_per_px, self._fonts
-        )
+            port, self._layers, self._chosen, self._centre_px, self._um_per_px, self._fonts,
+            self._stamps,
+        )  # fmt: skip
         overlay.draw(painter, snapshot, self._marks, view)
         if self._age_s is not None:
             self._notice(painter, f"No new frame for {self._age_s:.1f} s", TEXT)
@@ -177,3 +189,12 @@ class LiveView(QWidget):
         painter.fillRect(box, QColor(0, 0, 0, 200))
         painter.setPen(QColor(colour))
         painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
+
+    def _explain(self, painter: QPainter, text: str) -> None:
+        """Write a smaller paragraph below the line over the middle."""
+        painter.setFont(self._small_font)
+        box = QRectF(0, self.height() * 0.40 + 70, self.width(), 120)
+        box.adjust(4 * FRAME, 0, -4 * FRAME, 0)
+        painter.setPen(QColor(MUTED))
+        wrap = Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop | Qt.TextFlag.TextWordWrap
+        painter.drawText(box, wrap, text)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from app.core.messages import Command, Event, Snapshot
 from calibration.transform import ImageToStage
+from models.measure.profile import CriteriaProfile, named_profile
 
 
 class Loop(Protocol):
@@ -43,6 +44,8 @@ class RigView:
         pixels: better none than a wrong one.
     has_stage : bool
         Whether anything can move.
+    criteria : CriteriaProfile
+        What the verdicts rest on.
     """
 
     name: str
@@ -50,6 +53,7 @@ class RigView:
     image_to_stage: ImageToStage
     calibrated: bool
     has_stage: bool
+    criteria: CriteriaProfile = field(default_factory=named_profile)
 
     @property
     def speed_unit(self) -> str:

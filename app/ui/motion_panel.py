@@ -1,4 +1,4 @@
-"""The buttons under the picture: following on top, moving by hand below."""
+"""What is under the picture: following on top; moving by hand and the strip chart below."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QLabel, QPushButton, QV
 from app.core.messages import Mode
 from app.ui.actions import BY_KEY
 from app.ui.buttons import ActionButton, show_when_on
+from app.ui.centring_chart import CentringChart
 from app.ui.controller import Controller
 from app.ui.steps import STEPS
 from app.ui.theme import MIN_TARGET_PX, font
@@ -17,7 +18,7 @@ ARROWS = ("jog_left", "jog_up", "jog_down", "jog_right")
 
 
 class MotionPanel(QWidget):
-    """Two rows of buttons, all from the table of actions."""
+    """Two rows of buttons, all from the table of actions, and how well the target is centred."""
 
     def __init__(self, controller: Controller) -> None:
         super().__init__()
@@ -38,13 +39,15 @@ class MotionPanel(QWidget):
             lower.addWidget(self._buttons[key])
         lower.addSpacing(6)
         self._steps = self._step_buttons(lower)
-        lower.addStretch(1)
+        self.chart = CentringChart()
+        lower.addSpacing(10)
+        lower.addWidget(self.chart, 1)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(6)
         column.addLayout(motion)
         column.addLayout(lower)
-        controller.step_changed.connect(lambda k: self._steps[k].setChecked(True))
+        controller.step_changed.connect(self._show_step)
         self._steps[controller.step].setChecked(True)
         self.set_mode(Mode.DISARMED)
 
@@ -52,6 +55,9 @@ class MotionPanel(QWidget):
         """Grey out what this mode does not allow."""
         for button in self._buttons.values():
             button.set_mode(mode)
+
+    def _show_step(self, index: int) -> None:
+        self._steps[index].setChecked(True)
 
     def _step_buttons(self, into: QHBoxLayout) -> list[QPushButton]:
         """One button for each length of a step, of which one is down."""

@@ -19,11 +19,11 @@ from app.core.selection import name_of
 from app.ui.layers import Layer
 from app.ui.marks import Marks
 from app.ui.pick import row_of
-from app.ui.theme import BLACK, CHOSEN, CLASS_COLOURS, MODE_LOOKS, WHITE
+from app.ui.stamps import SHADOW, Stamps
+from app.ui.theme import CHOSEN, CLASS_COLOURS, MODE_LOOKS, WHITE
 from app.ui.viewport import Viewport
 from models.types import TrackState
 
-SHADOW: Final = QColor(0, 0, 0, 190)
 TRAIL: Final = QColor(255, 255, 255, 120)
 CHIP: Final = QColor(0, 0, 0, 170)
 CLASS_INKS: Final = {value: QColor(colour) for value, colour in CLASS_COLOURS.items()}
@@ -36,7 +36,6 @@ class Fonts:
     """The fonts of the marks."""
 
     label: QFont
-    badge: QFont
     chosen: QFont
 
 
@@ -60,6 +59,7 @@ class View:
     centre_px: tuple[float, float]
     um_per_px: float | None
     fonts: Fonts
+    stamps: Stamps
 
 
 def draw(painter: QPainter, snapshot: Snapshot, marks: Marks, view: View) -> None:
@@ -144,31 +144,16 @@ def _identities(painter: QPainter, snapshot: Snapshot, view: View) -> None:
     half = tracks.size_px[rows] / 2
     right_top = snapshot.track_px[rows] + half * (1, -1)
     left_top = snapshot.track_px[rows] - half
-    labels = [
-        (*port.to_screen(x_px, y_px), name_of(tracks, row), CLASS_INKS[label])
-        for (x_px, y_px), row, label in zip(
-            right_top.tolist(), np.flatnonzero(rows).tolist(), tracks.label[rows].tolist(),
-            strict=True,
-        )
-    ]  # fmt: skip
-    painter.setFont(view.fonts.label)
-    painter.setPen(SHADOW)
-    for x, y, text, _ in labels:
-        painter.drawText(QPointF(x + 4, y + 3), text)
-    for x, y, text, ink in labels:
-        painter.setPen(ink)
-        painter.drawText(QPointF(x + 3, y + 2), text)
-    painter.setFont(view.fonts.badge)
-    painter.setBrush(QColor(WHITE))
+    stamps = view.stamps
+    for (x_px, y_px), row, label in zip(
+        right_top.tolist(), np.flatnonzero(rows).tolist(), tracks.label[rows].tolist(), strict=True
+    ):
+        x, y = port.to_screen(x_px, y_px)
+        stamps.label(painter, x + 3, y + 2, name_of(tracks, row), CLASS_INKS[label])
     for (x_px, y_px), track in zip(left_top.tolist(), tracks.track_id[rows].tolist(), strict=True):
         if track in keys:
             x, y = port.to_screen(x_px, y_px)
-            disc = QRectF(x - 13, y - 15, 18, 18)
-            painter.setPen(QPen(SHADOW, 1))
-            painter.drawEllipse(disc)
-            painter.setPen(QColor(BLACK))
-            painter.drawText(disc, Qt.AlignmentFlag.AlignCenter, str(keys[track]))
-    painter.setBrush(Qt.BrushStyle.NoBrush)
+            stamps.badge(painter, x - 13, y - 15, str(keys[track]))
 
 
 def _target(painter: QPainter, snapshot: Snapshot, view: View) -> None:

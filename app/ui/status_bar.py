@@ -9,6 +9,7 @@ from PySide6.QtGui import QPalette
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QWidget
 
 from app.core.messages import Snapshot
+from app.ui.cell import Cell
 from app.ui.loop import RigView
 from app.ui.theme import ALERT, TEXT, font
 from models.types import TrackState
@@ -27,8 +28,7 @@ class StatusBar(QWidget):
         self._has_stage = rig.has_stage
         self._dropped = 0
         self._dropped_s = -math.inf
-        self._cells: dict[str, QLabel] = {}
-        self._shown: dict[str, tuple[str, str]] = {}
+        self._cells: dict[str, Cell] = {}
         row = QHBoxLayout(self)
         row.setContentsMargins(12, 2, 12, 4)
         row.setSpacing(8)
@@ -42,9 +42,7 @@ class StatusBar(QWidget):
             title = QLabel(name)
             title.setFont(font(10))
             title.setForegroundRole(QPalette.ColorRole.PlaceholderText)
-            cell = QLabel()
-            cell.setFont(font(11, fixed=True))
-            cell.setMinimumWidth(cell.fontMetrics().horizontalAdvance(widest))
+            cell = Cell(widest, font(11, fixed=True))
             cell.setAccessibleName(name)
             for widget in (title, cell):
                 widget.setToolTip(tip)
@@ -61,43 +59,33 @@ class StatusBar(QWidget):
 
     def show_snapshot(self, snapshot: Snapshot) -> None:
         """Show the numbers of a snapshot."""
-        self._set("Rate", f"{snapshot.fps:.1f} /s")
+        self._say("Rate", f"{snapshot.fps:.1f} /s")
         if snapshot.dropped > self._dropped:
             self._dropped, self._dropped_s = snapshot.dropped, snapshot.frame.time_s
         recent = snapshot.frame.time_s - self._dropped_s < RECENT_S
-        self._set("Lost", str(snapshot.dropped), ALERT if recent else TEXT)
+        self._say("Lost", str(snapshot.dropped), ALERT if recent else TEXT)
         known = snapshot.tracks.state != TrackState.TENTATIVE
-        self._set("Sperm", str(int(known.sum())))
+        self._say("Sperm", str(int(known.sum())))
         pose = snapshot.pose
         if not self._has_stage:
-            self._set("Stage", "none")
+            self._say("Stage", "none")
         elif pose is None or not (math.isfinite(pose.x_um) and math.isfinite(pose.y_um)):
-            self._set("Stage", "unknown", ALERT)
+            self._say("Stage", "unknown", ALERT)
         else:
-            self._set("Stage", f"{pose.x_um:.1f}, {pose.y_um:.1f} µm")
+            self._say("Stage", f"{pose.x_um:.1f}, {pose.y_um:.1f} µm")
 
     def show_age(self, age_s: float) -> None:
         """Show how old the frame on the screen is."""
         text = f"{age_s * 1e3:.0f} ms" if age_s < 10 else f"{age_s:.0f} s"
-        self._set("Age", text, ALERT if age_s > OLD_S else TEXT)
+        self._say("Age", text, ALERT if age_s > OLD_S else TEXT)
+
+    def _say(self, name: str, text: str, colour: str = TEXT) -> None:
+        self._cells[name].say(text, colour)
 
     def text(self, name: str) -> str:
         """Return what a cell says."""
-        return self._cells[name].text()
+        return self._cells[name].text
 
     def colour(self, name: str) -> str:
         """Return the colour of a cell's number."""
-        return self._shown[name][1]
-
-    def _set(self, name: str, text: str, colour: str = TEXT) -> None:
-        """Change a cell only where it differs: a new text costs a repaint."""
-        before = self._shown.get(name)
-        if before == (text, colour):
-            return
-        self._shown[name] = (text, colour)
-        cell = self._cells[name]
-        if before is None or before[1] != colour:
-            palette = cell.palette()
-            palette.setColor(QPalette.ColorRole.WindowText, colour)
-            cell.setPalette(palette)
-        cell.setText(text)
+        return self._cells[name].colour

@@ -8,13 +8,15 @@ from enum import IntEnum
 from typing import Final
 
 from app.core.messages import Snapshot
+from app.core.selection import name_of
 from app.ui.theme import CLASS_WORDS
-from models.types import Measurements, TrackState
+from app.ui.verdict_words import findings, micro
+from models.measure.motility import OK
+from models.types import Measurements, SpermClass, TrackState
 
 UNKNOWN: Final = "–"
-STATE_WORDS: Final = {
-    TrackState.TENTATIVE: "new", TrackState.CONFIRMED: "seen", TrackState.COASTING: "hidden",
-}  # fmt: skip
+HIDDEN: Final = "hidden"
+DISPUTED: Final = "disputed"
 LAST: Final = math.inf
 """Sorts what is unknown behind everything that is known."""
 
@@ -24,41 +26,50 @@ class Column(IntEnum):
 
     KEY = 0
     ID = 1
-    CLASS = 2
-    STATE = 3
-    SCORE = 4
-    QUALITY = 5
-    VAP = 6
-    VSL = 7
-    VCL = 8
+    SCORE = 2
+    CLASS = 3
+    QUALITY = 4
+    VAP = 5
+    VSL = 6
+    VCL = 7
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnText:
-    """Heading and what it means."""
+    """Heading, what it means, and the widest text that it must have room for."""
 
     heading: str
     tooltip: str
+    widest: str
     name: str = ""
 
 
 COLUMNS: Final[dict[Column, ColumnText]] = {
-    Column.KEY: ColumnText("Key", "Place in the ranking, and the key that chooses it"),
-    Column.ID: ColumnText("No.", "Number of the sperm, the same as on the picture"),
-    Column.CLASS: ColumnText("Class", "What the network says, by majority over recent frames"),
-    Column.STATE: ColumnText("State", "seen; hidden: not found in this frame; new: not confirmed"),
+    Column.KEY: ColumnText("Key", "Place in the ranking, and the key that chooses it", "Key 8"),
+    Column.ID: ColumnText(
+        "No.", "Number of the sperm, as on the picture. (12): not found in this frame; "
+        "12?: perhaps another since an encounter", "(888?)",
+    ),
     Column.SCORE: ColumnText(
-        "Score", "0 to 100, from shape and speed; equal scores are ties. Empty: not known yet"
+        "Score", "0 to 100, from shape and speed; equal scores are ties. –: not known yet", "Score"
+    ),
+    Column.CLASS: ColumnText(
+        "Class", "What the network says, by majority over recent frames", "abnormal"
     ),
     Column.QUALITY: ColumnText(
-        "Verdict", "What weighs most against the sperm, or why its numbers cannot be relied on"
+        "Verdict", "What weighs most against the sperm, or why nothing can be said yet. disputed: "
+        "healthy by its measures, abnormal to the network", "insufficient track",
     ),
-    Column.VAP: ColumnText("VAP", "Average path velocity over the last second, {unit}", "vap_um_s"),
+    Column.VAP: ColumnText(
+        "VAP", "Average path velocity over the last second, {unit}", "188.8", "vap_um_s"
+    ),
     Column.VSL: ColumnText(
-        "VSL", "Straight-line velocity over the last second, {unit}", "vsl_um_s"
+        "VSL", "Straight-line velocity over the last second, {unit}", "188.8", "vsl_um_s"
     ),
-    Column.VCL: ColumnText("VCL", "Curvilinear velocity over the last second, {unit}", "vcl_um_s"),
-}
+    Column.VCL: ColumnText(
+        "VCL", "Curvilinear velocity over the last second, {unit}", "188.8", "vcl_um_s"
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +80,13 @@ class Row:
     label: int
     texts: tuple[str, ...]
     keys: tuple[float | str, ...]
-    details: str = ""
-    """Every reason of its verdict, a line each."""
+    reasons: tuple[str, ...] = ()
+    """Of its verdict, worst first."""
+
+    @property
+    def details(self) -> str:
+        """Every reason of its verdict, a line each."""
+        return micro("\n".join(self.reasons))
 
 
 def velocity(value_um_s: float) -> str:
@@ -78,62 +94,64 @@ def velocity(value_um_s: float) -> str:
     return f"{value_um_s:.1f}" if math.isfinite(value_um_s) else UNKNOWN
 
 
-def rows_of(snapshot: Snapshot, speed_factor: float = 1.0) -> list[Row]:
+def rows_of(snapshot: Snapshot, speed_factor: float = 1.0, *, calibrated: bool = True) -> list[Row]:
     """All tracks but the tentative ones, in the snapshot's order.
 
-    ``speed_factor`` turns um/s into the unit that is shown.
+    ``speed_factor`` turns um/s into the unit that is shown. Without a calibration there is neither
+    score nor verdict: both rest on limits in micrometres.
     """
     tracks, measured = snapshot.tracks, snapshot.measurements
     places = {track: k + 1 for k, track in enumerate(snapshot.ranking)}
     at = {int(track): row for row, track in enumerate(measured.track_id)}
+    names = [column.name for column in COLUMNS.values() if column.name]
     rows = []
     for i in range(len(tracks)):
-        state = TrackState(int(tracks.state[i]))
-        if state is TrackState.TENTATIVE:
+        state = tracks.state[i]
+        if state == TrackState.TENTATIVE:
             continue
         track, label = int(tracks.track_id[i]), int(tracks.label[i])
         m = at.get(track)
-        numbers = [
-            _value(measured, column.name, m) * speed_factor
-            for column in COLUMNS.values()
-            if column.name
-        ]
+        numbers = [value_of(measured, name, m) * speed_factor for name in names]
         place = places.get(track)
-        score = _value(measured, "score", m)
+        score = value_of(measured, "score", m) if calibrated else math.nan
         reasons = () if m is None or not measured.reasons else measured.reasons[m]
-        quality = _verdict(measured, m, score, reasons)
+        quality = _verdict(measured, m, label, reasons) if calibrated else UNKNOWN
+        number = name_of(tracks, i)
         texts = (
-            str(place) if place is not None else "", str(track), CLASS_WORDS[label],
-            STATE_WORDS[state], f"{100 * score:.0f}" if math.isfinite(score) else UNKNOWN, quality,
+            str(place) if place is not None else "",
+            f"({number})" if state == TrackState.COASTING else number,
+            f"{100 * score:.0f}" if math.isfinite(score) else UNKNOWN, CLASS_WORDS[label], quality,
             *(velocity(v) for v in numbers),
         )  # fmt: skip
         keys: tuple[float | str, ...] = (
-            LAST if place is None else place, track, CLASS_WORDS[label], STATE_WORDS[state],
-            -score if math.isfinite(score) else LAST, quality,
+            LAST if place is None else place, track,
+            -score if math.isfinite(score) else LAST, CLASS_WORDS[label], quality,
             *(-v if math.isfinite(v) else LAST for v in numbers),
         )  # fmt: skip
-        rows.append(Row(track, label, texts, keys, "\n".join(reasons)))
+        rows.append(Row(track, label, texts, keys, reasons))
     return rows
 
 
-def _value(measured: Measurements, name: str, row: int | None) -> float:
+def value_of(measured: Measurements, name: str, row: int | None) -> float:
     """Read a measure of one track; NaN where there is none."""
     if row is None or name not in measured.values:
         return math.nan
     return float(measured.values[name][row])
 
 
-def _verdict(
-    measured: Measurements, row: int | None, score: float, reasons: tuple[str, ...]
-) -> str:
-    """Say in a few words what to hold against a sperm, or why nothing can be said yet."""
+def _verdict(measured: Measurements, row: int | None, label: int, reasons: tuple[str, ...]) -> str:
+    """Say in two or three words what to hold against a sperm, or why nothing can be said yet."""
     if row is None or row >= len(measured.quality):
         return UNKNOWN
-    if measured.quality[row] != "ok" or not reasons:
+    if measured.quality[row] != OK or not reasons:
         return measured.quality[row]
-    if math.isfinite(score) and _value(measured, "healthy", row) == 1.0:
-        return "healthy"
-    return reasons[0]
+    healthy = value_of(measured, "healthy", row)
+    if healthy == 1.0:
+        return DISPUTED if label == SpermClass.ABNORMAL else "healthy"
+    found = findings(reasons)
+    if healthy == 0.0:
+        return next((one.short for one in found if one.side), "not healthy")
+    return next((one.short for one in found if not one.known), "not assessed")
 
 
 def ordered(rows: list[Row], column: Column, *, backwards: bool) -> list[Row]:

@@ -20,12 +20,10 @@ from app.ui.loop import RigView
 from app.ui.theme import CLASS_COLOURS, MIN_TARGET_PX, font
 from app.ui.track_rows import COLUMNS, Column, Row, held, ordered, rows_of
 
-WIDTHS: Final = {
-    Column.KEY: 46, Column.ID: 50, Column.CLASS: 84, Column.STATE: 64, Column.SCORE: 50,
-    Column.VAP: 52, Column.VSL: 52, Column.VCL: 52,
-}  # fmt: skip
-RIGHT: Final = {Column.SCORE, Column.VAP, Column.VSL, Column.VCL}
-MIDDLE: Final = {Column.KEY, Column.ID}
+MARGIN: Final = 8
+"""Left and right of a text together."""
+RIGHT: Final = {Column.VAP, Column.VSL, Column.VCL}
+MIDDLE: Final = {Column.KEY, Column.ID, Column.SCORE}
 Index = QModelIndex | QPersistentModelIndex
 
 
@@ -133,7 +131,7 @@ class TrackTable(QTableView):
 
     def __init__(self, rig: RigView) -> None:
         super().__init__()
-        self._speed_factor = rig.speed_factor
+        self._rig = rig
         self._model = TrackModel(rig.speed_unit)
         self._chosen: int | None = None
         self.setModel(self._model)
@@ -149,7 +147,7 @@ class TrackTable(QTableView):
         self.setShowGrid(False)
         self.setWordWrap(False)
         self.setSortingEnabled(True)
-        self.setFont(font(10.5))
+        self.setFont(font(10))
         vertical, header = self.verticalHeader(), self.horizontalHeader()
         vertical.hide()
         vertical.setDefaultSectionSize(MIN_TARGET_PX)
@@ -157,10 +155,17 @@ class TrackTable(QTableView):
         header.setAccessibleName("Headings: press one to sort")
         header.setToolTip("Press a heading to sort by it")
         header.setHighlightSections(False)
-        for column, width in WIDTHS.items():
+        header.setFont(font(10))
+        header.setMinimumSectionSize(24)
+        for column, text in COLUMNS.items():
+            widest = max(
+                self.fontMetrics().horizontalAdvance(text.widest),
+                header.fontMetrics().horizontalAdvance(text.heading),
+            )
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
-            header.resizeSection(column, width)
+            header.resizeSection(column, widest + MARGIN)
         header.setSectionResizeMode(Column.QUALITY, QHeaderView.ResizeMode.Stretch)
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
         self.sortByColumn(Column.KEY, Qt.SortOrder.AscendingOrder)
         self.pressed.connect(self._press)
         self.doubleClicked.connect(self._follow)
@@ -168,7 +173,8 @@ class TrackTable(QTableView):
     def show_snapshot(self, snapshot: Snapshot) -> None:
         """Show the tracks of this snapshot."""
         pointing = self.viewport().underMouse()
-        self._model.update_rows(rows_of(snapshot, self._speed_factor), hold_order=pointing)
+        rows = rows_of(snapshot, self._rig.speed_factor, calibrated=self._rig.calibrated)
+        self._model.update_rows(rows, hold_order=pointing)
         self._select()
 
     def set_chosen(self, track_id: int | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Final
@@ -10,7 +11,7 @@ from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QCloseEvent, QKeySequence, QResizeEvent, QShortcut
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QVBoxLayout, QWidget
 
-from app.core.messages import Event, Snapshot, Stop
+from app.core.messages import Event, Mode, Snapshot, Stop
 from app.ui.actions import ACTIONS, BY_KEY, Action, perform
 from app.ui.buttons import StopButton
 from app.ui.chosen_panel import ChosenPanel
@@ -18,19 +19,25 @@ from app.ui.confirmation import ConfirmationCard, Question
 from app.ui.controller import Controller
 from app.ui.keys_card import KeysCard
 from app.ui.layer_panel import LayerPanel
-from app.ui.live_view import LiveView
+from app.ui.live_view import FRAME, LiveView
 from app.ui.loop import Loop, RigView
 from app.ui.mode_banner import ModeBanner
 from app.ui.motion_panel import MotionPanel
 from app.ui.notifications import Notifications
+from app.ui.pick import row_of
 from app.ui.status_bar import StatusBar
 from app.ui.track_table import TrackTable
+from app.ui.warm_up import waiting
 
 POLL_MS: Final = 4
 """Between looks for a newer snapshot: half of it is the delay that looking adds on average."""
 SLOW_S: Final = 0.2
 """Numbers that a person reads change five times a second, not thirty."""
-SIDE_WIDTH: Final = 490
+SIDE_WIDTH: Final = (496, 680)
+"""Least and most: what the picture, which keeps its proportions, leaves over."""
+MARGIN: Final = 8
+PROPORTION: Final = 4 / 3
+"""Of a picture that is not there yet."""
 
 
 class MainWindow(QWidget):
@@ -39,8 +46,10 @@ class MainWindow(QWidget):
     def __init__(self, loop: Loop, rig: RigView) -> None:
         super().__init__()
         self._loop = loop
+        self._rig = rig
         self._snapshot: Snapshot | None = None
         self._slow_due_s = 0.0
+        self._begun_s = time.perf_counter()
         self._faults: tuple[str, ...] = ()
         self.controller = Controller(loop, rig)
         self.banner = ModeBanner(has_stage=rig.has_stage)
@@ -74,9 +83,11 @@ class MainWindow(QWidget):
         """Take the newest snapshot if there is one; the numbers that are read, when it is time."""
         now_s = time.perf_counter()
         snapshot = self._loop.latest()
-        if snapshot is not None and snapshot is not self._snapshot:
+        fresh = snapshot is not None and snapshot is not self._snapshot
+        if snapshot is not None and fresh:
             self._take(snapshot)
-        if all_of_it or now_s >= self._slow_due_s:
+        # Not before a new picture is painted: that would make it 4 ms older.
+        if all_of_it or (not fresh and now_s >= self._slow_due_s):
             self._slow_due_s = now_s + SLOW_S
             self._show_slow(now_s)
 
@@ -87,10 +98,22 @@ class MainWindow(QWidget):
         super().closeEvent(event)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Keep an open question inside the picture."""
+        """Give the side what the picture leaves; keep an open question inside the picture."""
         super().resizeEvent(event)
+        self._share()
         if self.confirmation.question is not None:
             self.confirmation.place()
+
+    def _share(self) -> None:
+        """Give the side the width that a picture of full height leaves over."""
+        proportion = PROPORTION
+        if self._snapshot is not None:
+            rows, columns = self._snapshot.frame.image.shape
+            proportion = columns / rows
+        taken = self.banner.height() + self.motion.sizeHint().height() + self.status.height()
+        room = self.height() - taken - 2 * MARGIN - 2 * FRAME
+        spare = self.width() - round(room * proportion) - 2 * FRAME - 3 * MARGIN
+        self._side.setFixedWidth(min(max(spare, SIDE_WIDTH[0]), SIDE_WIDTH[1]))
 
     def _take(self, snapshot: Snapshot) -> None:
         """Show what must be new with each frame, or between frames when the mode changes."""
@@ -100,6 +123,7 @@ class MainWindow(QWidget):
         self.live_view.show_snapshot(snapshot, new_frame=new)
         if new:
             self.chosen.show_crop(snapshot, self.controller.chosen, self.live_view.marks)
+            self.motion.chart.add(snapshot.frame.time_s, self._off_centre_um(snapshot))
         self.banner.show_motion(snapshot.motion, snapshot.faults)
         self.motion.set_mode(snapshot.motion.mode)
         for fault in reversed([f for f in snapshot.faults if f not in self._faults]):
@@ -112,6 +136,7 @@ class MainWindow(QWidget):
             self.events.add(event)
         snapshot = self._snapshot
         if snapshot is None:
+            self.live_view.set_waiting(waiting(now_s - self._begun_s))
             return
         age_s = now_s - snapshot.frame.time_s
         self.live_view.set_age(age_s)
@@ -119,6 +144,17 @@ class MainWindow(QWidget):
         self.status.show_snapshot(snapshot)
         self.table.show_snapshot(snapshot)
         self.chosen.show_numbers(snapshot, self.controller.chosen)
+        self.motion.chart.redraw()
+
+    def _off_centre_um(self, snapshot: Snapshot) -> float:
+        """Distance of what is followed from the centre of the picture; NaN while nothing is."""
+        following = snapshot.motion.mode in (Mode.CENTERING, Mode.FOLLOWING)
+        row = row_of(snapshot, snapshot.motion.target) if following else None
+        if row is None:
+            return math.nan
+        affine = self._rig.image_to_stage
+        offset_px = snapshot.track_px[row] - affine.centre_px
+        return float(math.hypot(*(affine.matrix_um_per_px @ offset_px)))
 
     def _drawn(self, snapshot: Snapshot) -> None:
         self._loop.overlay_drawn(snapshot, time.perf_counter())
@@ -132,24 +168,24 @@ class MainWindow(QWidget):
         left.setSpacing(8)
         left.addWidget(self.live_view, 1)
         left.addWidget(self.motion)
-        side = QWidget()
-        side.setFixedWidth(SIDE_WIDTH)
-        right = QVBoxLayout(side)
+        self._side = QWidget()
+        self._side.setFixedWidth(SIDE_WIDTH[0])
+        right = QVBoxLayout(self._side)
         right.setContentsMargins(0, 0, 0, 0)
         right.setSpacing(8)
         right.addWidget(self.chosen)
         right.addWidget(self.table, 3)
         right.addWidget(self.events, 1)
         right.addWidget(self.layers)
-        self.events.setMinimumHeight(84)
+        self.events.setMinimumHeight(66)
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(0)
         body = QHBoxLayout()
-        body.setContentsMargins(8, 8, 8, 0)
-        body.setSpacing(10)
+        body.setContentsMargins(MARGIN, MARGIN, MARGIN, 0)
+        body.setSpacing(MARGIN)
         body.addLayout(left, 1)
-        body.addWidget(side)
+        body.addWidget(self._side)
         grid.addLayout(top, 0, 0)
         grid.addLayout(body, 1, 0)
         grid.addWidget(self.status, 2, 0)

@@ -26,6 +26,7 @@ from app.core.messages import (
 from app.ui.loop import RigView
 from calibration.transform import ImageToStage
 from drivers.types import Frame, Pose
+from models.measure.motility import INSUFFICIENT
 from models.types import Detections, Measurements, Perception, Tracks, TrackState
 
 WIDTH, HEIGHT, UM_PER_PX = 640, 480, 0.495
@@ -79,7 +80,7 @@ class Swimmers:
         boxes = np.concatenate([track_px, size_px], axis=1).astype(np.float32)
         vap = self.speed_um_s.copy()
         vap[-2:] = np.nan
-        quality = tuple("ok" if np.isfinite(v) else "seen for less than 1 s" for v in vap)
+        quality = tuple("ok" if np.isfinite(v) else INSUFFICIENT for v in vap)
         values = {"vap_um_s": vap, "vsl_um_s": vap * 0.9, "vcl_um_s": vap * 1.6}
         now_s = time.perf_counter() if now_s is None else now_s
         order = [int(i) for i in np.argsort(-np.nan_to_num(vap, nan=-1)) if np.isfinite(vap[i])]

@@ -5,15 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PySide6.QtCore import Qt
 from pytestqt.qtbot import QtBot
 
-from app.ui.track_rows import LAST, Column, held, ordered, rows_of
+from app.ui.track_rows import COLUMNS, LAST, Column, held, ordered, rows_of
 from app.ui.track_table import TrackTable
+from app.ui.verdict_words import findings
 from app.ui.window import MainWindow
-from models.types import TrackState
+from models.measure.profile import named_profile, profile_names
+from models.measure.reasons import reasons
+from models.types import SpermClass, TrackState
 from tests.gui.conftest import show_next
 from tests.gui.stand_in import StandIn
 
@@ -25,7 +29,7 @@ def shown(table: TrackTable, column: Column) -> list[str]:
 
 def test_best_comes_first(window: MainWindow, loop: StandIn) -> None:
     show_next(window, loop)
-    ids = shown(window.table, Column.ID)
+    ids = [text.strip("()") for text in shown(window.table, Column.ID)]
     ranking = [str(track) for track in loop.newest.ranking]
     assert ids[: len(ranking)] == ranking
     assert len(ids) == len(loop.newest.tracks)
@@ -63,13 +67,14 @@ def test_selection_stays_with_the_sperm(window: MainWindow, loop: StandIn) -> No
     window.controller.choose(track)
     show_next(window, loop, ranking=loop.newest.ranking[::-1])
     rows = window.table.selectionModel().selectedRows()
-    assert [index.siblingAtColumn(Column.ID).data() for index in rows] == [str(track)]
+    shown_ids = [index.siblingAtColumn(Column.ID).data().strip("()") for index in rows]
+    assert shown_ids == [str(track)]
     assert rows[0].row() != 0
 
 
 def test_keys_walk_the_table(window: MainWindow, loop: StandIn, qtbot: QtBot) -> None:
     show_next(window, loop)
-    ids = [int(t) for t in shown(window.table, Column.ID)]
+    ids = [int(t.strip("()")) for t in shown(window.table, Column.ID)]
     for expected in ids[:3]:
         qtbot.keyClick(window, Qt.Key.Key_J)
         assert window.controller.chosen == expected
@@ -124,6 +129,14 @@ def test_ordered_is_a_permutation_with_unknown_last(column: Column, backwards: b
 CACHE: list = []
 
 
+def test_a_sperm_that_is_not_found_in_this_frame_is_in_brackets() -> None:
+    snapshot = StandIn().advance()
+    hidden = snapshot.tracks.state == TrackState.COASTING
+    assert hidden.any()
+    for row, gone in zip(rows_of(snapshot), hidden.tolist(), strict=True):
+        assert row.texts[Column.ID] == (f"({row.track_id})" if gone else str(row.track_id))
+
+
 def test_score_and_verdict_are_shown_and_the_reasons_are_the_tooltip() -> None:
     snapshot = StandIn().advance()
     measured = snapshot.measurements
@@ -132,14 +145,57 @@ def test_score_and_verdict_are_shown_and_the_reasons_are_the_tooltip() -> None:
     score[1] = np.nan
     healthy = np.zeros(n)
     healthy[0] = 1.0
-    reasons = (("head width 2.4 um, below 2.5", "VAP 41.0 um/s"),) * n
+    lines = (("head width 2.4 um, below 2.5", "VAP 41.0 um/s"),) * n
     values = measured.values | {"score": score, "healthy": healthy}
-    told = replace(measured, values=values, quality=("ok",) * n, reasons=reasons)
+    told = replace(measured, values=values, quality=("ok",) * n, reasons=lines)
     rows = {row.track_id: row for row in rows_of(replace(snapshot, measurements=told))}
     first, second, last = (rows[int(measured.track_id[k])] for k in (0, 1, n - 1))
     assert first.texts[Column.SCORE] == "100"
     assert first.texts[Column.QUALITY] == "healthy"
     assert second.texts[Column.SCORE] == "–"
     assert second.keys[Column.SCORE] == LAST
-    assert last.texts[Column.QUALITY] == "head width 2.4 um, below 2.5"
-    assert last.details.splitlines() == list(reasons[0])
+    assert last.texts[Column.QUALITY] == "head narrow"
+    assert last.details.splitlines() == ["head width 2.4 µm, below 2.5", "VAP 41.0 µm/s"]
+    bare = rows_of(replace(snapshot, measurements=told), 2.0, calibrated=False)
+    assert {row.texts[Column.SCORE] for row in bare} == {"–"}
+    assert {row.texts[Column.QUALITY] for row in bare} == {"–"}
+
+
+def test_what_the_network_and_the_measures_disagree_upon_is_disputed() -> None:
+    snapshot = StandIn().advance()
+    measured = snapshot.measurements
+    n = len(measured)
+    values = measured.values | {"score": np.ones(n), "healthy": np.ones(n)}
+    told = replace(measured, values=values, quality=("ok",) * n, reasons=(("LIN 0.60",),) * n)
+    for row in rows_of(replace(snapshot, measurements=told)):
+        abnormal = row.label == SpermClass.ABNORMAL
+        assert row.texts[Column.QUALITY] == ("disputed" if abnormal else "healthy")
+
+
+@pytest.mark.parametrize("size", [(1180, 760), (1280, 800), (1440, 900), (1920, 1080)])
+def test_no_text_of_the_table_is_cut(
+    window: MainWindow, loop: StandIn, size: tuple[int, int]
+) -> None:
+    window.resize(*size)
+    show_next(window, loop)
+    table = window.table
+    header = table.horizontalHeader()
+    assert sum(header.sectionSize(c) for c in Column) <= table.viewport().width()
+    words = {
+        finding.short
+        for name in profile_names()
+        for term in named_profile(name).term
+        for value in (0.0, 1e3)
+        for finding in findings(
+            tuple(r.text for r in reasons({term.measure: value}, {}, named_profile(name)))
+        )
+        if finding.side
+    } | {"insufficient track", "5 of 5 frames", "touches another", "disputed"}  # fmt: skip
+    metrics = table.fontMetrics()
+    room = header.sectionSize(Column.QUALITY) - 5
+    assert {word for word in words if metrics.horizontalAdvance(word) > room} == set()
+    for column in Column:
+        for text in [*shown(table, column), COLUMNS[column].widest]:
+            assert metrics.horizontalAdvance(text) + 5 <= header.sectionSize(column)
+        heading = header.fontMetrics().horizontalAdvance(COLUMNS[column].heading)
+        assert heading + 4 <= header.sectionSize(column)

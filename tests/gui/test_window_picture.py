@@ -204,8 +204,9 @@ def test_positions_without_a_calibration_are_in_pixels(loop: StandIn, qtbot: obj
     show_next(window, loop)
     window.controller.choose(3)
     assert window.chosen.text("Off centre").endswith("px")
+    assert window.chosen.text("Verdict") == "not assessed"
     vap_um_s = loop.newest.measurements.values["vap_um_s"][0]
-    assert window.chosen.text("VAP") == f"{vap_um_s / 0.495:.1f} px/s"
+    assert window.chosen.text("vap_um_s") == f"{vap_um_s / 0.495:.1f} px/s"
     assert "No stage" in window.banner.text
     perform(BY_KEY["arm"], window.controller)
     assert window.confirmation.question is None
