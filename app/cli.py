@@ -192,6 +192,13 @@ def bench_tracker(options: argparse.Namespace) -> Result:
     return run(options.targets)
 
 
+def bench_specimen(options: argparse.Namespace) -> Result:
+    """Time frames of the specimen."""
+    from models.specimen.bench import bench_specimen as run
+
+    return run(options.sperm, options.modality)
+
+
 def bench_live(options: argparse.Namespace) -> Result:
     """Run the loop under load and watch the processor and the memory."""
     from app.ui.live import bench_live as run
@@ -399,6 +406,11 @@ def _add_network(verbs: argparse._SubParsersAction[_Parser], common: _Parser) ->
     parser = bench.add_parser("tracker", parents=[common], help="association and whole step")
     parser.add_argument("--targets", type=int, default=50)
     parser.set_defaults(verb=bench_tracker)
+
+    parser = bench.add_parser("specimen", parents=[common], help="a frame of the specimen")
+    parser.add_argument("--sperm", type=int, default=40, help="in view")
+    parser.add_argument("--modality", choices=("brightfield", "phase"), default="brightfield")
+    parser.set_defaults(verb=bench_specimen)
 
     parser = bench.add_parser("live", parents=[common], help="the loop under load")
     _add_rig(parser)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
-import time
 
 import av
 import numpy as np
 import pytest
 from pycocotools import mask as rle
 
+from app import cli
 from models.errors import DataError, ModelError
 from models.specimen.frame_rows import reference
 from models.specimen.profiles import profile
@@ -135,12 +135,12 @@ def test_exam_looks_like_recordings_in_every_row():
     assert not off
 
 
-def test_a_frame_with_forty_sperm_is_cheap():
-    specimen = Specimen(profile("exam", density=40), 3)
-    spent = []
-    for k in range(25):
-        start = time.process_time()
-        specimen.render(k / 30, 0.01, lambda t: np.zeros((len(t), 2)))
-        spent.append(time.process_time() - start)
-    # 4.5 ms on the machine of the README; the bound leaves room for a slower, busy one.
-    assert min(spent) < 0.015
+def test_a_frame_with_forty_sperm_is_cheap(capsys):
+    assert cli.main(["bench", "specimen", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (result["sperm"], result["modality"]) == (40, "brightfield")
+    # What is promised, 6 ms, is measured by that command on a machine at rest (README). This only
+    # keeps out what costs twice that, on a machine that may be busy and slower.
+    assert result["ms"]["cpu"] < 15.0
+    assert result["moving_ms"]["cpu"] < 15.0
+    assert result["pipette_ms"]["cpu"] < 18.0
