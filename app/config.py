@@ -161,6 +161,24 @@ class ServoConfig(_Strict):
     idle_s: float = Field(default=60.0, gt=0, le=3600)
 
 
+class InjectionConfig(_Strict):
+    """How the pipette goes about its work; see app/core/README.md. Needs its safe height."""
+
+    park_um: tuple[float, float, float] = Field(description="pipette frame, at or above safe_z_um")
+    oocyte_um: Range | None = Field(default=None, description="x, y, stage frame; can be taught")
+    tail_um: float = Field(default=10.0, gt=4, le=40, description="behind the head's middle")
+    beside_um: float = Field(default=200.0, gt=0, le=2000, description="of the field's middle")
+    beside_deg: float = Field(default=0.0, ge=-360, le=360)
+    near_um: float = Field(default=15.0, gt=0, le=200, description="above the dish: go slowly")
+    sight_um: float = Field(default=10.0, gt=0, le=50, description="above the dish: look each time")
+    depth_um: float = Field(default=8.0, ge=0, le=20, description="below the dish: give up")
+    fast_um_s: float = Field(default=200.0, gt=0, le=400)
+    slow_um_s: float = Field(default=25.0, gt=0, le=50)
+    step_um: float = Field(default=1.0, gt=0, le=2)
+    tap_um: float = Field(default=6.0, gt=0, le=8, description="to each side of the tail")
+    carry_s: float = Field(default=20.0, gt=0, le=120)
+
+
 class RigConfig(_Strict):
     """One microscope: its instruments and the numbers that belong to them."""
 
@@ -173,6 +191,7 @@ class RigConfig(_Strict):
     pipette: Mp285Config | None = None
     network: NetworkConfig = NetworkConfig()
     servo: ServoConfig = ServoConfig()
+    injection: InjectionConfig | None = None
     criteria: str = Field(
         default="who6_wet", min_length=1, description="what is normal: a profile, or a TOML file"
     )
@@ -185,6 +204,12 @@ class RigConfig(_Strict):
                 f'calibration = "{NOMINAL}" describes the simulated rig; name the file that the '
                 "calibration of this rig wrote"
             )
+        if self.injection is not None:
+            pipette = self.pipette
+            if pipette is None or pipette.safe_z_um is None or self.stage is None:
+                raise ValueError("injection needs a stage, and a pipette with safe_z_um")
+            if pipette.up * (self.injection.park_um[2] - pipette.safe_z_um) < 0:
+                raise ValueError("injection: park_um is below the pipette's safe_z_um")
         for port in (self.stage, self.pipette):
             if port is not None and port.emulated and not scene:
                 raise ValueError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Literal
 
 from drivers.types import Frame, Pose
 from models.types import Float64, Measurements, Perception, Tracks
@@ -154,7 +155,60 @@ class MoveBy:
     dy_um: float
 
 
-Command = Stop | Arm | Disarm | Follow | FollowBest | Release | Resume | MoveBy
+@dataclass(frozen=True, slots=True)
+class Park:
+    """Pipette: to its park position."""
+
+
+@dataclass(frozen=True, slots=True)
+class StandBy:
+    """Pipette: above and beside the field."""
+
+
+@dataclass(frozen=True, slots=True)
+class Align:
+    """Pipette: above a point of the sperm that is followed: its tail or its head."""
+
+    point: Literal["tail", "head"] = "tail"
+
+
+@dataclass(frozen=True, slots=True)
+class Descend:
+    """The control is held: go down. Repeated at least each 50 ms for as long as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class LetGo:
+    """The control is not held any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tap:
+    """Cross the tail with the tip in contact."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retract:
+    """Pipette: straight up to its safe height."""
+
+
+@dataclass(frozen=True, slots=True)
+class Teach:
+    """The oocyte lies under the objective now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Carry:
+    """Bring the oocyte under the objective; the pipette stays up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Abort:
+    """Pipette: up first, then to its park position. Possible whenever its pose is known."""
+
+
+PipetteCommand = Park | StandBy | Align | Descend | LetGo | Tap | Retract | Teach | Carry | Abort
+Command = Stop | Arm | Disarm | Follow | FollowBest | Release | Resume | MoveBy | PipetteCommand
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,7 +120,7 @@ class Pilot:
         elif self._driving and reckoned_um is not None:
             away_um = float(np.linalg.norm(here_um - reckoned_um))
             self._astray = self._astray + 1 if away_um > ASTRAY_UM else 0
-            if self._astray >= 2:
+            if self._astray >= 3:  # the guardian looks twice, and knows a hand from a fault
                 self.fault = (
                     f"the stage is {away_um:.0f} um from where its commands lead; "
                     "check joystick, obstacles and calibration, then arm again"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from emulated import served
 
 from app.config import ServoConfig
 from app.core.interlocks import Health
@@ -14,8 +15,12 @@ from app.core.messages import Arm, Follow, Mode
 from app.core.pilot import Halt, Pilot
 from app.core.pose_history import PoseHistory
 from app.runtime.motion import StagePoses, StageWorker
+from drivers.emulators.prior import ProScanEmulator
 from drivers.errors import DeviceError, FrameLost, GuardianError, NotNow
+from drivers.guarded import GuardedStage
+from drivers.limits import SoftLimits
 from drivers.pose import Pose
+from drivers.protocols import Stage
 from models.types import Tracks, TrackState
 
 FRESH = Health(0.0, 0.15, 0.0)
@@ -81,12 +86,12 @@ class Kept:
 class Bench:
     """A stage worker whose steps are taken by the test."""
 
-    def __init__(self) -> None:
+    def __init__(self, stage: Stage | None = None) -> None:
         self.board = Board()
         self.stage = Kept(time.perf_counter)
         self.calibrated = False
         self.worker = StageWorker(
-            self.stage, StagePoses(0.03), ServoConfig(), 30.0, 2000.0, lambda objective: "",
+            stage or self.stage, StagePoses(0.03), ServoConfig(), 30.0, 2000.0, lambda _: "",
             lambda: next(iter(self.board.faults.values()), ""), self.board,
             lambda since_s: self.calibrated,
         )  # fmt: skip
@@ -130,6 +135,31 @@ def test_a_hand_on_the_joystick_holds_and_nothing_more_is_sent() -> None:
     sent = len(bench.stage.log)
     bench.step(5)
     assert set(bench.stage.log[sent:]) <= {"pose"}  # not even a stop: the person drives
+
+
+def test_a_joystick_that_is_pushed_while_the_stage_follows_holds_it() -> None:
+    # everything but the camera is real here: guardian, port, and the controller's other end
+    box = ProScanEmulator(time_s=time.perf_counter())
+    limits = SoftLimits((-5_000.0,) * 2, (5_000.0,) * 2, 1_000.0)
+    with (
+        served(box) as url,
+        GuardedStage(url, limits, deadman_s=2.0, options={"joystick_live": True}) as stage,
+    ):
+        bench = Bench(stage)
+        bench.follow()
+        bench.step(3)
+        end_s = time.perf_counter() + 20.0
+        while bench.worker.state.mode is not Mode.HOLD and time.perf_counter() < end_s:
+            box.touch(-400.0, time.perf_counter())
+            bench.step()
+        assert bench.worker.state.mode is Mode.HOLD
+        assert "somebody has the joystick" in bench.worker.state.reason
+        assert bench.board.faults == {}
+        box.touch(500.0, time.perf_counter())  # and it is the person's
+        pushed_um = box.plant.motor_um(box.plant.rest_s)[0]
+        while box.plant.rest_s > time.perf_counter() - 0.1:
+            bench.step()
+        assert box.plant.motor_um(time.perf_counter())[0] == pytest.approx(pushed_um, abs=1.0)
 
 
 def test_a_command_that_is_refused_because_of_a_person_holds_too() -> None:
