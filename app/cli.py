@@ -189,7 +189,7 @@ def bench_tracker(options: argparse.Namespace) -> Result:
     """Time association and the tracker's whole step."""
     from models.tracking.bench import bench_tracker as run
 
-    return run(options.targets)
+    return run(options.targets, versus=options.versus)
 
 
 def bench_specimen(options: argparse.Namespace) -> Result:
@@ -405,6 +405,7 @@ def _add_network(verbs: argparse._SubParsersAction[_Parser], common: _Parser) ->
 
     parser = bench.add_parser("tracker", parents=[common], help="association and whole step")
     parser.add_argument("--targets", type=int, default=50)
+    parser.add_argument("--versus", choices=["stonesoup"], help="compare with it")
     parser.set_defaults(verb=bench_tracker)
 
     parser = bench.add_parser("specimen", parents=[common], help="a frame of the specimen")

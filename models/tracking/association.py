@@ -19,6 +19,9 @@ from numba import njit
 
 from models.types import Float64, Int64
 
+# One over a distance has no value at zero.
+_LEAST_DISTANCE = 0.1
+
 
 @dataclass(frozen=True, slots=True)
 class Association:
@@ -77,6 +80,38 @@ def associate(
         max_live_bits, narrow_gate,
     )  # fmt: skip
     return Association(missed, paired, int(overloads))
+
+
+def paper_weights(distance2: Float64, gate: float, tracks: int) -> tuple[Float64, Float64]:
+    """Weights of pairs (E,) and of misses (tracks,) in inverse proportion to the distance.
+
+    As published with SFCNet: a joint event's probability falls with one over the Mahalanobis
+    distance of its pairs, and there is no term for misses; one at the gate's distance stands in.
+    The densities of the textbook tell a precise track from an uncertain one, these do not.
+    """
+    weight = 1.0 / (np.sqrt(distance2) + _LEAST_DISTANCE)
+    return weight, np.full(tracks, 1.0 / (np.sqrt(gate) + _LEAST_DISTANCE))
+
+
+@njit(cache=True, nogil=True)
+def textbook_weights(
+    mode: Float64, track: Int64, density: Float64, chance: Float64, clutter_per_um2: float,
+    gate_probability: float,
+) -> tuple[Float64, Float64]:  # fmt: skip
+    """Weights of pairs (E,) and of misses (N,), relative to false detections.
+
+    ``density`` (E, K) of each pair is taken over the modes (N, K) of its ``track`` (E,);
+    ``chance`` (N,) is the probability that the sperm is there and detected.
+    """
+    weight, miss = np.zeros(track.shape[0]), np.empty(chance.shape[0])
+    for e in range(track.shape[0]):
+        i = track[e]
+        for k in range(mode.shape[1]):
+            weight[e] += mode[i, k] * density[e, k]
+        weight[e] *= chance[i] / clutter_per_um2
+    for i in range(chance.shape[0]):
+        miss[i] = 1.0 - gate_probability * chance[i]
+    return weight, miss
 
 
 @njit(cache=True, nogil=True)

@@ -35,11 +35,12 @@ class Meeting:
     ----------
     before : pair of Piece
         What each had shown; may be empty.
-    near_s : float
-        When they were near last.
+    begun_s, near_s : float
+        When they were near first, and last.
     """
 
     before: tuple[Piece, Piece]
+    begun_s: float
     near_s: float
 
 
@@ -68,9 +69,29 @@ class Verdict:
 
 def piece(trail: Float64, since_s: float, until_s: float) -> Piece:
     """Cut a piece out of a trail (H, COLUMNS) whose rows are in any order; NaN times are empty."""
-    rows = trail[(trail[:, 0] > since_s) & (trail[:, 0] <= until_s)]
-    rows = rows[np.argsort(rows[:, 0])]
-    return Piece(rows[:, 0].copy(), rows[:, 1:3].copy(), rows[:, 3:].copy())
+    return Piece(*_cut(trail, since_s, until_s))
+
+
+@njit(cache=True, nogil=True)
+def _cut(trail: Float64, since_s: float, until_s: float) -> tuple[Float64, Float64, Float64]:
+    rows = np.empty(trail.shape[0], np.int64)
+    count = 0
+    for k in range(trail.shape[0]):
+        # A comparison with NaN is false.
+        if trail[k, 0] > since_s and trail[k, 0] <= until_s:
+            at = count
+            while at > 0 and trail[rows[at - 1], 0] > trail[k, 0]:
+                rows[at] = rows[at - 1]
+                at -= 1
+            rows[at] = k
+            count += 1
+    time_s, place, look = np.empty(count), np.empty((count, 2)), np.empty((count, 3))
+    for k in range(count):
+        row = trail[rows[k]]
+        time_s[k] = row[0]
+        place[k, 0], place[k, 1] = row[1], row[2]
+        look[k, 0], look[k, 1], look[k, 2] = row[3], row[4], row[5]
+    return time_s, place, look
 
 
 class Meetings:
@@ -82,7 +103,14 @@ class Meetings:
         self._newest_id = 0
 
     def update(
-        self, time_s: float, track_id: Int64, position_um: Float64, counts: Bool, trail: Float64
+        self,
+        time_s: float,
+        track_id: Int64,
+        position_um: Float64,
+        counts: Bool,
+        trail: Float64,
+        seen: Bool,
+        contested_id: Int64,
     ) -> list[Verdict]:
         """Take in a frame; tell what is known of those that have parted.
 
@@ -94,24 +122,37 @@ class Meetings:
             Confirmed tracks; one of two that meet must be.
         trail : (N, H, COLUMNS)
             The newest frames of each track, this one included.
+        seen : (N,)
+            With a detection of its own in this frame.
+        contested_id : (C, 2)
+            Tracks that may both have had the same detection in this frame, elder first.
         """
         settings = self._settings
         near = set()
-        for i, j in near_pairs(position_um, counts, settings.meet_um):
+        verdicts = []
+        row = {int(one): k for k, one in enumerate(track_id)}
+        pairs = near_pairs(position_um, counts, settings.meet_um)
+        for a, b in contested_id.tolist():
+            i, j = row.get(a, -1), row.get(b, -1)
+            if i >= 0 and j >= 0 and (counts[i] or counts[j]):
+                pairs.append((i, j))
+        for i, j in pairs:
             key = (int(track_id[i]), int(track_id[j]))
             near.add(key)
             meeting = self._open.get(key)
             if meeting is None:
                 since = time_s - settings.recall_s
                 before = tuple(piece(trail[k], since, time_s - _MOMENT_S) for k in (i, j))
-                self._open[key] = Meeting((before[0], before[1]), time_s)
+                self._open[key] = Meeting((before[0], before[1]), time_s, time_s)
             else:
                 meeting.near_s = time_s
+                long = time_s - meeting.begun_s > settings.unresolved_s
+                if long and counts[i] and counts[j] and seen[i] != seen[j]:
+                    # One detection for both, for long: it may be either's.
+                    verdicts.append(Verdict(i, j, time_s, settings.unresolved_doubt, False))
         self._look_back(time_s, track_id, position_um, counts, trail)
         if len(near) == len(self._open):
-            return []
-        row = {int(one): k for k, one in enumerate(track_id)}
-        verdicts = []
+            return verdicts
         for key in [key for key in self._open if key not in near]:
             meeting = self._open[key]
             verdict = self._judge(time_s, meeting, row.get(key[0], -1), row.get(key[1], -1), trail)
@@ -137,14 +178,12 @@ class Meetings:
         if len(fresh) == 0:
             return
         self._newest_id = int(track_id[fresh].max())
-        for c in fresh:
-            apart = np.hypot(*(position_um - position_um[c]).T)
-            for a in np.flatnonzero(counts & (apart < self._settings.lost_um)):
-                key = (int(track_id[a]), int(track_id[c]))
-                before = self._before_trouble(time_s, key[0], trail[a])
-                if before is not None:
-                    nothing = piece(trail[c], np.inf, np.inf)
-                    self._open[key] = Meeting((before, nothing), time_s - _MOMENT_S)
+        for a, c in _around(position_um, counts, fresh, self._settings.lost_um).tolist():
+            key = (int(track_id[a]), int(track_id[c]))
+            before = self._before_trouble(time_s, key[0], trail[a])
+            if before is not None:
+                nothing = piece(trail[c], np.inf, np.inf)
+                self._open[key] = Meeting((before, nothing), time_s, time_s - _MOMENT_S)
 
     def _before_trouble(self, time_s: float, track_id: int, trail: Float64) -> Piece | None:
         """Recall what a track had shown before it met another or was missed; None: neither."""
@@ -154,26 +193,27 @@ class Meetings:
                 before = meeting.before[key.index(track_id)]
                 if len(before) >= _LEAST:
                     return before
-        seen = np.sort(trail[trail[:, 0] > time_s - settings.recall_s, 0])
-        gap = np.diff(np.append(seen, time_s))
-        since = seen >= time_s - settings.decide_s
-        wide = np.flatnonzero((gap > settings.missed_s) & since)
-        if len(wide) == 0:
+        until_s = _missed_after(
+            trail, time_s, settings.recall_s, settings.decide_s, settings.missed_s
+        )
+        if np.isnan(until_s):
             return None
-        return piece(trail, time_s - settings.recall_s, float(seen[wide[0]]))
+        return piece(trail, time_s - settings.recall_s, until_s)
 
     def _judge(
         self, time_s: float, meeting: Meeting, i: int, j: int, trail: Float64
     ) -> Verdict | None:
         """Weigh both ways to continue; None while too little was seen. A row of -1 has ended."""
         settings = self._settings
-        after = [piece(trail[k], meeting.near_s, np.inf) if k >= 0 else None for k in (i, j)]
-        seen = [0 if one is None else len(one) for one in after]
         waited_s = time_s - meeting.near_s
+        if waited_s < settings.watch_s:
+            return None
         late = waited_s > settings.decide_s
         enough = settings.decide_frames if not late else _LEAST
-        if waited_s < settings.watch_s or max(seen) < enough or (min(seen) < enough and not late):
+        seen = _seen_since(trail, i, j, meeting.near_s)
+        if max(seen) < enough or (min(seen) < enough and not late):
             return None
+        after = [piece(trail[k], meeting.near_s, np.inf) if k >= 0 else None for k in (i, j)]
         score, links = settings.kept_prior, 0
         for own, other in ((0, 1), (1, 0)):
             # Each piece before goes on as its own track or as the other one.
@@ -193,6 +233,43 @@ class Meetings:
         begun = meeting.before[0].time_s
         begun_s = float(begun[-1]) if len(begun) else meeting.near_s
         return Verdict(i, j, begun_s, chance, min(seen) >= _LEAST)
+
+
+@njit(cache=True, nogil=True)
+def _seen_since(trail: Float64, i: int, j: int, since_s: float) -> tuple[int, int]:
+    """Count detections of two tracks, rows i and j (-1: it has ended), after a time."""
+    first, second = 0, 0
+    for k in range(trail.shape[1]):
+        first += i >= 0 and trail[i, k, 0] > since_s
+        second += j >= 0 and trail[j, k, 0] > since_s
+    return first, second
+
+
+@njit(cache=True, nogil=True)
+def _missed_after(
+    trail: Float64, time_s: float, recall_s: float, recent_s: float, missed_s: float
+) -> float:
+    """Begin of the first recent gap of ``missed_s`` in a trail; NaN: there is none."""
+    seen = _cut(trail, time_s - recall_s, np.inf)[0]
+    for k in range(seen.shape[0]):
+        after = seen[k + 1] if k + 1 < seen.shape[0] else time_s
+        if after - seen[k] > missed_s and seen[k] >= time_s - recent_s:
+            return float(seen[k])
+    return np.nan
+
+
+@njit(cache=True, nogil=True)
+def _around(position: Float64, counts: Bool, fresh: Int64, reach: float) -> Int64:
+    """Pairs of a track that counts and a fresh one within reach."""
+    found = np.empty((fresh.shape[0] * position.shape[0], 2), np.int64)
+    count = 0
+    for c in fresh:
+        for a in range(position.shape[0]):
+            dx, dy = position[a, 0] - position[c, 0], position[a, 1] - position[c, 1]
+            if counts[a] and dx * dx + dy * dy < reach * reach:
+                found[count, 0], found[count, 1] = a, c
+                count += 1
+    return found[:count].copy()
 
 
 @njit(cache=True, nogil=True)

@@ -60,25 +60,38 @@ def link(before: Piece, after: Piece) -> tuple[float, float]:
     Returns what the path says (in which a path from anywhere has density 1 per um^2) and what
     the look says.
     """
-    path = _path(before.time_s, before.place_um, after.time_s, after.place_um)
-    alone = _path(after.time_s[:0], after.place_um[:0], after.time_s, after.place_um)
-    return float(path - alone), _look(before.look, after.look)
+    path, look = _link(
+        before.time_s, before.place_um, before.look, after.time_s, after.place_um, after.look
+    )
+    return float(path), float(look)
 
 
+@njit(cache=True, nogil=True)
+def _link(
+    before_s: Float64, before_um: Float64, before_look: Float64,
+    after_s: Float64, after_um: Float64, after_look: Float64,
+) -> tuple[float, float]:  # fmt: skip
+    path = _path(before_s, before_um, after_s, after_um)
+    alone = _path(after_s[:0], after_um[:0], after_s, after_um)
+    return path - alone, _look(before_look, after_look)
+
+
+@njit(cache=True, nogil=True)
 def _look(before: Float64, after: Float64) -> float:
+    n, m = before.shape[0], after.shape[0]
     total = 0.0
     for column, drift, noise, spread in (
         (0, _SIZE_DRIFT, _SIZE_NOISE, _SIZE_SPREAD),
         (1, _SHAPE_DRIFT, _SHAPE_NOISE, _SHAPE_SPREAD),
     ):
-        gap = float(np.median(after[:, column]) - np.median(before[:, column]))
-        same = np.hypot(drift, noise * np.sqrt(1.5 / len(before) + 1.5 / len(after)))
+        gap = np.median(after[:, column]) - np.median(before[:, column])
+        same = np.hypot(drift, noise * np.sqrt(1.5 / n + 1.5 / m))
         # Student's t with 3 degrees of freedom against a flat density over all sperm's spread.
         total += np.log(0.3676 / same) - 2.0 * np.log1p(gap * gap / (3.0 * same * same))
         total += np.log(np.sqrt(12.0) * spread)
     abnormal = 0.1 + 0.8 * before[:, 2].mean()
     now = after[:, 2].mean()
-    frames = min(float(len(after)), _LABEL_FRAMES)
+    frames = min(float(m), _LABEL_FRAMES)
     told = now * np.log(abnormal) + (1.0 - now) * np.log(1.0 - abnormal) - np.log(0.5)
     return float(total + frames * told)
 

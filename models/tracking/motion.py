@@ -84,6 +84,8 @@ class MotionModel:
         self._prior /= self._prior.sum()
         self._speed_variance = np.array([mode.speed_um_s**2 for mode in modes])
         self._noise_r = np.eye(2) * self._variance[:, None, None]
+        self._step_s = -1.0
+        self._matrices: tuple[Float64, Float64, Float64, Float64] | None = None
 
     def transition(self, step_s: float, *, coasting: bool = False) -> Float64:
         """State transition F (4, 4) over ``step_s``; a coasting track loses its speed."""
@@ -133,17 +135,14 @@ class MotionModel:
 
     def predict(self, motion: Motion, step_s: float, coasting: NDArray[np.bool_]) -> Motion:
         """Move all tracks ``step_s`` ahead, each mode from what the modes that lead to it say."""
+        if self._matrices is None or step_s != self._step_s:
+            self._step_s = step_s
+            self._matrices = (
+                self.switching(step_s), self.transition(step_s),
+                self.transition(step_s, coasting=True), self.noise(step_s),
+            )  # fmt: skip
         return Motion(
-            *_predict(
-                motion.mean,
-                motion.covariance,
-                motion.mode,
-                self.switching(step_s),
-                self.transition(step_s),
-                self.transition(step_s, coasting=True),
-                self.noise(step_s),
-                coasting,
-            )
+            *_predict(motion.mean, motion.covariance, motion.mode, *self._matrices, coasting)
         )
 
     def innovation_covariance(self, covariance: Float64) -> Float64:

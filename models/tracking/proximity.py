@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from models.types import Float64
+from models.types import Float64, Int64
 
 Bool = NDArray[np.bool_]
 
@@ -63,3 +63,27 @@ def shadows_senior(position_um: Float64, confirmed: Bool, seen: Bool, reach_um: 
                 else:
                     shadow[i] = True
     return shadow
+
+
+@njit(cache=True, nogil=True)
+def contested(
+    start: Int64, measurement: Int64, share: Float64, measurements: int, least: float
+) -> Int64:
+    """Rows of tracks (C, 2) that may both have the same measurement, elder first.
+
+    ``start``, ``measurement`` and ``share`` are those of the gated pairs; a share below ``least``
+    does not count. Of more than two tracks, each is paired with the one before it.
+    """
+    holder = np.full(measurements, -1, np.int64)
+    found = np.empty((share.shape[0], 2), np.int64)
+    count = 0
+    for i in range(start.shape[0] - 1):
+        for e in range(start[i], start[i + 1]):
+            if share[e] < least:
+                continue
+            j = measurement[e]
+            if holder[j] >= 0:
+                found[count, 0], found[count, 1] = holder[j], i
+                count += 1
+            holder[j] = i
+    return found[:count].copy()

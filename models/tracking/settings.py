@@ -102,6 +102,12 @@ class TrackerSettings:
         Time constant of the vote on normal or abnormal.
     meet_um : float
         Two tracks this near have an encounter: their heads may be found as one.
+    contested_share : float
+        So have two tracks at any distance that both may have the same detection with this
+        probability or more: while one is not seen, another may take its sperm from afar.
+    unresolved_s, unresolved_doubt : float
+        Two tracks that have had one detection between them for longer are exchanged with this
+        probability.
     recall_s : float
         How much of a track before an encounter is remembered.
     lost_um, missed_s : float
@@ -121,6 +127,9 @@ class TrackerSettings:
         For how long an encounter lowers ``Tracks.identity``.
     doubtful_identity : float
         A track with an identity below this may follow another sperm than it did.
+    kernel : str
+        ``textbook`` weighs a pair by its normal density, detection probability and the clutter;
+        ``paper`` by one over its Mahalanobis distance, for comparison.
     negligible : float
         A detection whose weight is below this share of the weight of a miss is left out.
     max_live_bits : int
@@ -162,6 +171,9 @@ class TrackerSettings:
     associated: float = 0.5
     label_s: float = 1.0
     meet_um: float = 5.0
+    contested_share: float = 0.02
+    unresolved_s: float = 1.2
+    unresolved_doubt: float = 0.2
     recall_s: float = 1.0
     lost_um: float = 12.0
     missed_s: float = 0.08
@@ -174,6 +186,7 @@ class TrackerSettings:
     exchange_above: float = 0.75
     doubt_s: float = 1.0
     doubtful_identity: float = 0.9
+    kernel: str = "textbook"
     negligible: float = 1e-3
     max_live_bits: int = 13
     narrow_gate_probability: float = 0.95
@@ -193,6 +206,10 @@ class TrackerSettings:
         ):  # fmt: skip
             if not getattr(self, name) > 0.0:
                 raise ValueError(f"TrackerSettings.{name}: {getattr(self, name)}, not above 0")
+        if self.associated < 0.5:
+            raise ValueError(f"TrackerSettings.associated: {self.associated}, below 0.5")
+        if self.kernel not in ("textbook", "paper"):
+            raise ValueError(f"TrackerSettings.kernel: {self.kernel!r}, not textbook or paper")
         if not self.modes:
             raise ValueError("TrackerSettings.modes: one at least is needed")
         if not 1 <= self.confirm_hits <= self.confirm_steps <= 32:

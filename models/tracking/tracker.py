@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import fields
 
 import numpy as np
+from numba import njit
 
-from models.tracking.association import Association, associate
+from models.tracking.association import Association, associate, paper_weights, textbook_weights
 from models.tracking.gating import Candidates, gate
 from models.tracking.identity import Meetings
 from models.tracking.life import (
@@ -19,7 +20,7 @@ from models.tracking.life import (
     update_existence,
 )
 from models.tracking.motion import MotionModel
-from models.tracking.proximity import nearest_fellow_um, nearest_um
+from models.tracking.proximity import contested, nearest_fellow_um, nearest_um
 from models.tracking.settings import TrackerSettings
 from models.tracking.view import View
 from models.types import Float32, Float64, Int8, Int64, Tracks, TrackState
@@ -27,6 +28,7 @@ from models.types import Float32, Float64, Int8, Int64, Tracks, TrackState
 _ALL_HITS = (1 << 32) - 1
 # Share of a new box in a track's smoothed size.
 _SIZE_GAIN = 0.2
+_REPORTED = tuple(column.name for column in fields(Tracks) if column.name != "time_s")
 
 
 def warm_up() -> None:
@@ -66,6 +68,7 @@ class Tracker:
         self._time_s: float | None = None
         self._next_id = 1
         self._meetings = Meetings(self._settings)
+        self._contested_id = np.zeros((0, 2), np.int64)
         self._frame = 0
         self.overloads = 0
         self.exchanges = 0
@@ -121,6 +124,7 @@ class Tracker:
             predict_existence(tracks, step_s, self._settings)
         explained = np.zeros(len(measured))
         own = np.zeros(0, np.int64)
+        self._contested_id = self._contested_id[:0]
         if len(tracks):
             own, explained = self._update(time_s, measured, view)
             self._remember(own, box_px, label, step_s)
@@ -156,10 +160,7 @@ class Tracker:
         tracks, settings = self._tracks, self._settings
         detectable = self._detection_probability(view)
         motion = tracks.motion
-        covariance = self._motion.innovation_covariance(motion.covariance)
-        pairs = gate(motion.mean[:, :, :2], covariance, measured, settings.gate)
-        mixed = (motion.mode[pairs.track] * pairs.density).sum(axis=1)
-        association = self._associate(pairs, mixed, detectable, len(measured))
+        pairs, association = self._associate(measured, detectable)
         self.overloads += association.overloads
         seen = update_existence(tracks, association.missed, detectable, settings.gate_probability)
         share = np.minimum(association.paired / tracks.existence[pairs.track], 1.0)
@@ -170,9 +171,14 @@ class Tracker:
         tracks.seen_s = np.where(found, time_s, tracks.seen_s)
         tracks.hits = (tracks.hits << 1 | found) & _ALL_HITS
         tracks.steps += 1
+        rivals = contested(
+            pairs.start, pairs.measurement, share, len(measured), settings.contested_share
+        )
+        self._contested_id = tracks.track_id[rivals]
         explained: Float64 = np.zeros(len(measured))
         np.add.at(explained, pairs.measurement, association.paired)
-        return _claims(pairs, share, len(tracks), len(measured), settings.associated), explained
+        own = _claims(pairs.start, pairs.measurement, share, len(measured), settings.associated)
+        return own, explained
 
     def _detection_probability(self, view: View) -> Float64:
         """Of each track (N,): less at the border, and where two heads may be seen as one."""
@@ -185,18 +191,26 @@ class Tracker:
         detectable: Float64 = settings.detection_probability * visible * resolved
         return detectable
 
-    def _associate(
-        self, pairs: Candidates, mixed: Float64, detectable: Float64, measurements: int
-    ) -> Association:
-        settings = self._settings
+    def _associate(self, measured: Float64, detectable: Float64) -> tuple[Candidates, Association]:
+        """From the gate to the marginals."""
+        settings, motion = self._settings, self._tracks.motion
+        covariance = self._motion.innovation_covariance(motion.covariance)
+        pairs = gate(motion.mean[:, :, :2], covariance, measured, settings.gate)
         chance = detectable * self._tracks.detectable
-        return associate(
+        if settings.kernel == "paper":
+            weight, miss = paper_weights(pairs.distance2, settings.gate, len(chance))
+        else:
+            weight, miss = textbook_weights(
+                motion.mode, pairs.track, pairs.density, chance, self._clutter_per_um2,
+                settings.gate_probability,
+            )  # fmt: skip
+        return pairs, associate(
             pairs.start,
             pairs.measurement,
-            chance[pairs.track] * mixed / self._clutter_per_um2,
+            weight,
             pairs.distance2,
-            1.0 - settings.gate_probability * chance,
-            measurements,
+            miss,
+            len(measured),
             negligible=settings.negligible,
             max_live_bits=settings.max_live_bits,
             narrow_gate=settings.narrow_gate,
@@ -280,8 +294,9 @@ class Tracker:
         tracks.identity[time_s > tracks.doubt_until_s] = 1.0
         own = own.copy()
         for verdict in self._meetings.update(
-            time_s, tracks.track_id, tracks.mean[:, :2], tracks.confirmed, tracks.trail
-        ):
+            time_s, tracks.track_id, tracks.mean[:, :2], tracks.confirmed, tracks.trail,
+            own >= 0, self._contested_id,
+        ):  # fmt: skip
             rows = np.array([k for k in (verdict.first, verdict.second) if k >= 0])
             exchanged = verdict.both and verdict.exchanged > settings.exchange_above
             if exchanged:
@@ -331,25 +346,28 @@ class Tracker:
             detection=own,
             identity=tracks.identity.copy(),
         )
-        for column in fields(report):
-            value = getattr(report, column.name)
-            if isinstance(value, np.ndarray):
-                value.flags.writeable = False
+        for name in _REPORTED:
+            getattr(report, name).flags.writeable = False
         return report
 
 
+@njit(cache=True, nogil=True)
 def _claims(
-    pairs: Candidates, share: Float64, tracks: int, measurements: int, least: float
+    start: Int64, measurement: Int64, share: Float64, measurements: int, least: float
 ) -> Int64:
     """Choose each track's own detection (N,), -1 where none is; no detection twice."""
+    tracks = start.shape[0] - 1
     own = np.full(tracks, -1, np.int64)
-    taken = np.zeros(measurements, np.bool_)
-    sure = np.flatnonzero(share >= least)
-    for e in sure[np.argsort(-share[sure], kind="stable")]:
-        i, j = pairs.track[e], pairs.measurement[e]
-        if own[i] < 0 and not taken[j]:
-            own[i] = j
-            taken[j] = True
+    holder = np.full(measurements, -1, np.int64)
+    best = np.zeros(measurements)
+    for i in range(tracks):
+        for e in range(start[i], start[i + 1]):
+            # Shares of a track sum to one at most: above a half only one can be its own.
+            j = measurement[e]
+            if share[e] >= least and share[e] > best[j]:
+                if holder[j] >= 0:
+                    own[holder[j]] = -1
+                own[i], holder[j], best[j] = j, i, share[e]
     return own
 
 

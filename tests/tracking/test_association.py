@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.tracking.association import associate
+from models.tracking.association import associate, paper_weights
 from models.types import Float64, Int64
 
 Scene = tuple[Int64, Int64, Float64, Float64, int]
@@ -132,3 +132,10 @@ def test_nothing_to_associate() -> None:
     assert len(found.missed) == 0
     found = associate(np.zeros(4, np.int64), np.zeros(0, np.int64), none, none, np.ones(3), 0)
     assert (found.missed == 1.0).all()
+
+
+def test_the_papers_weights_fall_with_the_distance() -> None:
+    weight, miss = paper_weights(np.array([0.0, 1.0, 4.0, 9.0]), 9.0, 2)
+    assert (np.diff(weight) < 0.0).all()
+    assert np.isfinite(weight).all()
+    np.testing.assert_allclose(miss, weight[3])  # a miss weighs what a pair at the gate does

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.tracking.gating import gate
-from models.tracking.proximity import nearest_fellow_um, nearest_um, shadows_senior
+from models.tracking.proximity import contested, nearest_fellow_um, nearest_um, shadows_senior
 from models.tracking.settings import TrackerSettings
 from models.tracking.view import View
 
@@ -81,3 +81,11 @@ def test_of_two_tracks_with_one_detection_the_junior_is_marked() -> None:
     np.testing.assert_array_equal(
         shadows_senior(place, confirmed, seen, 1.0), [False, True, True, False, False, False]
     )
+
+
+def test_tracks_that_may_both_have_one_detection_contest_it() -> None:
+    start = np.array([0, 1, 3, 4])
+    measurement = np.array([0, 0, 1, 1])
+    share = np.array([0.6, 0.3, 0.5, 0.01])
+    assert contested(start, measurement, share, 2, 0.02).tolist() == [[0, 1]]
+    assert contested(start, measurement, share, 2, 0.01).tolist() == [[0, 1], [1, 2]]

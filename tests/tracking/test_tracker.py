@@ -52,6 +52,19 @@ def test_forty_sperm_keep_their_identities() -> None:
     assert scores.switches <= 20
 
 
+def test_the_papers_kernel_follows_sperm_that_keep_apart() -> None:
+    world = swim(5, 120, seed=1, apart_um=60.0, speed_um_s=10.0, diffusion=0.0)
+    rng, tracker = np.random.default_rng(0), Tracker(TrackerSettings(kernel="paper"))
+    steps = [
+        step(tracker, t, detect(world, k, rng, clutter=0.0)) for k, t in enumerate(world.time_s)
+    ]
+    scores = identity_scores(truth(world), confirmed(steps), reach=10.0, gate=5.0)
+    assert scores.switches == 0
+    assert scores.idf1 > 0.9
+    with pytest.raises(ValueError, match="kernel"):
+        TrackerSettings(kernel="cubist")
+
+
 def test_a_lone_swimmer_is_one_track_with_its_own_speed() -> None:
     world = swim(1, 150, seed=5, diffusion=0.0, speed_um_s=30.0)
     speed = np.linalg.norm(world.path_um[1, 0] - world.path_um[0, 0]) * 30.0
@@ -237,10 +250,24 @@ def test_the_bench_tells_times_and_overloads() -> None:
     result = bench_tracker(8, frames=60)
     assert result["targets"] == 8
     assert result["overloads"] == 0
-    for name in ("step_ms", "associate_ms"):
+    for name in ("step_ms", "step_cpu_ms", "associate_ms", "associate_cpu_ms"):
         times = result[name]
         assert isinstance(times, dict)
         assert 0.0 < times["p50"] <= times["p99"]
+
+
+def test_the_bench_compares_with_stone_soup_in_the_same_run() -> None:
+    pytest.importorskip("stonesoup", reason="Stone Soup is not installed")
+    result = bench_tracker(6, frames=40, versus="stonesoup")
+    ratio, difference = result["ratio"], result["max_difference"]
+    assert isinstance(ratio, float)
+    assert isinstance(difference, float)
+    assert ratio > 10.0
+    assert difference < 1e-9
+    with pytest.raises(ValueError, match="stonesoup is known"):
+        bench_tracker(6, frames=40, versus="mud")
+    with pytest.raises(ValueError, match="1 target"):
+        bench_tracker(0)
 
 
 def test_bad_input_is_refused() -> None:
