@@ -22,11 +22,10 @@ from app.config import (
 )
 from app.core.messages import Arm, Mode
 from app.rig import build_rig, doctor
-from app.rig.emulators import EmulatorProcess
 from app.runtime.engine import Engine
 from app.runtime.operator import ScriptedOperator
 from calibration.errors import CalibrationError
-from drivers.errors import CameraError, DeviceError, PortError, WrongDevice
+from drivers.errors import CameraError, DeviceError
 from drivers.guarded import GuardedStage
 from models.errors import ModelError
 
@@ -130,24 +129,6 @@ def wait(
         engine.changed.wait(0.1)
         engine.changed.clear()
         meanwhile()
-
-
-def test_a_port_that_does_not_exist_is_one_line() -> None:
-    with pytest.raises(PortError) as caught:
-        build_rig(rig(stage=ProScanConfig(url="socket://127.0.0.1:9")))
-    assert "127.0.0.1:9" in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_another_instrument_on_the_port_is_one_line() -> None:
-    other = EmulatorProcess("mp285")
-    try:
-        with pytest.raises((WrongDevice, DeviceError)) as caught:
-            build_rig(rig(stage=ProScanConfig(url=other.url), pipette=None))
-    finally:
-        other.close()
-    assert "\n" not in str(caught.value)
-    assert other.url.removeprefix("socket://") in str(caught.value)
 
 
 def test_an_emulator_that_does_not_start_says_why() -> None:
