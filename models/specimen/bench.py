@@ -62,7 +62,8 @@ def _timed(
             spent_s[k] = time.perf_counter() - begin_s
             busy_s[k] = time.thread_time() - begin_busy_s
     p50, p95 = np.percentile(spent_s, (50, 95)) * 1e3
-    return {"cpu": round(busy_s.min() * 1e3, 2), "p50": round(p50, 2), "p95": round(p95, 2)}
+    cpu = busy_s.min() * 1e3
+    return {"cpu": round(float(cpu), 2), "p50": round(float(p50), 2), "p95": round(float(p95), 2)}
 
 
 def _resting(times_s: Float64) -> Float64:
