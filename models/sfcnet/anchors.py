@@ -72,3 +72,10 @@ def decode(deltas: Tensor, anchors: Tensor) -> Tensor:
     centre = (anchors[:, 2:] + anchors[:, :2]) * 0.5 + deltas[:, :2] * anchor_size
     half = 0.5 * torch.exp(deltas[:, 2:].clamp(max=largest_log_growth)) * anchor_size
     return torch.cat([centre - half, centre + half], 1)
+
+
+def cut(boxes: Tensor, height: int, width: int) -> Tensor:
+    """Cut corner ``boxes`` (..., 4) at the border of a picture of ``height`` x ``width`` px."""
+    x = boxes[..., 0::2].clamp(min=-0.5, max=width - 0.5)
+    y = boxes[..., 1::2].clamp(min=-0.5, max=height - 0.5)
+    return torch.stack([x[..., 0], y[..., 0], x[..., 1], y[..., 1]], -1)

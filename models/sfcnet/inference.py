@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.sfcnet.anchors import decode
+from models.sfcnet.anchors import cut, decode
 from models.sfcnet.network import SFCNet, normalise
 from models.sfcnet.nms import nms_sorted
 from models.sfcnet.proposals import level_shapes, select_proposals
@@ -38,6 +38,7 @@ class BoxHead(nn.Module):
         self.before, self.after = variant.proposals_before, variant.proposals
         self.proposal_iou, self.box_iou = variant.proposal_iou, variant.box_iou
         self.rows = variant.boxes
+        self.by_level = variant.by_level
         self.strides = [4, 8, 16, 32, 64]
         self.together = TOGETHER
 
@@ -50,6 +51,7 @@ class BoxHead(nn.Module):
         boxes, kept = select_proposals(
             objectness[0].to(torch.float32), deltas[0], level_shapes(levels, self.strides),
             self.sizes_px, self.ratios, self.before, self.after, self.proposal_iou, rounds,
+            self.by_level,
         )  # fmt: skip
         if rounds == 0:
             # What was suppressed needs no second stage, but oneDNN compiles and keeps a program
@@ -61,6 +63,8 @@ class BoxHead(nn.Module):
         logits, shift = self._judge(self.detection.pool(first, boxes), rounds == 0)
         score = torch.softmax(logits.to(torch.float32), 1)[:, 1] * kept.to(torch.float32)
         boxes = decode(shift.to(torch.float32) / delta_scale(boxes), boxes)
+        if self.by_level:
+            boxes = cut(boxes, levels[0].shape[2] * 4, levels[0].shape[3] * 4)
         score, order = torch.sort(score, descending=True)
         boxes = boxes[order]
         keep = nms_sorted(boxes, self.box_iou, rounds)

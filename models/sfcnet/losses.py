@@ -236,6 +236,7 @@ def detection_losses(
             proposals, kept = select_proposals(
                 scores[picture], shifts[picture], shapes, sizes, ratios,
                 2 * settings.proposals, settings.proposals, variant.proposal_iou, 0,
+                variant.by_level,
             )  # fmt: skip
         second = box_losses(
             network, list(pictures[picture]), proposals[kept], boxes, ignore, settings

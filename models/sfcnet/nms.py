@@ -13,10 +13,10 @@ from torch import Tensor
 
 
 def box_iou(a: Tensor, b: Tensor) -> Tensor:
-    """Return the (N, M) intersection over union of corner boxes ``a`` (N, 4) and ``b`` (M, 4)."""
+    """Return the (..., N, M) IoU of corner boxes (..., N, 4) and (..., M, 4)."""
     # Plane by plane: three times faster than on (N, M, 2).
-    x0, y0, x1, y1 = a.t().contiguous()[:, :, None].unbind(0)
-    u0, v0, u1, v1 = b.t().contiguous()[:, None, :].unbind(0)
+    x0, y0, x1, y1 = a.transpose(-2, -1).contiguous().unsqueeze(-1).unbind(-3)
+    u0, v0, u1, v1 = b.transpose(-2, -1).contiguous().unsqueeze(-2).unbind(-3)
     width = (torch.minimum(x1, u1) - torch.maximum(x0, u0)).clamp(min=0.0)
     height = (torch.minimum(y1, v1) - torch.maximum(y0, v0)).clamp(min=0.0)
     overlap = width * height
@@ -54,3 +54,19 @@ def nms_sorted(boxes: Tensor, iou: float, rounds: int) -> Tensor:
             break
         keep = new
     return keep > 0.5
+
+
+def nms_each(boxes: Tensor, iou: float, rounds: int) -> Tensor:
+    """Say which of several lists of boxes survive, (L, N, 4), each list by itself: (L, N) bool.
+
+    As ``nms_sorted``, with the operations of one list for all of them.
+    """
+    suppress = torch.triu((box_iou(boxes, boxes) > iou).to(torch.float32), diagonal=1)
+    suppressed_by = suppress.transpose(1, 2).contiguous()
+    keep = torch.ones([boxes.shape[0], boxes.shape[1], 1], device=boxes.device)
+    for _ in range(rounds if rounds > 0 else boxes.shape[1]):
+        new = (torch.bmm(suppressed_by, keep) < 0.5).to(torch.float32)
+        if rounds == 0 and torch.equal(new, keep):
+            break
+        keep = new
+    return keep[:, :, 0] > 0.5

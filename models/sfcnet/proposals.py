@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from models.sfcnet.anchors import anchor_boxes, decode
-from models.sfcnet.nms import nms_sorted
+from models.sfcnet.anchors import anchor_boxes, cut, decode
+from models.sfcnet.nms import nms_each, nms_sorted
 from models.sfcnet.variant import Variant
 
 
@@ -52,6 +53,7 @@ def select_proposals(
     after: int,
     iou: float,
     rounds: int,
+    by_level: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Choose the best proposals of one picture.
 
@@ -61,6 +63,11 @@ def select_proposals(
         Of every anchor.
     before, after : int
         How many go into the suppression, and how many come out.
+    by_level : bool
+        ``before`` of each level go in, a box is suppressed by boxes of its own level alone, and
+        boxes are cut at the border first: the rule of detectron2. Else all levels are one list,
+        and only the best anchor of each cell goes in: the shapes of an anchor that lies well all
+        score high, and would leave no room for heads that are hard to see.
 
     Returns
     -------
@@ -68,11 +75,56 @@ def select_proposals(
         Corner boxes, the kept ones first, best first.
     kept : (after,) bool tensor
     """
-    before = min(before, objectness.shape[0])
-    index = torch.topk(objectness, before).indices
+    if by_level:
+        return _select_by_level(
+            objectness, deltas, shapes, sizes_px, ratios, before, after, iou, rounds
+        )
+    best, shape = objectness.reshape(-1, len(ratios)).max(1)
+    cell = torch.topk(best, min(before, best.shape[0])).indices
+    index = cell * len(ratios) + shape[cell]
     anchors = anchor_boxes(index, shapes, sizes_px, ratios)
     boxes = decode(deltas[index].to(torch.float32), anchors)
     keep = nms_sorted(boxes, iou, rounds)
     # A stable sort brings the kept ones to the front without a data-dependent shape.
     order = torch.argsort((~keep).to(torch.int8), stable=True)[:after]
     return boxes[order], keep[order]
+
+
+def _select_by_level(
+    objectness: Tensor,
+    deltas: Tensor,
+    shapes: list[list[int]],
+    sizes_px: list[float],
+    ratios: list[float],
+    before: int,
+    after: int,
+    iou: float,
+    rounds: int,
+) -> tuple[Tensor, Tensor]:
+    lowest = float("-inf")
+    # Levels with fewer anchors are filled up, so that all are suppressed in one go.
+    rows = min(before, shapes[0][0] * shapes[0][1] * len(ratios))
+    scores: list[Tensor] = []
+    numbers: list[Tensor] = []
+    start = 0
+    for shape in shapes:
+        count = shape[0] * shape[1] * len(ratios)
+        value, index = torch.topk(objectness[start : start + count], min(rows, count))
+        missing = rows - value.shape[0]
+        scores.append(functional.pad(value, [0, missing], value=lowest))
+        numbers.append(functional.pad(index + start, [0, missing], value=float(start)))
+        start += count
+    index = torch.cat(numbers)
+    anchors = anchor_boxes(index, shapes, sizes_px, ratios)
+    stride = shapes[0][2]
+    boxes = cut(
+        decode(deltas[index].to(torch.float32), anchors),
+        shapes[0][0] * stride,
+        shapes[0][1] * stride,
+    )
+    there = (boxes[:, 2:] > boxes[:, :2]).all(1)
+    kept = nms_each(boxes.reshape(len(shapes), rows, 4), iou, rounds).reshape(-1) & there
+    score = torch.where(kept, torch.cat(scores), torch.full_like(boxes[:, 0], lowest))
+    score, order = torch.sort(score, descending=True)
+    order = order[:after]
+    return boxes[order], score[:after] > lowest

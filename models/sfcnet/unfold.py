@@ -47,12 +47,14 @@ def load_archive(network: SFCNet, path: Path) -> int:
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise WeightsError(f"{path}: cannot be read ({reason}); export it again") from error
+    state = network.state_dict()
+    mine = {name.partition(".")[0] + "." for name in state}
     given: dict[str, Tensor] = {}
     for name, value in held.items():
         for theirs, ours in _PARTS.items():
-            if name.startswith(theirs):
+            # What belongs to the other task is not missed by a network of one.
+            if name.startswith(theirs) and ours in mine:
                 given[ours + name.removeprefix(theirs)] = value
-    state = network.state_dict()
     taken = _plain_normalisation(network, given, state)
     for name, value in given.items():
         # A fully connected layer may have been a 1x1 convolution.

@@ -51,6 +51,10 @@ class Variant:
         Samples a side in each of the 7x7 bins.
     proposals_before, proposals : int
         Proposals kept before and after suppression.
+    by_level : bool
+        Proposals are chosen and suppressed level by level, and boxes are cut at the border, as in
+        detectron2; else all levels are one list of the best anchor of each cell, and a box may
+        reach over the border.
     boxes : int
         Rows of the fixed-size output.
     input_px : tuple of 2 int
@@ -83,6 +87,7 @@ class Variant:
     proposal_iou: float = 0.7
     box_iou: float = 0.5
     subpixel_link: bool = False
+    by_level: bool = False
     classes: int = 3
     parts: int = 4
 
@@ -112,8 +117,10 @@ R50 = Variant(
     # The frame is enlarged so that its short side is 800 px.
     anchor_sizes_px=(16.0, 32.0, 64.0, 128.0, 256.0),
     roi_samples=2,
-    proposals_before=2000,
+    # Of each level.
+    proposals_before=1000,
     proposals=1000,
+    by_level=True,
     input_px=(800, 800),
 )
 
