@@ -14,8 +14,10 @@ from calibration.transform import ImageToStage
 from models.measure.drift import Drift
 from models.measure.profile import CriteriaProfile, named_profile
 from models.measure.shape_record import ShapeRecord
+from models.tracking.afterwards import Rows as Encountered
+from models.tracking.afterwards import relink
 from models.tracking.settings import TrackerSettings
-from models.tracking.smoother import smooth
+from models.tracking.smoother import heads, smooth
 from models.types import Float64, Tracks, TrackState
 
 _REST_UM = np.zeros(2)
@@ -73,8 +75,9 @@ class TrackTable:
         """All rows of the sperm that were confirmed at one time.
 
         A track ends with the frame in which it was last seen: the coasting after it is no
-        knowledge. The position is the mean path, smoothed over the whole track, or with
-        ``online`` as the tracker knew it in that frame. ``shapes`` are those of the tracks.
+        knowledge. The position is the head's, smoothed over the whole track, gaps filled, or with
+        ``online`` as the tracker knew it in that frame. ``shapes`` are those of the tracks, and
+        bind their names; without them encounters are judged again with all that is known.
         """
         if not self._frames:
             nothing = sperm_table([], shapes, self._profile)
@@ -82,6 +85,8 @@ class TrackTable:
         rows = {
             name: np.concatenate([part[name] for part in self._frames]) for name in self._frames[0]
         }
+        if not online and shapes is None:
+            rows["track_id"] = self._relinked(rows)
         order = np.lexsort([rows["frame"], rows["track_id"]])
         rows = {name: column[order] for name, column in rows.items()}
         bounds = np.flatnonzero(np.diff(rows["track_id"], prepend=-1, append=-1))
@@ -96,7 +101,7 @@ class TrackTable:
             time_s, raw_um = _float(rows["time_s"][piece]), _float(rows["raw_um"][piece])
             if not online:
                 state, _ = smooth(time_s, raw_um, self._settings)
-                rows["position_um"][piece] = state[:, :2]
+                rows["position_um"][piece] = heads(raw_um, state[:, :2], self._settings)
             track_id, first = int(rows["track_id"][piece.start]), int(rows["frame"][piece.start])
             paths.append(SpermPath(track_id, first, piece.stop - piece.start, time_s, raw_um))
         rows = {name: column[kept] for name, column in rows.items()}
@@ -106,6 +111,23 @@ class TrackTable:
         return TrackTables(
             self._columns(rows), sperm.columns, len(paths), sperm.drift, sperm.frame_rate_hz
         )
+
+    def _relinked(self, rows: Rows) -> NDArray[np.generic]:
+        """Names (N,) of the rows, encounters of tracks confirmed at one time judged again."""
+        told = np.unique(rows["track_id"][rows["state"] == TrackState.CONFIRMED])
+        known = np.isin(rows["track_id"], told)
+        size = np.log(np.maximum(_float(rows["size_px"][known]), 1e-3))
+        look = np.array([0.5, 0.0, 1.0])[rows["label"][known].astype(np.int64)]
+        name = rows["track_id"].copy()
+        name[known] = relink(
+            Encountered(
+                name[known].astype(np.int64), _float(rows["time_s"][known]),
+                _float(rows["raw_um"][known]),
+                np.column_stack([size.sum(axis=1), size[:, 0] - size[:, 1], look]),
+            ),
+            self._settings,
+        )  # fmt: skip
+        return name
 
     def _columns(self, rows: Rows) -> dict[str, Column]:
         position_um, raw_um = _float(rows["position_um"]), _float(rows["raw_um"])

@@ -56,6 +56,25 @@ def smooth(
     return best[0], best[1]
 
 
+def heads(raw_um: Float64, path_um: Float64, settings: TrackerSettings | None = None) -> Float64:
+    """Where the head was (N, 2), given the mean path and what was seen of it.
+
+    Of the residual's variance, what exceeds the detector's noise is the head's own swing about the
+    path. That share of each residual is kept: the best linear estimate where the swing is not
+    correlated from frame to frame. Without a measurement (NaN) the head is on the path.
+    """
+    noise = (settings or TrackerSettings()).localisation_um ** 2
+    residual: Float64 = np.subtract(raw_um, path_um)
+    seen = np.flatnonzero(np.isfinite(residual[:, 0]))
+    place: Float64 = path_um.copy()
+    if len(seen) == 0:
+        return place
+    variance = float((residual[seen] ** 2).mean())
+    share = max(0.0, 1.0 - noise / variance) if variance > 0.0 else 0.0
+    place[seen] += share * residual[seen]
+    return place
+
+
 @njit(cache=True, nogil=True)
 def _smooth(
     time_s: Float64, raw: Float64, density: float, variance: float, speed_variance: float
