@@ -110,6 +110,11 @@ class Pilot:
         """Whether a planned move is under way: read the pose as often as possible."""
         return self._move is not None
 
+    @property
+    def is_driving(self) -> bool:
+        """Whether a motion of its own is wanted or under way."""
+        return self._interlocks.state.mode in MOVING or not (self._wanted is self._move is None)
+
     def read(self, pose: Pose, now_s: float) -> None:
         """Take in a readback of the stage, compare it with what was commanded."""
         here_um = np.array((pose.x_um, pose.y_um))
@@ -177,9 +182,7 @@ class Pilot:
             case Follow(track_id):
                 return self._follow(track_id, now_s)
             case FollowBest():
-                if not self.ranking:
-                    return "no sperm can be ranked yet; wait for a second"
-                return self._follow(self.ranking[0], now_s)
+                return self._follow_best(now_s)
             case Resume():
                 return self._resume(now_s, health)
             case MoveBy():
@@ -234,9 +237,12 @@ class Pilot:
 
         A person who chooses, or resumes, has looked: only what happens after that counts.
         """
-        sure = target.identity >= self._servo_settings.sure_identity
+        sure = self._is_sure(target)
         self._sure = self._sure or sure
         return self._sure and not sure
+
+    def _is_sure(self, target: Target) -> bool:
+        return target.identity >= self._servo_settings.sure_identity
 
     def _halt(self, now_s: float) -> Halt | None:
         self._wanted = self._move = None
@@ -258,6 +264,18 @@ class Pilot:
             self._servo.choose(target)
             self._sure = False
         return refusal
+
+    def _follow_best(self, now_s: float) -> str:
+        """Follow the first of the ranking; nobody looks, so it must be certain which one it is."""
+        if not self.ranking:
+            return "no sperm can be ranked yet; wait for a second"
+        best = find_target(self._tracks, self.ranking[0])
+        if best is not None and not (best.alone and self._is_sure(best)):
+            return (
+                f"the best sperm, {best.track_id}, is too near to another to be told from it; "
+                "wait a moment, or choose one yourself"
+            )
+        return self._follow(self.ranking[0], now_s)
 
     def _resume(self, now_s: float, health: Health) -> str:
         wanted = self._interlocks.state.target

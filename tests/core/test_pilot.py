@@ -8,7 +8,7 @@ from virtual_loop import VirtualLoop
 
 from app.config import ServoConfig
 from app.core.interlocks import Health
-from app.core.messages import Arm, Disarm, Follow, Mode, MoveBy, Resume, Stop
+from app.core.messages import Arm, Disarm, Follow, FollowBest, Mode, MoveBy, Resume, Stop
 from app.core.pilot import Halt, Pilot
 from app.core.pose_history import PoseHistory
 from app.core.servo import Move
@@ -156,6 +156,33 @@ def test_who_chooses_after_a_meeting_has_looked_and_only_the_next_one_counts(
     pilot.see(near_centre(0.133, 1.0), 0.14)
     pilot.see(near_centre(0.166, 0.5), 0.17)  # a new one
     assert pilot.state.mode is Mode.HOLD
+
+
+def two(gap_um: float, identity: float = 1.0) -> Tracks:
+    """Return two tracks, 3 and 4, so far apart."""
+    places, ones = np.array([[5.0, 0.0], [5.0 + gap_um, 0.0]]), np.ones(2)
+    return Tracks(
+        0.0, np.array([3, 4]), places, np.zeros((2, 2)), np.zeros((2, 4, 4)), places, places,
+        ones, ones, np.ones(2, np.int8), np.ones(2, np.int8), np.arange(2), ones * identity,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("tracks", "chosen"), [(two(2.0), False), (two(20.0, 0.8), False),
+                                               (two(20.0), True)])  # fmt: skip
+def test_the_best_is_not_taken_while_it_could_be_mistaken_for_another(
+    tracks: Tracks, chosen: bool
+) -> None:
+    pilot = Pilot(ServoConfig(), PoseHistory(0.026), 30.0)
+    pilot.read(pose(0.0, 0.0), 0.0)
+    pilot.see(tracks, 0.0)
+    pilot.ranking = (3, 4)
+    pilot.obey(Arm("20x"), 0.0, GOOD, "")
+    refusal = pilot.obey(FollowBest(), 0.0, GOOD, "")
+    assert (refusal == "") is chosen
+    assert chosen or "too near to another" in refusal
+    assert pilot.state.target == (3 if chosen else None)
+    # A person who names one has looked.
+    assert pilot.obey(Follow(4), 0.0, GOOD, "") == ""
 
 
 def test_a_rig_may_be_told_to_follow_whatever_the_doubt() -> None:
