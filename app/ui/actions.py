@@ -112,6 +112,9 @@ ACTIONS: Final[tuple[Action, ...]] = (
            lambda c: c.agree(), group="Window"),
     Action("decline", "Cancel", "Decline the question that is open", ("Backspace",),
            lambda c: c.decline(), group="Window"),
+    Action("calibrate", "Calibrate", "Leave the live picture for the calibration of the rig",
+           ("F2",), lambda c: c.calibrate(), frozenset({Mode.DISARMED, Mode.FAULT}),
+           "Disarm first: calibration takes camera and stage for itself", "Window"),
     Action("help", "?", "Show or hide this list of keys", ("?", "F1"),
            lambda c: c.toggle_help(), group="Window"),
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from PySide6.QtCore import Qt
@@ -77,20 +78,55 @@ class StopButton(ActionButton):
 
     def __init__(self, action: Action, controller: Controller) -> None:
         super().__init__(action, controller)
-        self.setText(f"{action.text}   Esc")
-        self.setFont(font(22, bold=True))
-        self.setMinimumSize(240, 64)
-        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        _as_stop(self)
 
     def paintEvent(self, _: QPaintEvent) -> None:
         """Fill it with one colour: a style's shading would take the contrast from the word."""
-        painter = QPainter(self)
-        painter.fillRect(self.rect(), QColor(STOP_PRESSED if self.isDown() else STOP))
-        pen = QPen(QColor(WHITE), OUTLINE)
-        pen.setJoinStyle(Qt.PenJoinStyle.MiterJoin)
-        painter.setPen(pen)
-        half = OUTLINE // 2
-        painter.drawRect(self.rect().adjusted(half, half, -half, -half))
-        painter.setFont(self.font())
-        painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, self.text())
-        painter.end()
+        _paint_stop(self)
+
+
+class PlainStop(QPushButton):
+    """The same where there is no table of actions."""
+
+    def __init__(self, stop: Callable[[], None]) -> None:
+        super().__init__("STOP")
+        self.setToolTip("Halt what moves at once, wherever it is (Esc)")
+        self.setAccessibleName("STOP")
+        _as_stop(self)
+        self.pressed.connect(stop)
+
+    def paintEvent(self, _: QPaintEvent) -> None:
+        """Paint it as the other one."""
+        _paint_stop(self)
+
+
+def plain_button(text: str, tip: str, act: Callable[[], None]) -> QPushButton:
+    """Return a button that acts when it is pressed, large enough for a glove."""
+    button = QPushButton(text)
+    button.setToolTip(tip)
+    button.setAccessibleName(text)
+    button.setMinimumHeight(MIN_TARGET_PX + 8)
+    button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+    button.setAutoDefault(False)
+    button.pressed.connect(act)
+    return button
+
+
+def _as_stop(button: QPushButton) -> None:
+    button.setText("STOP   Esc")
+    button.setFont(font(22, bold=True))
+    button.setMinimumSize(240, 64)
+    button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+
+
+def _paint_stop(button: QPushButton) -> None:
+    painter = QPainter(button)
+    painter.fillRect(button.rect(), QColor(STOP_PRESSED if button.isDown() else STOP))
+    pen = QPen(QColor(WHITE), OUTLINE)
+    pen.setJoinStyle(Qt.PenJoinStyle.MiterJoin)
+    painter.setPen(pen)
+    half = OUTLINE // 2
+    painter.drawRect(button.rect().adjusted(half, half, -half, -half))
+    painter.setFont(button.font())
+    painter.drawText(button.rect(), Qt.AlignmentFlag.AlignCenter, button.text())
+    painter.end()

@@ -50,6 +50,8 @@ class Controller(QObject):
     noted(str)
         A sentence for the operator: why a press did nothing.
     help_toggled()
+    calibration_asked()
+        The loop is to end, and the calibration to begin.
     row_stepped(int)
         The table is to choose this many rows on.
     """
@@ -61,6 +63,7 @@ class Controller(QObject):
     agreed = Signal()
     noted = Signal(str)
     help_toggled = Signal()
+    calibration_asked = Signal()
     row_stepped = Signal(int)
 
     def __init__(self, loop: Loop, rig: RigView) -> None:
@@ -218,6 +221,16 @@ class Controller(QObject):
     def decline(self) -> None:
         """Take the open question away."""
         self.asked.emit(None)
+
+    def calibrate(self) -> None:
+        """Ask, and then leave the live picture for the calibration."""
+        self._ask(
+            "Calibrate the rig?",
+            "The live picture ends, and with it all numbers of the sperm in view. Camera, stage "
+            "and pipette are calibrated in a window of its own; afterwards it starts anew.",
+            "Yes, calibrate",
+            self.calibration_asked.emit,
+        )
 
     def toggle_help(self) -> None:
         """Show or hide the list of keys."""

@@ -21,6 +21,7 @@ from app.ui import display
 from app.ui.load import Load
 from app.ui.loop import RigView
 from app.ui.warm_up import FIRST_START, WARM_UP_S, progress_line
+from calibration.errors import CalibrationError
 from drivers.errors import DeviceError
 
 if TYPE_CHECKING:
@@ -111,13 +112,46 @@ def _run(
     wanted = parse_follow(follow)
     display.prepare(headless=headless_s is not None)
     # Qt last: only now is it known that its libraries are there.
+    from app.ui.calibration_visit import is_uncalibrated, visit
+
+    while True:
+        try:
+            result, calibrates = _round(config, headless_s, wanted, out, record, progress, load)
+        except CalibrationError as error:
+            # A new rig is calibrated first; a broken file, or a run without a person, is not.
+            if headless_s is not None or not is_uncalibrated(config):
+                raise
+            if not visit(config, str(error)):
+                raise
+            continue
+        if not calibrates:
+            return result
+        visit(config)
+        wanted = "none"
+
+
+def _round(
+    config: RigConfig,
+    headless_s: float | None,
+    wanted: Literal["best", "none"] | int,
+    out: Path,
+    record: bool,
+    progress: Callable[[str], None],
+    load: Load | None,
+) -> tuple[Result, bool]:
+    """Run the loop once; return its figures, and whether the rig is to be calibrated now."""
     from app.ui.session import LiveSession, Splash, application
 
     starting = f"{config.name}: starting {config.network.detector}, camera and instruments"
     progress(starting)
     application()
     splash = Splash(f"{starting}\n\n{FIRST_START}") if headless_s is None else None
-    rig = build_rig(config)
+    try:
+        rig = build_rig(config)
+    except BaseException:
+        if splash is not None:
+            splash.finish()
+        raise
     try:
         engine = Engine(rig, out=out, record=record)
     except BaseException:
@@ -137,6 +171,7 @@ def _run(
             session.window.controller.arm()
         if record and engine.folder is not None:
             progress(f"recording into {engine.folder}")
+        session.window.controller.calibration_asked.connect(run.calibrate)
         interrupted = run.until_done()
         result = engine.statistics()
         if wanted != "none" and headless_s is not None:
@@ -152,11 +187,11 @@ def _run(
         session.close()
     finally:
         engine.stop()
-    if engine.failure is not None and engine.faults:
+    if engine.failure is not None and engine.faults and not run.calibrates:
         raise engine.failure
     if interrupted:
         raise KeyboardInterrupt
-    return result
+    return result, run.calibrates
 
 
 def parse_follow(text: str) -> Literal["best", "none"] | int:
@@ -225,6 +260,7 @@ class _Run:
         self._chosen = False
         self._too_late = False
         self.followed = False
+        self.calibrates = False
 
     def until_done(self) -> bool:
         """Run until the time is over, the window closed or the program interrupted.
@@ -250,6 +286,11 @@ class _Run:
                 "run 'sfcscope doctor', then start again: what was compiled is kept",
             )  # fmt: skip
         return self._interrupted
+
+    def calibrate(self) -> None:
+        """End the run: the instruments are wanted for a calibration."""
+        self.calibrates = True
+        self._session.quit()
 
     def _interrupt(self, _: int, __: FrameType | None) -> None:
         self._interrupted = True

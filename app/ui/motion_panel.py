@@ -14,6 +14,7 @@ from app.ui.steps import STEPS
 from app.ui.theme import MIN_TARGET_PX, font
 
 MOTION = ("arm", "disarm", "follow", "follow_best", "release", "resume")
+CALIBRATE = "calibrate"
 ARROWS = ("jog_left", "jog_up", "jog_down", "jog_right")
 
 
@@ -23,7 +24,8 @@ class MotionPanel(QWidget):
     def __init__(self, controller: Controller) -> None:
         super().__init__()
         self._controller = controller
-        self._buttons = {key: ActionButton(BY_KEY[key], controller) for key in (*MOTION, *ARROWS)}
+        keys = (*MOTION, *ARROWS, CALIBRATE)
+        self._buttons = {key: ActionButton(BY_KEY[key], controller) for key in keys}
         motion = QHBoxLayout()
         motion.setSpacing(6)
         for key in MOTION:
@@ -40,7 +42,9 @@ class MotionPanel(QWidget):
         lower.addSpacing(6)
         self._steps = self._step_buttons(lower)
         self.chart = CentringChart()
-        lower.addSpacing(10)
+        lower.addSpacing(6)
+        lower.addWidget(self._buttons[CALIBRATE])
+        lower.addSpacing(6)
         lower.addWidget(self.chart, 1)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)

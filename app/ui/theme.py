@@ -43,6 +43,11 @@ class ModeLook:
     fill: str
     ink: str
 
+    @property
+    def colours(self) -> tuple[str, str]:
+        """Fill and ink."""
+        return self.fill, self.ink
+
 
 MODE_LOOKS: Final[dict[Mode, ModeLook]] = {
     Mode.DISARMED: ModeLook("DISARMED", "#4a5058", WHITE),

@@ -1,0 +1,439 @@
+"""The calibration window: a person decides, Stop always works, and nothing is kept by accident."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PySide6.QtCore import Qt, QTimer
+from PySide6.QtWidgets import QApplication, QWidget
+from pytestqt.qtbot import QtBot
+
+from app.config import NetworkConfig, RigConfig, simulated_rig
+from app.core.messages import Mode, MotionState
+from app.runtime.calibration_run import Outcome, RigBench
+from app.runtime.calibration_session import Phase
+from app.ui.calibration_visit import is_uncalibrated, workshop_of
+from app.ui.calibration_wizard import CalibrationWizard, Workshop
+from app.ui.calibration_words import GUIDES, comparison, is_due, missing, standing, verdict
+from app.ui.live import run_live
+from app.ui.window import MainWindow
+from calibration.errors import CalibrationError
+from calibration.procedure import Bench
+from calibration.store import (
+    CalibrationRecord,
+    PipetteValues,
+    SetUp,
+    load_calibration,
+    nominal_calibration,
+    save_calibration,
+)
+from drivers.clock import VirtualClock
+from drivers.scene_camera import SceneCamera, Trajectory
+from models.specimen.micrometer import Micrometer, MicrometerLook
+from tests.calibration.virtual_bench import VirtualStage, make_bench
+from tests.gui.conftest import free_deleted, show_next
+from tests.gui.stand_in import StandIn
+
+SET_UP = SetUp(camera_serial="simulated", objective="20x", stage="simulated")
+
+
+def measured(**changes: object) -> CalibrationRecord:
+    nominal = nominal_calibration("20x", 640, 480)
+    return nominal.model_copy(
+        update={"origin": "measured", "date": date(2026, 1, 5), "operator": "mk", **changes}
+    )
+
+
+@pytest.fixture
+def make(qtbot: QtBot, qapp: QApplication) -> Iterator[Callable[..., CalibrationWizard]]:
+    """Make a shown window; in the end it is closed, and its session has ended."""
+    made: list[CalibrationWizard] = []
+
+    def build(workshop: Workshop, *, ready: bool = True) -> CalibrationWizard:
+        wizard = CalibrationWizard(workshop)
+        made.append(wizard)
+        wizard.resize(1180, 760)
+        wizard.show()
+        wizard.activateWindow()
+        qtbot.waitUntil(wizard.isActiveWindow)
+        if ready:
+            wizard.chooser.name.setText("M. Keller")
+            wizard.chooser.objective.setChecked(True)
+        return wizard
+
+    yield build
+    for wizard in made:
+        wizard.close()
+        qtbot.waitUntil(lambda w=wizard: not w.isVisible(), timeout=10_000)
+        wizard.deleteLater()
+    free_deleted()
+
+
+class Slide:
+    """A slide of specks that costs next to nothing to look at."""
+
+    width_px, height_px = 640, 480
+
+    def __init__(self) -> None:
+        rng = np.random.default_rng(5)
+        self._specks = cv2.GaussianBlur(rng.normal(0, 1, (960, 1280)), (0, 0), 2.0)
+
+    def render(
+        self, time_s: float, exposure_s: float, stage_um: Trajectory, pipette_um: Trajectory | None
+    ) -> np.ndarray:
+        x, y = np.round(stage_um(np.array([time_s]))[0] / 0.495).astype(int).tolist()
+        seen = np.roll(self._specks, (-y, -x), (0, 1))[:480, :640]
+        return np.clip(128 + 300 * seen, 0, 255).astype(np.uint8)
+
+
+class Ruler:
+    """A stage micrometer at rest, drawn once."""
+
+    width_px, height_px = 640, 480
+
+    def __init__(self) -> None:
+        slide = Micrometer(MicrometerLook(angle_rad=0.2), np.eye(2) * 0.495)
+        self._picture = slide.render(0.0, 0.008, lambda times_s: np.zeros((len(times_s), 2)))
+
+    def render(
+        self, time_s: float, exposure_s: float, stage_um: Trajectory, pipette_um: Trajectory | None
+    ) -> np.ndarray:
+        return self._picture.copy()
+
+
+def ruler_workshop(path: Path | None) -> Workshop:
+    """A rig under whose objective a micrometer lies, in virtual time."""
+    workshop, _, bench = stage_workshop(path)
+    camera = SceneCamera(
+        Ruler(), lambda times_s: np.zeros((len(times_s), 2)), None, clock=bench.clock
+    )
+
+    @contextmanager
+    def opening(procedure: str) -> Iterator[RigBench]:
+        where, record = workshop.known()
+        yield RigBench(replace(bench, camera=camera), SET_UP, where, record)
+
+    return replace(workshop, open_bench=opening)
+
+
+def stage_workshop(path: Path | None = None) -> tuple[Workshop, VirtualStage, Bench]:
+    """A rig in virtual time, whose file is ``path``."""
+    clock = VirtualClock(1.0)
+    stage = VirtualStage(clock)
+    bench = make_bench(Slide(), stage, clock)
+
+    def known() -> tuple[Path | None, CalibrationRecord | None]:
+        if path is None:
+            return None, nominal_calibration("20x", 640, 480)
+        return path, load_calibration(path) if path.exists() else None
+
+    @contextmanager
+    def opening(procedure: str) -> Iterator[RigBench]:
+        where, record = known()
+        yield RigBench(bench, SET_UP, where, record)
+
+    return Workshop("test rig", "20x", opening, known), stage, bench
+
+
+def file_rig(path: Path) -> RigConfig:
+    return simulated_rig().model_copy(update={"calibration": str(path)})
+
+
+def wait(qtbot: QtBot, wizard: CalibrationWizard, phase: Phase, timeout: int = 30_000) -> None:
+    qtbot.waitUntil(lambda: wizard.phase is phase or wizard.phase.over, timeout=timeout)
+    wizard.pull()
+    assert wizard.phase is phase, wizard.session.state.text
+
+
+def test_nothing_begins_before_a_name_and_the_objective(
+    make: Callable[..., CalibrationWizard], tmp_path: Path
+) -> None:
+    path = tmp_path / "rig.toml"
+    save_calibration(measured(), path, "a test")
+    wizard = make(stage_workshop(path)[0], ready=False)
+    chooser = wizard.chooser
+    assert not any(button.isEnabled() for button in chooser.buttons.values())
+    chooser.name.setText("  ")
+    chooser.objective.setChecked(True)
+    assert not chooser.buttons["stage"].isEnabled()
+    chooser.name.setText("M. Keller")
+    assert chooser.buttons["stage"].isEnabled()
+    chooser.objective.setChecked(False)
+    assert not chooser.buttons["stage"].isEnabled()
+    assert "objective" in chooser.why_not.text()
+
+
+def test_what_comes_after_something_else_waits_for_it(
+    make: Callable[..., CalibrationWizard], tmp_path: Path
+) -> None:
+    chooser = make(stage_workshop(tmp_path / "new.toml")[0]).chooser
+    offered = {key for key, button in chooser.buttons.items() if button.isEnabled()}
+    assert offered == {"pixel", "stage"}
+    assert chooser.standing_of("stage") == "! never done"
+    chooser.show_record(measured(), date(2026, 1, 20))
+    offered = {key for key, button in chooser.buttons.items() if button.isEnabled()}
+    assert offered == {"pixel", "stage", "latency", "check", "pipette"}
+    assert chooser.standing_of("stage") == "0.4950 µm/px, 2026-01-05 by mk"
+    assert chooser.standing_of("drift") == "after: Pipette"
+    chooser.show_record(measured(), date(2026, 3, 20))
+    assert chooser.standing_of("latency").startswith("! ")
+
+
+def test_pixel_size_on_the_simulated_rig_from_the_list_to_the_file(
+    make: Callable[..., CalibrationWizard], tmp_path: Path, qtbot: QtBot
+) -> None:
+    path = tmp_path / "rig.toml"
+    wizard = make(workshop_of(file_rig(path)))
+    qtbot.mousePress(wizard.chooser.buttons["pixel"], Qt.MouseButton.LeftButton)
+    wait(qtbot, wizard, Phase.ASKING)
+    assert wizard.banner_text.startswith("PREPARE")
+    qtbot.waitUntil(lambda: "ticks are seen" in wizard.page.seen, timeout=20_000)
+    assert wizard.view.picture is not None
+    qtbot.keyClick(wizard, Qt.Key.Key_Return)
+    wait(qtbot, wizard, Phase.MEASURED)
+    assert wizard.view.picture.ndim == 3  # with the ticks that were used
+    rows = {row[0]: row[1:] for row in wizard.page.rows()}
+    assert rows["Size of a pixel"][0].startswith("0.495")
+    assert "±" in rows["Size of a pixel"][0]
+    assert not path.exists()
+    qtbot.keyClick(wizard, Qt.Key.Key_A)
+    wait(qtbot, wizard, Phase.SAVED)
+    kept = load_calibration(path)
+    assert kept.pixel is not None
+    assert kept.pixel.operator == "M. Keller"
+    assert wizard.kept == 1
+    wizard.back()
+    assert "by M. Keller" in wizard.chooser.standing_of("pixel")
+
+
+@pytest.mark.parametrize("how", ["Esc", "Space", "button", "close"])
+def test_stop_halts_the_stage_and_the_old_calibration_stays(
+    make: Callable[..., CalibrationWizard], tmp_path: Path, qtbot: QtBot, how: str
+) -> None:
+    path = tmp_path / "rig.toml"
+    save_calibration(measured(), path, "a test")
+    before = path.read_bytes()
+    workshop, stage, bench = stage_workshop(path)
+    wizard = make(workshop)
+    wizard.begin("stage")
+    wait(qtbot, wizard, Phase.ASKING)
+    wizard.go_on()
+    qtbot.waitUntil(lambda: wizard.session.state.done > 0.02, timeout=30_000)
+    session = wizard.session
+    if how == "button":
+        qtbot.mousePress(wizard.stop_button, Qt.MouseButton.LeftButton)
+    elif how == "close":
+        wizard.close()
+    else:
+        qtbot.keyClick(wizard, Qt.Key.Key_Escape if how == "Esc" else Qt.Key.Key_Space)
+    assert stage.stops >= 1 or session.is_alive()
+    qtbot.waitUntil(lambda: not session.is_alive(), timeout=10_000)
+    assert session.state.phase is Phase.CANCELLED
+    assert stage.stops >= 1
+    assert not any(stage.plant.moving(bench.clock.now_s() + 1.0))
+    assert path.read_bytes() == before
+    if how == "close":
+        qtbot.waitUntil(lambda: not wizard.isVisible(), timeout=5_000)
+    else:
+        wizard.pull()
+        assert wizard.banner_text.startswith("STOPPED")
+        assert "old calibration stays" in wizard.page.text
+
+
+def test_stop_works_wherever_the_focus_is(
+    make: Callable[..., CalibrationWizard], tmp_path: Path, qtbot: QtBot
+) -> None:
+    wizard = make(stage_workshop(tmp_path / "rig.toml")[0])
+    wizard.begin("stage")
+    wait(qtbot, wizard, Phase.ASKING)
+    pressed: list[int] = []
+    wizard.session.cancel = lambda: pressed.append(1)  # the real one would end the test early
+    for widget in wizard.findChildren(QWidget):
+        if widget.focusPolicy() == Qt.FocusPolicy.NoFocus or not widget.isVisible():
+            continue
+        pressed.clear()
+        widget.setFocus()
+        qtbot.keyClick(widget, Qt.Key.Key_Escape)
+        assert pressed == [1], widget
+        qtbot.keyClick(widget, Qt.Key.Key_Space)
+        assert pressed == [1, 1], widget
+    del wizard.session.cancel
+    middle = wizard.stop_button.rect().center()
+    assert wizard.childAt(wizard.stop_button.mapTo(wizard, middle)) is wizard.stop_button
+
+
+def test_a_name_may_hold_a_space_and_the_letters_of_the_keys(
+    make: Callable[..., CalibrationWizard], tmp_path: Path, qtbot: QtBot
+) -> None:
+    wizard = make(stage_workshop(tmp_path / "rig.toml")[0], ready=False)
+    wizard.chooser.name.setFocus()
+    qtbot.keyClicks(wizard.chooser.name, "A Rara")
+    assert wizard.chooser.operator == "A Rara"
+
+
+def test_back_drops_a_result_and_repeat_measures_anew(
+    make: Callable[..., CalibrationWizard], tmp_path: Path, qtbot: QtBot
+) -> None:
+    path = tmp_path / "rig.toml"
+    wizard = make(ruler_workshop(path))
+    wizard.begin("pixel")
+    wait(qtbot, wizard, Phase.ASKING)
+    wizard.go_on()
+    wait(qtbot, wizard, Phase.MEASURED)
+    first = wizard.session
+    wizard.repeat()
+    assert wizard.session is not first
+    wait(qtbot, wizard, Phase.ASKING)
+    assert wizard.page.rows() == []
+    wizard.go_on()
+    wait(qtbot, wizard, Phase.MEASURED)
+    wizard.back()
+    assert wizard.session is None
+    assert wizard.pages.currentWidget() is wizard.chooser
+    assert not path.exists()
+    assert wizard.kept == 0
+
+
+def test_the_nominal_calibration_cannot_be_replaced(
+    make: Callable[..., CalibrationWizard], qtbot: QtBot
+) -> None:
+    wizard = make(ruler_workshop(None))
+    wizard.begin("pixel")
+    wait(qtbot, wizard, Phase.ASKING)
+    wizard.go_on()
+    wait(qtbot, wizard, Phase.MEASURED)
+    assert not wizard.accept_button.isEnabled()
+    assert "not kept" in wizard.page.text
+    qtbot.keyClick(wizard, Qt.Key.Key_A)
+    assert wizard.phase is Phase.MEASURED
+
+
+def test_a_refusal_is_one_sentence_and_can_be_repeated(
+    make: Callable[..., CalibrationWizard], qtbot: QtBot
+) -> None:
+    @contextmanager
+    def closed(procedure: str) -> Iterator[RigBench]:
+        raise CalibrationError("the stage is too near a limit")
+        yield
+
+    workshop = replace(stage_workshop()[0], open_bench=closed)
+    wizard = make(workshop)
+    wizard.begin("stage")
+    wait(qtbot, wizard, Phase.REFUSED)
+    assert wizard.banner_text == "REFUSED: the stage is too near a limit"
+    assert wizard.repeat_button.isVisible()
+    assert not wizard.accept_button.isVisible()
+
+
+def test_a_broken_file_is_said_on_the_list(make: Callable[..., CalibrationWizard]) -> None:
+    def broken() -> tuple[Path | None, CalibrationRecord | None]:
+        raise CalibrationError("rig.toml: line 3: not TOML")
+
+    wizard = make(replace(stage_workshop()[0], known=broken))
+    assert "line 3" in wizard.banner_text
+
+
+def test_results_stand_beside_what_is_in_force() -> None:
+    record = measured()
+    failed = Outcome("check", 0.5, 0.0, 4.2, "ratio", None, {"why": "another objective"}, False)
+    assert verdict(failed) == "Failed: another objective"
+    assert comparison(failed, record)[0].new == "4.20 µm"
+    new = record.image.model_copy(update={"matrix_um_per_px": ((0.5, 0.0), (0.0, 0.5))})
+    stage = Outcome(
+        "stage", 0.5, 0.0002, 0.04, "um/px", new,
+        {"backlash_um": [0.4, 0.41], "repeatability_um": 0.03, "rotation_deg": -1e-4,
+         "mirrored": False, "moves_used": 48, "moves": 48},
+    )  # fmt: skip
+    lines = {line.name: line for line in comparison(stage, record)}
+    assert lines["Scale"].new == "0.50000 ± 0.00020 µm/px"
+    assert lines["Scale"].old.startswith("0.49500")
+    corner_um = 0.005 * float(np.hypot(319.5, 239.5))
+    assert lines["The picture's corner moves by"].new == f"{corner_um:.2f} µm"
+    assert lines["Camera turned by"].new == "0.00°"
+    latency = Outcome(
+        "latency", 0.036, 0.001, 0.1, "s", record.latency, {"split_uncertainty": 0.002}
+    )
+    assert comparison(latency, None)[0].new == "36.0 ± 1.0 ms"
+    values = PipetteValues(
+        matrix=((1.0, 0.0, 0.0), (0.0, 1.0, 0.0)), origin_um=(20.0, 10.0), residual_um=0.1,
+        direction_deg=12.0, reference_um=(0.0, 0.0, 0.0), touch_down_z_um=-31.5,
+    )  # fmt: skip
+    with_needle = measured(pipette=values)
+    taught = Outcome("touch-down", -30.0, 0.0, 0.0, "um", values, {})
+    assert comparison(taught, with_needle)[0].old == "z -31.5 µm"
+    assert standing(with_needle, "touch-down").startswith("z -31.5 µm")
+    assert comparison(Outcome("pipette", 1.0, 0.01, 0.1, "", values, {}), None)[0].new
+    assert comparison(Outcome("drift", 2.0, 0.1, 0.1, "um", None, {}), with_needle)[0].new
+    for guide in GUIDES:
+        assert not is_due(nominal_calibration("20x", 640, 480), guide.key, date(2036, 1, 1))
+        assert missing(None, guide) == (
+            "" if guide.key in ("pixel", "stage") else missing(None, guide)
+        )
+
+
+def test_calibrating_needs_a_disarmed_stage_and_a_yes(
+    window: MainWindow, loop: StandIn, qtbot: QtBot
+) -> None:
+    asked: list[int] = []
+    window.controller.calibration_asked.connect(lambda: asked.append(1))
+    loop.motion = MotionState(Mode.ARMED)
+    show_next(window, loop)
+    qtbot.keyClick(window, Qt.Key.Key_F2)
+    assert window.confirmation.question is None
+    assert "Disarm first" in window.events.item(0).text()
+    loop.motion = MotionState(Mode.DISARMED)
+    show_next(window, loop)
+    qtbot.keyClick(window, Qt.Key.Key_F2)
+    assert window.confirmation.question is not None
+    assert not asked
+    qtbot.keyClick(window, Qt.Key.Key_Return)
+    assert asked == [1]
+
+
+def test_a_new_rig_is_calibrated_before_it_runs(tmp_path: Path, qapp: QApplication) -> None:
+    config = file_rig(tmp_path / "new.toml")
+    config = config.model_copy(update={"network": NetworkConfig(detector="threshold")})
+    assert is_uncalibrated(config)
+    seen: list[str] = []
+
+    def look() -> None:
+        for widget in qapp.topLevelWidgets():
+            if isinstance(widget, CalibrationWizard) and widget.isVisible():
+                seen.append(widget.banner_text)
+                widget.close()
+                return
+        QTimer.singleShot(50, look)
+
+    QTimer.singleShot(50, look)
+    with pytest.raises(CalibrationError, match=r"new\.toml"):
+        run_live(config, out=tmp_path, progress=lambda line: None)
+    assert len(seen) == 1
+    assert "new.toml" in seen[0]
+    save_calibration(measured(), tmp_path / "new.toml", "a test")
+    assert not is_uncalibrated(config)
+    (tmp_path / "new.toml").write_text("version = [", encoding="utf-8")
+    assert not is_uncalibrated(config)
+
+
+def test_the_window_is_freed_when_it_is_closed(qapp: QApplication, tmp_path: Path) -> None:
+    def once() -> None:
+        wizard = CalibrationWizard(stage_workshop(tmp_path / "rig.toml")[0])
+        wizard.show()
+        QApplication.processEvents()
+        wizard.close()
+        wizard.deleteLater()
+
+    once()
+    free_deleted()
+    before = len(qapp.allWidgets())
+    for _ in range(3):
+        once()
+        free_deleted()
+    assert len(qapp.allWidgets()) <= before
