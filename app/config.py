@@ -48,6 +48,7 @@ class SceneCameraConfig(_Strict):
     drop_rate: float = Field(default=0.0, ge=0, lt=1)
     vanish_after_s: float | None = Field(default=None, gt=0)
     pipette_tip_um: tuple[float, float, float] | None = (70.0, -40.0, 0.0)
+    dish_z_um: float = Field(default=-6.0, description="bottom of the dish, above the focal plane")
 
 
 class VideoCameraConfig(_Strict):
@@ -131,6 +132,9 @@ class Mp285Config(_PortConfig):
     up: Literal[1, -1] = Field(default=1, description="sign of z that leads away from the dish")
     window_um: float = Field(default=200.0, gt=0, le=2000, description="half, of the stage")
     window_speed_um_s: float = Field(default=300.0, gt=0, le=1000)
+    stands_at_um: tuple[float, float, float] = Field(
+        default=(0.0, 0.0, 0.0), description="of the emulator, when it is switched on"
+    )
 
     _order = field_validator("x_limits_um", "y_limits_um", "z_limits_um")(_ascending)
 

@@ -25,6 +25,7 @@ _NEAR = 0.16  # the walls lean to both sides of the axis by the taper
 _NEAR_ANGLES = 25
 _CANDIDATES = 60
 _THRESHOLD = 0.30
+_ABOUT_PX = 110  # half of the part of the picture in which a tip is followed
 _STARTS = ((0.0, 1.6), (0.0, 3.0), (-14.0, 2.2), (14.0, 2.2))  # px along the shaft, blur px
 
 
@@ -101,6 +102,31 @@ def find_tip(
             if tip is not None:
                 best = guess[0], _back(tip, view.shape, turned, mirrored)
     return None if best is None else best[1]
+
+
+def follow_tip(image: UInt8, um_per_px: float, like: Tip) -> Tip | None:
+    """Find the tip again, some pixels from where it was; None where it is not seen there.
+
+    Walls are fitted about the old place only: several times quicker than ``find_tip``.
+    """
+    x, y = round(like.x_px), round(like.y_px)
+    left, top = max(0, x - _ABOUT_PX), max(0, y - _ABOUT_PX)
+    part = image[top : y + _ABOUT_PX, left : x + _ABOUT_PX].astype(np.float32)
+    if min(part.shape, default=0) < _ABOUT_PX:
+        return None
+    flat = part / max(float(np.median(part)), 1.0) - 1.0
+    smooth = cv2.GaussianBlur(flat, (0, 0), 0.8)
+    guess = np.array(
+        [like.x_px - left, like.y_px - top, like.direction_rad, like.outer_px / 2, like.taper]
+    )
+    fit = _fit(smooth, guess, ((0.0, like.blur_px),))
+    if fit is None or fit[1] < MIN_FIT:
+        return None
+    values = fit[0]
+    return Tip(
+        float(values[0]) + left, float(values[1]) + top, float(values[2]), 2 * float(values[3]),
+        float(values[4]), float(values[5]), float(values[6]), fit[1],
+    )  # fmt: skip
 
 
 def _leans(like: Tip | None, turned: bool, mirrored: bool) -> Float64:

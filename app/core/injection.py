@@ -109,6 +109,11 @@ class Injection:
         """Where it goes while it is under way."""
         return self._then if self.step is Step.GOING else self.step
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether it has to be asked often: something moves, or is watched."""
+        return self._order is not None or self.step in (*BUSY, Step.CONFIRMING)
+
     def notes(self) -> list[str]:
         """Take what is to be written down, in its order."""
         notes, self._notes = self._notes, []
@@ -157,6 +162,14 @@ class Injection:
         self._lowering.let_go()
         self._order, self._aborting, self._cut = None, False, False
         self._enter(Step.FROZEN, now_s, why)
+
+    def interrupted(self, now_s: float) -> None:
+        """Note that the move under way was stopped from elsewhere: Stop, or the control let go."""
+        self._order = None
+        if self.step is Step.DESCENDING:
+            self._enter(Step.PAUSED, now_s, "the control was let go")
+        elif not self._aborting and self.step in BUSY:
+            self.stop(now_s, "stopped")
 
     def act(self, now_s: float, sense: Sense) -> Order | None:
         """Say what to do now; nothing where what is under way shall go on."""
@@ -222,6 +235,8 @@ class Injection:
         if self.step is Step.DESCENDING:
             self._lowering.press(now_s, begin=False, anew=False)
             return ""
+        if self.bound_for is Step.CONTACT:
+            return ""  # it has ended by itself, and the control is still held
         if not sense.armed:
             return "descend: not now: arm first"
         if self.step not in (Step.ALIGNED, Step.AT_OOCYTE, Step.PAUSED):
@@ -297,6 +312,8 @@ class Injection:
     def _micro_move(self, now_s: float, sense: Sense, pose: Pose) -> Order | None:
         """One step down; only after a look at the tip where that can be seen."""
         here = _place(pose)
+        if self._meets_dish(now_s, sense, here):
+            return None
         view_um = self._target_um(now_s, sense)
         why: str | None = "the control was let go"
         if self._lowering.is_held(now_s):
@@ -331,14 +348,16 @@ class Injection:
             self._aim.observe(target)
             if self.step is Step.CONFIRMING:
                 self._stillness.observe(target.time_s, sense.head_um)
-        if self.step is not Step.DESCENDING or self._order is not None or sense.pipette is None:
-            return
-        if self._lowering.sees_contact(sense.tip, _place(sense.pipette)):
-            self._note(f"contact: the tip has slid by {self._lowering.slid_um:.1f} um")
-            here = _place(sense.pipette)
-            aimed = self._lowering.relieved(here, self._target_um(now_s, sense))
-            self._way, self._way_speed_um_s = deque([aimed]), self._settings.slow_um_s
-            self._then, self.step, self.reason = Step.CONTACT, Step.GOING, ""
+
+    def _meets_dish(self, now_s: float, sense: Sense, here: Place) -> bool:
+        """See whether the descent has ended by itself; if so, take the bend out of the tip."""
+        if not self._lowering.sees_contact(sense.tip, here):
+            return False
+        self._note(f"contact: the tip has slid by {self._lowering.slid_um:.1f} um")
+        aimed = self._lowering.relieved(here, self._target_um(now_s, sense))
+        self._way, self._way_speed_um_s = deque([aimed]), self._settings.slow_um_s
+        self._then, self.step, self.reason = Step.CONTACT, Step.GOING, ""
+        return True
 
     def _confirm(self, now_s: float) -> None:
         if self._stillness.is_still(now_s):

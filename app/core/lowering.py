@@ -37,7 +37,7 @@ class Lowering:
         self._map = pipette
         self._contact = ContactWatch()
         self._held_s = -math.inf
-        self._rested_s = -math.inf
+        self._rested_s = self._looked_s = -math.inf
 
     @property
     def slid_um(self) -> float:
@@ -65,9 +65,13 @@ class Lowering:
         self._rested_s = time_s
 
     def sees_contact(self, tip: TipSight | None, here: Place) -> bool:
-        """Take in where the tip is seen, at rest, and say whether it has met the dish."""
-        if tip is None or tip.time_s < self._rested_s:
+        """Take in where the tip is seen, at rest, and say whether it has met the dish.
+
+        One picture for each step: more of them would pass for steps on which it has not moved.
+        """
+        if tip is None or tip.time_s < self._rested_s or self._looked_s == self._rested_s:
             return False
+        self._looked_s = self._rested_s
         return self._contact.observe(tip, self._map.view_um(np.array(here)))
 
     def refusal(self, here: Place, tip: TipSight | None, now_s: float) -> str | None:

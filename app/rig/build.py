@@ -20,6 +20,7 @@ from app.config import (
     VideoCameraConfig,
 )
 from app.rig.emulators import EmulatorProcess
+from app.rig.injection import make_injection
 from app.runtime.census import Kinds
 from app.runtime.devices import Rig, Truth
 from calibration.errors import CalibrationError
@@ -73,6 +74,7 @@ def build_rig(config: RigConfig) -> Rig:
         pipette = connect_pipette(config, pipette_end, started, stage)
         close = started.pop_all().close
     record = sight.calibration
+    injection, injection_refusal = make_injection(config, record, _frame_rate_hz(config))
     return Rig(
         config=config,
         camera=sight.camera,
@@ -84,10 +86,17 @@ def build_rig(config: RigConfig) -> Rig:
         calibration=record,
         refuse_calibration=calibration_check(config, record),
         recalibrated=lambda since_s: recalibrated(config, since_s),
+        injection=injection,
+        injection_refusal=injection_refusal,
         truth=sight.truth,
         kinds=sight.kinds,
         close=close,
     )
+
+
+def _frame_rate_hz(config: RigConfig) -> float:
+    camera = config.camera
+    return 30.0 if isinstance(camera, VideoCameraConfig) else camera.frame_rate_hz
 
 
 def open_sight(
@@ -105,19 +114,21 @@ def open_sight(
     if isinstance(camera, BaslerCameraConfig):
         return Sight(basler_camera(camera), affine, record)
     true = true_map(camera, config.objective, record)
-    from app.rig.simulated import SimulatedTruth, make_camera, make_specimen, tip_path
+    from app.rig.simulated import SimulatedTruth, make_camera, make_dish, make_specimen, tip_path
     from app.rig.simulated_kinds import SimulatedKinds
 
     epoch_s = time.perf_counter() - BEFORE_S
     specimen = make_specimen(camera, config.objective, true)
-    scene = make_camera(camera, specimen, epoch_s, stage_end, pipette_end)
+    # Twins of the camera's specimen: two threads never share one.
+    count = 0 if stage_end is None else 2
+    twins = [make_specimen(camera, config.objective, true) for _ in range(count)]
+    scene = make_camera(camera, specimen, epoch_s, stage_end, pipette_end, twins)
     if stage_end is None:
         return Sight(scene, affine, record)
-    # Twins of the camera's specimen: two threads never share one.
-    twins = [make_specimen(camera, config.objective, true) for _ in range(2)]
     truth = SimulatedTruth(twins[0], epoch_s, stage_end.reader())
     started.callback(truth.close)
-    tip = tip_path(camera, None if pipette_end is None else pipette_end.reader())
+    needle = None if pipette_end is None else pipette_end.reader()
+    tip = tip_path(camera, needle, make_dish(camera, specimen))
     kinds = SimulatedKinds(twins[1], epoch_s, stage_end.reader(), tip)
     started.callback(kinds.close)
     return Sight(scene, affine, record, truth, kinds)
@@ -269,7 +280,10 @@ def emulate(
     """Start the emulator of a port that has one; ended with ``started``."""
     if config is None or not config.emulated:
         return None
-    emulator = EmulatorProcess(config.kind, config.variant, config.fault)
+    stands_at = ""
+    if isinstance(config, Mp285Config) and any(config.stands_at_um):
+        stands_at = ",".join(f"{um:g}" for um in config.stands_at_um)
+    emulator = EmulatorProcess(config.kind, config.variant, config.fault, stands_at)
     started.callback(emulator.close)
     return emulator
 

@@ -24,7 +24,7 @@ class EmulatorProcess:
     ----------
     kind : str
         'proscan' or 'mp285'.
-    variant, fault : str or None
+    variant, fault, stands_at : str or None
         As ``python -m drivers.emulators.serve`` takes them.
 
     Raises
@@ -33,12 +33,20 @@ class EmulatorProcess:
         It did not become ready; the message carries what it said.
     """
 
-    def __init__(self, kind: str, variant: str | None = None, fault: str | None = None) -> None:
+    def __init__(
+        self,
+        kind: str,
+        variant: str | None = None,
+        fault: str | None = None,
+        stands_at: str | None = None,
+    ) -> None:
         self.kind = kind
         self.memory = f"sfcscope-{secrets.token_hex(6)}"
         arguments = [kind, "--tcp", "127.0.0.1:0", "--pose-memory", self.memory]
-        for name, value in (("--variant", variant), ("--fault", fault)):
-            arguments += [name, value] if value else []
+        for name, value in (
+            ("--variant", variant), ("--fault", fault), ("--stands-at", stands_at),
+        ):  # fmt: skip
+            arguments += [f"{name}={value}"] if value else []
         self._complaints: IO[bytes] = tempfile.TemporaryFile()
         self._process = start_module("drivers.emulators.serve", arguments, self._complaints)
         try:

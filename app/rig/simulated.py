@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from app.config import SceneCameraConfig
+from app.rig.dish import Dish
 from app.rig.emulators import EmulatorProcess
+from app.rig.touch import Touch
 from calibration.transform import ImageToStage
 from drivers.emulators.shared_pose import PoseReader
 from drivers.scene_camera import SceneCamera, SceneCameraSettings, Trajectory
@@ -14,6 +18,7 @@ from models.specimen.profiles import profile
 from models.specimen.scene import Specimen
 from models.types import Float64
 
+OUT_OF_SIGHT_UM = 60.0  # farther from focus, a tip is a shade that no one sees
 _FIRST_S = 0.1  # of the specimen's own time, for the picture that nobody sees
 
 
@@ -42,16 +47,21 @@ def make_camera(
     epoch_s: float,
     stage: EmulatorProcess | None,
     pipette: EmulatorProcess | None,
+    twins: Sequence[Specimen] = (),
 ) -> SceneCamera:
     """Let a camera look at ``specimen`` where the stage and the pipette truly are.
 
-    The specimen begins to live at host time ``epoch_s``.
+    The specimen begins to live at host time ``epoch_s``. What the pipette does to it is done to
+    its ``twins`` as well.
     """
     _compile(specimen, config)
+    dish = make_dish(config, specimen)
+    um_to_stage = specimen.matrix_um_per_px / specimen.look.um_per_px
+    touch = None if pipette is None else Touch((specimen, *twins), dish, um_to_stage)
     return SceneCamera(
-        HostTimeScene(specimen, epoch_s),
+        HostTimeScene(specimen, epoch_s, touch),
         _resting if stage is None else _stage(stage.reader()),
-        tip_path(config, None if pipette is None else pipette.reader()),
+        tip_path(config, None if pipette is None else pipette.reader(), dish),
         SceneCameraSettings(
             frame_rate_hz=config.frame_rate_hz,
             exposure_s=config.exposure_s,
@@ -70,11 +80,14 @@ class HostTimeScene:
     ----------
     specimen : Specimen
     epoch_s : float
+    touch : Touch or None
+        What the pipette does to it.
     """
 
-    def __init__(self, specimen: Specimen, epoch_s: float) -> None:
+    def __init__(self, specimen: Specimen, epoch_s: float, touch: Touch | None = None) -> None:
         self._specimen = specimen
         self._epoch_s = epoch_s
+        self._touch = touch
 
     @property
     def width_px(self) -> int:
@@ -95,13 +108,22 @@ class HostTimeScene:
     ) -> Image:
         """Picture exposed around host time ``time_s``."""
         epoch_s = self._epoch_s
-        tip = pipette_um
-        return self._specimen.render(
-            time_s - epoch_s,
-            exposure_s,
-            lambda times_s: stage_um(times_s + epoch_s),
-            None if tip is None else lambda times_s: tip(times_s + epoch_s),
-        )
+
+        def stage(times_s: Float64) -> Float64:
+            return stage_um(times_s + epoch_s)
+
+        if pipette_um is None:
+            return self._specimen.render(time_s - epoch_s, exposure_s, stage)
+        tip_um = pipette_um
+
+        def tip(times_s: Float64) -> Float64:
+            return tip_um(times_s + epoch_s)
+
+        if self._touch is not None:
+            self._touch.follow(time_s - epoch_s, stage, tip)
+        height_um = float(tip(np.array([time_s - epoch_s]))[0, 2])
+        seen = abs(height_um) <= OUT_OF_SIGHT_UM
+        return self._specimen.render(time_s - epoch_s, exposure_s, stage, tip if seen else None)
 
 
 def _resting(times_s: Float64) -> Float64:
@@ -121,15 +143,26 @@ def _stage(reader: PoseReader) -> Trajectory:
     return lambda times_s: reader.at(times_s)[:, :2]
 
 
-def tip_path(config: SceneCameraConfig, reader: PoseReader | None) -> Trajectory | None:
-    """Where the tip is in the picture: it starts where it is set and goes where it is driven."""
+def make_dish(config: SceneCameraConfig, specimen: Specimen) -> Dish:
+    """Return the bottom on which the specimen lies, in micrometres along the image axes."""
+    return Dish(config.dish_z_um, specimen.shaft_rad)
+
+
+def tip_path(
+    config: SceneCameraConfig, reader: PoseReader | None, dish: Dish | None = None
+) -> Trajectory | None:
+    """Where the tip is in the picture: it starts where it is set and goes where it is driven.
+
+    It goes no deeper than the dish.
+    """
     if config.pipette_tip_um is None:
         return None
     start_um = np.array(config.pipette_tip_um)
 
     def at(times_s: Float64) -> Float64:
         moved_um = np.zeros((len(times_s), 3)) if reader is None else reader.at(times_s)
-        return np.asarray(start_um + moved_um)
+        tip_um = np.asarray(start_um + moved_um)
+        return tip_um if dish is None else dish.met(tip_um)
 
     return at
 

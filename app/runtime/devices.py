@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from app.config import RigConfig
+from app.core.injection import Injection
 from app.runtime.census import Kinds
 from calibration.store import CalibrationRecord
 from calibration.transform import ImageToStage
@@ -81,6 +82,9 @@ class Rig:
         From the confirmed objective to why the calibration does not allow motion; empty if it does.
     recalibrated : callable
         Whether stage and limits have been measured again since a wall time.
+    injection : Injection or None
+    injection_refusal : str
+        Why there is none.
     truth : Truth or None
     kinds : Kinds or None
         Of the simulated rig.
@@ -98,6 +102,8 @@ class Rig:
     calibration: CalibrationRecord | None
     refuse_calibration: Callable[[str], str]
     recalibrated: Callable[[float], bool] = _never
+    injection: Injection | None = None
+    injection_refusal: str = "the rig file has no [injection]"
     truth: Truth | None = None
     kinds: Kinds | None = None
     close: Callable[[], None] = field(default=_nothing)

@@ -11,7 +11,18 @@ from pathlib import Path
 
 import numpy as np
 
-from app.core.messages import Command, Event, MotionState, Snapshot, Stop
+from app.core.messages import (
+    Arm,
+    Command,
+    Descend,
+    Event,
+    MotionState,
+    MoveBy,
+    PipetteCommand,
+    Release,
+    Snapshot,
+    Stop,
+)
 from app.core.pipeline import Pipeline
 from app.records.criteria import load_criteria
 from app.records.store import Session
@@ -22,11 +33,12 @@ from app.runtime.grabber import Grabber
 from app.runtime.inference import Inference
 from app.runtime.lanes import InOrder, Lane
 from app.runtime.mailbox import Latest
-from app.runtime.manipulator import PipetteWorker
+from app.runtime.manipulator import Helm, PipetteWorker
 from app.runtime.motion import StagePoses, StageWorker
 from app.runtime.recorder import Recorder
 from app.runtime.scoring import Scoring
 from app.runtime.timing import Delays
+from app.runtime.tip_finder import TipFinder
 from app.runtime.watchdog import Watchdog
 from app.runtime.worker import Worker
 from drivers.errors import CameraError, DeviceError
@@ -96,6 +108,9 @@ class Engine:
         self._poses = StagePoses(rig.command_to_motion_s)
         self._stage: StageWorker | None = None
         self._pipette: PipetteWorker | None = None
+        self._tip: TipFinder | None = None
+        if rig.injection is not None:
+            self._tip = TipFinder(rig.image_to_stage, lambda: self._looks_for_tip, self)
         turn, results = threading.Lock(), InOrder(len(rig.detectors) + SPARE_RESULTS)
         self._lanes = [
             Lane(number, detector, frames, turn, results, self)
@@ -156,8 +171,10 @@ class Engine:
             )
             self._workers.append(self._stage)
         if rig.pipette is not None:
-            self._pipette = PipetteWorker(rig.pipette, self)
+            self._pipette = PipetteWorker(rig.pipette, self, self._helm(), rig.injection_refusal)
             self._workers.append(self._pipette)
+            if self._tip is not None:
+                self._workers.append(self._tip)
         stage = self._stage
         if stage is not None and rig.stage is not None:
             watchdog = Watchdog(
@@ -176,11 +193,17 @@ class Engine:
 
     def submit(self, command: Command) -> None:
         """Hand a command over; Stop overtakes everything that waits."""
-        self._record("command", {"command": repr(command)})
+        if not isinstance(command, Descend):  # it comes twenty times a second
+            self._record("command", {"command": repr(command)})
+        if isinstance(command, PipetteCommand):
+            self._steer(command)
+            return
         if self._stage is not None:
             self._stage.submit(command)
         if self._pipette is not None and isinstance(command, Stop):
-            self._pipette.stop_now()
+            self._pipette.stop_now(command.why)
+        if self._pipette is not None and isinstance(command, Arm):
+            self._pipette.reconnect()
         if self._stage is None and not isinstance(command, Stop):
             self.tell("this rig has no stage: nothing can move", "warning")
 
@@ -314,10 +337,44 @@ class Engine:
         with self._lock:
             self._latest = snapshot
         self.changed.set()
+        if self._tip is not None:
+            self._tip.frames.put(snapshot.frame)
 
     def _sight(self, tracks: Tracks) -> None:
         if self._stage is not None:
             self._stage.sightings.put(tracks)
+        if self._pipette is not None:
+            self._pipette.sightings.put(tracks)
+
+    def _helm(self) -> Helm | None:
+        rig, stage, tip = self.rig, self._stage, self._tip
+        if rig.injection is None or stage is None or tip is None:
+            return None
+        return Helm(
+            rig.injection,
+            motion=lambda: self.motion,
+            stage_at=self._poses.at,
+            stage_rests=lambda: stage.rests,
+            tip=lambda: tip.sight,
+            drive_stage=self._drive_stage,
+        )
+
+    def _drive_stage(self, to_um: tuple[float, float]) -> None:
+        here_um = self._poses.at(time.perf_counter())
+        if self._stage is None or here_um is None:
+            return
+        self._stage.submit(Release())
+        self._stage.submit(MoveBy(to_um[0] - here_um[0], to_um[1] - here_um[1]))
+
+    @property
+    def _looks_for_tip(self) -> bool:
+        return self._pipette is not None and self._pipette.looks_for_tip
+
+    def _steer(self, command: PipetteCommand) -> None:
+        if self._pipette is None:
+            self.tell("this rig has no pipette", "warning")
+        else:
+            self._pipette.submit(command)
 
     def _rank(self, ranking: tuple[int, ...]) -> None:
         if self._stage is not None:

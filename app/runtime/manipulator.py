@@ -1,19 +1,62 @@
-"""The pipette thread: owns the manipulator. For now it watches; it moves nothing."""
+"""The pipette thread: owns the manipulator, and does what the injection sequence decides."""
 
 from __future__ import annotations
 
+import math
 import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 
+import numpy as np
+
+from app.core.contact import TipSight
+from app.core.injection import Injection
+from app.core.injection_values import DriveStage, Freeze, Go, Order, Sense, Step
+from app.core.interlocks import MOVING
+from app.core.messages import LetGo, Mode, MotionState, PipetteCommand
+from app.core.selection import find_target
+from app.runtime.devices import Kept
+from app.runtime.mailbox import Inbox, Latest
 from app.runtime.worker import Board, Worker
-from drivers.errors import DeviceError
+from drivers.errors import DeviceError, GuardianError, LimitError, NotNow
 from drivers.protocols import Manipulator
 from drivers.types import Pose
+from models.types import Float64, Tracks
 
 POLL_S = 0.5
+BUSY_POLL_S = 0.010
+OVERRULED_S = 0.5  # a move that a stop from elsewhere cancelled is no fault
 
 
-class PipetteWorker(Worker):
-    """Reads the manipulator's pose now and then, and stops it when it is told to.
+@dataclass(frozen=True, slots=True)
+class Helm:
+    """What the injection sequence sees and steers beside the pipette.
+
+    Attributes
+    ----------
+    injection : Injection
+    motion : callable
+        The interlocks as of now.
+    stage_at : callable
+        Stage position (2,) um at a time; None where it is not known.
+    stage_rests : callable
+    tip : callable
+        Newest sight of the tip.
+    drive_stage : callable
+        Takes a place (x, y) um, stage frame, to bring under the objective.
+    """
+
+    injection: Injection
+    motion: Callable[[], MotionState]
+    stage_at: Callable[[float], Float64 | None]
+    stage_rests: Callable[[], bool]
+    tip: Callable[[], TipSight | None]
+    drive_stage: Callable[[tuple[float, float]], None]
+
+
+class PipetteBrake(Worker):
+    """Stops the pipette over the head of its thread, which may be waiting for a reply.
 
     Parameters
     ----------
@@ -21,39 +64,231 @@ class PipetteWorker(Worker):
     """
 
     def __init__(self, manipulator: Manipulator, board: Board) -> None:
-        super().__init__("pipette", board)
+        super().__init__("pipette brake", board)
         self._manipulator = manipulator
-        self._wake = threading.Event()
-        self._stop_wanted = False
-        self._broken = False
-        self.pose: Pose | None = None
+        self._pulled = threading.Event()
+        self.stopped_s = -math.inf
 
-    def stop_now(self) -> None:
-        """Interrupt whatever it does; never blocks."""
-        self._stop_wanted = True
-        self._wake.set()
+    def pull(self) -> None:
+        """Stop the pipette now; never blocks."""
+        self._pulled.set()
 
     def halt(self) -> None:
         """Ask the loop to end at once."""
         super().halt()
-        self._wake.set()
+        self._pulled.set()
 
     def step(self) -> None:
-        """Stop if asked to, else look."""
-        self._wake.wait(POLL_S)
+        """Wait to be pulled."""
+        if not self._pulled.wait(0.25) or self.stopping.is_set():
+            return
+        self._pulled.clear()
+        self.stopped_s = time.perf_counter()
+        try:
+            self._manipulator.stop()
+        except DeviceError as error:
+            self.board.fault(self.role, error)
+        else:
+            self.board.clear(self.role)
+
+
+class PipetteWorker(Worker):
+    """Reads the manipulator's pose, moves it as the sequence decides, stops it when told to.
+
+    Parameters
+    ----------
+    manipulator : Manipulator
+    helm : Helm or None
+        None where nothing steers the pipette: it is only watched.
+    refusal : str
+        Why nothing steers it.
+    """
+
+    def __init__(
+        self,
+        manipulator: Manipulator,
+        board: Board,
+        helm: Helm | None = None,
+        refusal: str = "the rig file has no [injection]",
+    ) -> None:
+        super().__init__("pipette", board)
+        self._manipulator = manipulator
+        self._helm = helm
+        self._refusal = refusal
+        self._wake = threading.Event()
+        self._stop_wanted = ""
+        self._broken = False
+        self._refusing = False  # its guardian lets nothing move until it is asked to reconnect
+        self._reconnect_wanted = False
+        self._went_s = -math.inf
+        self._tracks = Tracks.empty(0.0)
+        self.brake = PipetteBrake(manipulator, board)
+        self.commands: Inbox[PipetteCommand] = Inbox(self._wake)
+        self.sightings: Latest[Tracks] = Latest()
+        self.pose: Pose | None = None
+
+    @property
+    def step_shown(self) -> str:
+        """Where in the sequence, for a person; empty where nothing steers the pipette."""
+        return "" if self._helm is None else self._helm.injection.bound_for.value
+
+    @property
+    def looks_for_tip(self) -> bool:
+        """Whether pictures are to be searched for the tip."""
+        return self._helm is not None and self._helm.injection.step is Step.DESCENDING
+
+    def submit(self, command: PipetteCommand) -> None:
+        """Leave a command; one that ends a descent also stops the pipette at once. Never blocks."""
+        if isinstance(command, LetGo) and self.looks_for_tip:
+            self.brake.pull()
+        self.commands.put(command)
+
+    def stop_now(self, why: str = "Stop pressed") -> None:
+        """Interrupt whatever it does; never blocks."""
+        self._stop_wanted = why
+        self.brake.pull()
+        self._wake.set()
+
+    def reconnect(self) -> None:
+        """After a fault: somebody has looked, and has armed again. Never blocks."""
+        self._reconnect_wanted = True
+        self._wake.set()
+
+    def start(self) -> None:
+        """Start this thread and its brake's."""
+        self.brake.start()
+        super().start()
+
+    def halt(self) -> None:
+        """Ask the loops to end at once."""
+        super().halt()
+        self._wake.set()
+        self.brake.halt()
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait for both threads."""
+        super().join(timeout)
+        self.brake.join(timeout)
+
+    def step(self) -> None:
+        """Stop if asked to; else look, obey, and go on."""
+        self._wake.wait(BUSY_POLL_S if self._is_busy() else POLL_S)
         self._wake.clear()
         if self.stopping.is_set():
             return
         try:
-            if self._stop_wanted:
-                self._stop_wanted = False
-                self._manipulator.stop()
+            self._stop_if_wanted()
+            if self._reconnect_wanted:
+                self._come_back()
+            self._listen()
             self.pose = self._manipulator.read_pose()
+        except NotNow:
+            self.pose = None  # somebody turns its knobs
         except DeviceError as error:
-            self._broken = True
-            self.pose = None
-            self.board.fault(self.role, error)
+            self._fail(error)
+        else:
+            if self._broken:
+                self._broken = False
+                self.board.clear(self.role)
+        self._steer()
+
+    def close(self) -> None:
+        """Leave the manipulator at rest."""
+        if self._is_busy():
+            self._manipulator.stop()
+
+    def _is_busy(self) -> bool:
+        return self._helm is not None and self._helm.injection.is_busy
+
+    def _stop_if_wanted(self) -> None:
+        why, self._stop_wanted = self._stop_wanted, ""
+        if not why:
             return
-        if self._broken:
-            self._broken = False
-            self.board.clear(self.role)
+        if self._helm is not None:
+            self._helm.injection.stop(time.perf_counter(), why)
+        self._manipulator.stop()
+
+    def _listen(self) -> None:
+        """Hear what the guardian did by itself."""
+        if not isinstance(self._manipulator, Kept):
+            return
+        for kind, why in self._manipulator.events():
+            if kind != "deadman":
+                raise GuardianError("pipette", why, "arm again")
+            if self._helm is not None:
+                self._helm.injection.stop(time.perf_counter(), f"the pipette was stopped: {why}")
+
+    def _come_back(self) -> None:
+        self._reconnect_wanted = False
+        if self._refusing and isinstance(self._manipulator, Kept):
+            self._manipulator.reconnect()
+        self._refusing = False
+
+    def _steer(self) -> None:
+        helm = self._helm
+        sighting = self.sightings.take()
+        self._tracks = self._tracks if sighting is None else sighting
+        for command in self.commands.take_all():
+            refusal = self._refusal
+            if helm is not None:
+                now_s = time.perf_counter()
+                refusal = helm.injection.obey(command, now_s, self._sense(helm, now_s))
+            if refusal and not isinstance(command, LetGo):
+                self.board.tell(refusal, "warning", command=type(command).__name__)
+        if helm is None:
+            return
+        now_s = time.perf_counter()
+        if self.brake.stopped_s > self._went_s:
+            self._went_s = now_s
+            helm.injection.interrupted(now_s)
+        order = helm.injection.act(now_s, self._sense(helm, now_s))
+        if order is not None:
+            self._carry_out(order, helm)
+        for note in helm.injection.notes():
+            self.board.tell(f"pipette: {note}", "info", step=helm.injection.step.value)
+
+    def _carry_out(self, order: Order, helm: Helm) -> None:
+        began_s = time.perf_counter()
+        try:
+            match order:
+                case Go(to_um, speed_um_s):
+                    self._went_s = began_s
+                    self._manipulator.move_to(*to_um, speed_um_s)
+                case Freeze():
+                    if began_s - self.brake.stopped_s > OVERRULED_S:
+                        self._manipulator.stop()
+                case DriveStage(to_um):
+                    helm.drive_stage(to_um)
+        except (LimitError, NotNow) as error:
+            helm.injection.stop(time.perf_counter(), str(error))
+        except GuardianError as error:
+            overruled = self.brake.stopped_s >= began_s - OVERRULED_S
+            if not overruled:
+                self._fail(error)
+            helm.injection.interrupted(time.perf_counter())
+        except DeviceError as error:
+            self._fail(error)
+
+    def _fail(self, error: DeviceError) -> None:
+        self._broken = self._refusing = True
+        self.pose = None
+        if self._helm is not None:
+            self._helm.injection.stop(time.perf_counter(), str(error))
+        self.board.fault(self.role, error)
+
+    def _sense(self, helm: Helm, now_s: float) -> Sense:
+        state = helm.motion()
+        wanted = state.target if state.mode in MOVING else None
+        target = None if wanted is None else find_target(self._tracks, wanted)
+        head_um: Float64 | None = None
+        if target is not None and target.seen:
+            head_um = self._tracks.raw_um[np.flatnonzero(self._tracks.track_id == wanted)[0]]
+        return Sense(
+            pipette=self.pose,
+            armed=state.mode not in (Mode.DISARMED, Mode.FAULT),
+            stage_um=helm.stage_at(now_s),
+            stage_rests=helm.stage_rests(),
+            target=target,
+            head_um=head_um,
+            tip=helm.tip(),
+        )

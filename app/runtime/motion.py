@@ -105,6 +105,7 @@ class StageWorker(Worker):
         self._asked_s = -math.inf
         self._unread = 0
         self._broken = False
+        self._at_rest = False
         self._refusing = False  # the guardian lets nothing move until it is asked to reconnect
         self.commands: Inbox[Command] = Inbox(self._wake)
         self.sightings: Latest[Tracks] = Latest(self._wake)
@@ -115,6 +116,11 @@ class StageWorker(Worker):
     def state(self) -> MotionState:
         """The interlocks as of now."""
         return self._pilot.state
+
+    @property
+    def rests(self) -> bool:
+        """Whether the stage was read at rest, and nothing is under way."""
+        return self._at_rest and not self._pilot.is_driving
 
     @property
     def error_um(self) -> float:
@@ -229,6 +235,7 @@ class StageWorker(Worker):
                 raise GuardianError("stage", why, "arm again")
 
     def _take_pose(self, pose: Pose) -> None:
+        self._at_rest = pose.moving is False
         self._pilot.read(pose, time.perf_counter())
         if self._broken:
             self._broken = False

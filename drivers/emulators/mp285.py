@@ -104,6 +104,9 @@ class MP285Emulator:
         Where within the travel of -12500 to 12500 it then stands, and has its origin.
     seed : int
         Of the ROE's effect.
+    stands_at_um : sequence of 3 float
+        What it counts when it is switched on, where that is not its origin: an origin that was
+        set before. Instead of ``start_um``; gone when its power is cut.
 
     Attributes
     ----------
@@ -119,6 +122,7 @@ class MP285Emulator:
         time_s: float = 0.0,
         start_um: Sequence[float] = (),
         seed: int = 0,
+        stands_at_um: Sequence[float] = (),
     ) -> None:
         if variant not in VARIANTS:
             raise DeviceError(
@@ -129,7 +133,7 @@ class MP285Emulator:
         axis = AxisSettings(-_TRAVEL_UM, _TRAVEL_UM)
         self._plant = Plant(
             PlantSettings((axis,) * 3, float(self._variant.coarse_max_um_s), dead_time_s=0.010),
-            start_um,
+            stands_at_um or start_um,
             time_s,
         )
         self._dice = random.Random(seed)
@@ -139,7 +143,10 @@ class MP285Emulator:
         self._next_roe_s = time_s + self._variant.roe_period_s
         self.hung = False
         self._deaf_until_s = -math.inf
+        self._origin_um: tuple[float, ...] = ()
         self._switch_on(time_s)
+        if stands_at_um:
+            self._origin_um = (0.0, 0.0, 0.0)
 
     @property
     def plant(self) -> Plant:

@@ -30,7 +30,13 @@ _MOVING_WAKE_S = 0.008
 _REST_WAKE_S = 0.050
 
 
-def build(kind: str, variant: str | None, baud: int | None, time_s: float) -> Instrument:
+def build(
+    kind: str,
+    variant: str | None,
+    baud: int | None,
+    time_s: float,
+    stands_at_um: Sequence[float] = (),
+) -> Instrument:
     """Make an instrument by name. Raises DeviceError for a variant that does not exist."""
     if kind == "proscan":
         from drivers.emulators.prior import ProScanEmulator
@@ -38,7 +44,7 @@ def build(kind: str, variant: str | None, baud: int | None, time_s: float) -> In
         return ProScanEmulator(variant or "proscan3", baud=baud, time_s=time_s)
     from drivers.emulators.mp285 import MP285Emulator
 
-    return MP285Emulator(variant or "mp285", baud=baud, time_s=time_s)
+    return MP285Emulator(variant or "mp285", baud=baud, time_s=time_s, stands_at_um=stands_at_um)
 
 
 class PathPublisher:
@@ -121,6 +127,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--baud", type=int, help="of the serial line, default as the variant")
     parser.add_argument("--fault", metavar="SPEC", default="", help="what shall go wrong")
     parser.add_argument(
+        "--stands-at", metavar="X,Y,Z", default="", help="um, of an mp285 whose origin is elsewhere"
+    )
+    parser.add_argument(
         "--until-interrupted", action="store_true", help="do not end with standard input"
     )
     options = parser.parse_args(arguments)
@@ -137,7 +146,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def serve(options: argparse.Namespace) -> None:
     """Run one instrument until standard input ends. Raises DeviceError."""
     now_s = time.perf_counter()
-    instrument = build(options.kind, options.variant, options.baud, now_s)
+    stands_at_um = _place(getattr(options, "stands_at", ""))
+    instrument = build(options.kind, options.variant, options.baud, now_s, stands_at_um)
     if options.fault:
         instrument = FaultyInstrument(instrument, parse_faults(options.fault))
     link = open_link(tcp=options.tcp, pty=options.pty, baud=instrument.baud)
@@ -158,6 +168,17 @@ def serve(options: argparse.Namespace) -> None:
         link.close()
         if memory is not None:
             memory.close()
+
+
+def _place(text: str) -> tuple[float, ...]:
+    """Read X,Y,Z; nothing where there is no text. Raises DeviceError."""
+    try:
+        place_um = tuple(float(word) for word in text.split(",")) if text else ()
+    except ValueError:
+        place_um = (0.0,)
+    if len(place_um) not in (0, 3):
+        raise DeviceError("mp285", f"--stands-at {text!r}", "write three numbers: 0,0,150")
+    return place_um
 
 
 def _until_end_of_input(server: Server) -> None:

@@ -34,9 +34,13 @@ class Link:
         return self.wire.device
 
     def send(self, command: bytes) -> float:
-        """Write a command, no sooner than the controller can take it; return when."""
+        """Write a command, no sooner than the controller can take it; return when.
+
+        A reply that came late, to a question that was asked again, answers nothing any more.
+        """
         while (wait_s := self._free_s + _GAP_S - time.perf_counter()) > 0:
             time.sleep(wait_s)
+        self.wire.clear()
         self.wire.write(command)
         return time.perf_counter()
 
@@ -110,6 +114,7 @@ class Link:
         with self.wire:
             heard = self._drain(0.03, 0.5) + self._interrupt(first_s=0.06)
             seen: set[tuple[int, int]] = set()
+            late = False
             for _ in range(_STATUSES):
                 self.send(codec.STATUS)
                 try:
@@ -117,12 +122,14 @@ class Link:
                     self._free_s = time.perf_counter()
                     status = codec.decode_status(reply)
                 except ReplyTimeout as error:
-                    reply = error.partial
+                    reply, late = error.partial, True
                 except ValueError:
                     pass
                 else:
                     if 100 <= status.version <= 999 and 10 <= status.microsteps_per_um <= 100:
                         if (status.step_div, status.version) in seen:
+                            if late:  # the answer to what was asked once more
+                                self._drain(_REPLY_S, 3 * _REPLY_S)
                             return status
                         seen.add((status.step_div, status.version))
                         continue

@@ -311,6 +311,11 @@ class Specimen:
         body = groups[clutter.body_group] + clutter.body_offset_um
         return np.asarray(body[self._close(body - stage, self._view_um / 2 + 20.0)])
 
+    @property
+    def shaft_rad(self) -> float:
+        """Where the pipette's shaft comes from, seen from its tip, image frame."""
+        return self._glass.direction_rad
+
     def on_glass(self, position_um: Float64, stage_um: Float64, tip_um: Float64) -> Bool:
         """Say which stage-frame points (n, 2) the pipette with its tip at ``tip_um`` covers.
 

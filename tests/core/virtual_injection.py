@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from virtual_loop import VirtualLoop
@@ -18,6 +19,7 @@ from app.core.messages import (
     Align,
     Carry,
     Descend,
+    Follow,
     LetGo,
     Mode,
     MoveBy,
@@ -108,6 +110,7 @@ class VirtualInjection(VirtualLoop):
         self.taps: list[float] = []
         self.notes: list[str] = []
         self.killed_s = math.inf
+        self.helps = False  # an operator who chooses the sperm again where the stage holds
 
     # What is true
 
@@ -135,6 +138,11 @@ class VirtualInjection(VirtualLoop):
                 self.machine.obey(Descend(), self.now_s, self.sense())
             self.obey_order()
         self._look_at_window()
+        if self.helps and self.pilot.state.mode is Mode.HOLD:
+            away_um = np.linalg.norm(self.tracks.position_um - self.target.position_um, axis=1)
+            if len(away_um) and away_um.min() < 4.0:
+                track_id = int(self.tracks.track_id[away_um.argmin()])
+                self.pilot.obey(Follow(track_id), self.now_s, Health(0.0, 0.15, 0.0), "")
 
     def sense(self) -> Sense:
         now_s = self.now_s
@@ -175,8 +183,6 @@ class VirtualInjection(VirtualLoop):
     def press(self, command: PipetteCommand) -> None:
         refusal = self.machine.obey(command, self.now_s, self.sense())
         assert refusal == "", refusal
-        if isinstance(command, Tap):
-            self.taps.append(self.now_s)
 
     def until(self, *steps: Step, timeout_s: float = 40.0) -> Step:
         end_s = self.now_s + timeout_s
@@ -187,9 +193,15 @@ class VirtualInjection(VirtualLoop):
 
     # What the operator does
 
-    def descend(self) -> None:
-        """Hold the control to contact; now and then it slips out of the fingers."""
+    def descend(self, point: Literal["tail", "head"] | None = None) -> None:
+        """Align, and hold the control to contact; now and then it slips out of the fingers."""
         while self.machine.step is not Step.CONTACT:
+            if point is not None and self.machine.step is not Step.PAUSED:
+                self.align(point)
+            elif self.machine.step is Step.PAUSED and self.machine.reason == "the sperm is lost":
+                self.press(Retract())
+                self.until(Step.RAISED)
+                continue
             self.pressed, self.pressed_s = True, -math.inf
             slips_s = self.now_s + self.dice.exponential(6.0) + 0.3
             while self.machine.step is not Step.CONTACT and self.now_s < slips_s:
@@ -201,9 +213,19 @@ class VirtualInjection(VirtualLoop):
             self.machine.obey(LetGo(), self.now_s, self.sense())
             for _ in range(6):
                 self.step()
+            if self.machine.bound_for is Step.CONTACT:
+                self.until(Step.CONTACT)
+
+    def align(self, point: Literal["tail", "head"]) -> None:
+        """As soon as the stage follows."""
+        while self.pilot.state.mode not in (Mode.CENTERING, Mode.FOLLOWING):
+            self.step()
+        self.press(Align(point))
+        self.until(Step.ALIGNED)
 
     def run_all(self) -> None:
         """From the park position to the oocyte and back."""
+        self.helps = True
         while self.pilot.state.mode is not Mode.FOLLOWING:
             self.step()
             assert self.now_s < 20.0, self.pilot.state
@@ -211,23 +233,15 @@ class VirtualInjection(VirtualLoop):
         self.press(StandBy())
         self.until(Step.STANDBY)
         self.run(1.0)
-        self.press(Align("tail"))
-        self.until(Step.ALIGNED)
-        self.descend()
-        for _ in range(4):
-            self.press(Tap())
-            if self.until(Step.IMMOBILE, Step.CONTACT) is Step.IMMOBILE:
+        for _ in range(6):
+            self.descend("tail")
+            if self.tap():
                 break
             self.press(Retract())
             self.until(Step.RAISED)
-            self.press(Align("tail"))
-            self.until(Step.ALIGNED)
-            self.descend()
         self.press(Retract())
         self.until(Step.RAISED)
-        self.press(Align("head"))
-        self.until(Step.ALIGNED)
-        self.descend()
+        self.descend("head")
         self.press(Retract())
         self.until(Step.RAISED)
         self.press(Carry())
@@ -238,6 +252,13 @@ class VirtualInjection(VirtualLoop):
         self.until(Step.RAISED)
         self.press(Park())
         self.until(Step.PARKED)
+
+    def tap(self) -> bool:
+        """Tap, and say whether it was seen to stop."""
+        if self.machine.obey(Tap(), self.now_s, self.sense()):
+            return False
+        self.taps.append(self.now_s)
+        return self.until(Step.IMMOBILE, Step.CONTACT) is Step.IMMOBILE
 
     # What happens
 

@@ -262,9 +262,13 @@ def test_first_contact(fault, error, words):
 def test_unplugged_amid_a_move():
     with bench(fault="unplug:nth=10:lasting=9") as box:
         box.driver.connect()
-        box.driver.move_to((500.0, 0.0, 0.0), 1000.0)
-        with pytest.raises(PortError):
+
+        def go() -> None:
+            box.driver.move_to((500.0, 0.0, 0.0), 1000.0)
             box.settle(3.0)
+
+        with pytest.raises(PortError):
+            go()
 
 
 def test_preempted_reading_leaves_room_for_the_stop(ready: Bench):
