@@ -81,6 +81,7 @@ class Inference(Worker):
         self._census = census
         self._pipeline: Pipeline | None = None
         self._shape = (0, 0)
+        self._newest_s = -math.inf
         self._pose_um = np.zeros(2)
         self._first_changes = 0
         self.count = FrameCount()
@@ -118,6 +119,14 @@ class Inference(Worker):
                 "warning",
             )
             return
+        if not frame.time_s > self._newest_s:  # also where it is no number
+            self.board.tell(
+                f"frame {frame.number} is of {frame.time_s:.3f} s, after one of "
+                f"{self._newest_s:.3f} s: left out; the camera's clock went back",
+                "warning",
+            )
+            return
+        self._newest_s = frame.time_s
         pose_um = self._pose_at(frame.time_s)
         known = pose_um is not None
         if pose_um is None:

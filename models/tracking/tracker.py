@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from models.tracking.association import Association, associate, paper_weights, textbook_weights
 from models.tracking.gating import Candidates, gate
@@ -25,6 +26,7 @@ from models.tracking.settings import TrackerSettings
 from models.tracking.view import View
 from models.types import Float32, Float64, Int8, Int64, Tracks, TrackState
 
+Bool = NDArray[np.bool_]
 _ALL_HITS = (1 << 32) - 1
 # Share of a new box in a track's smoothed size.
 _SIZE_GAIN = 0.2
@@ -53,6 +55,8 @@ class Tracker:
     ----------
     overloads : int
         Clusters so far that were too wide for exact association.
+    unusable : int
+        Detections so far that were left out, as a number of theirs was not finite.
     exchanges : int
         Times so far that two tracks, parted after an encounter, got each other's sperm back.
     """
@@ -71,6 +75,7 @@ class Tracker:
         self._contested_id = np.zeros((0, 2), np.int64)
         self._frame = 0
         self.overloads = 0
+        self.unusable = 0
         self.exchanges = 0
 
     @property
@@ -99,7 +104,8 @@ class Tracker:
         time_s : float
             Mid exposure; later than that of the step before.
         position_um : (N, 2)
-            Detected head centres, stage frame.
+            Detected head centres, stage frame. A detection with a place, box or score that is not
+            finite is left out, and counted.
         box_px : (N, 4)
             Their boxes (centre, width, height), image frame; only the sizes are used.
         score : (N,)
@@ -111,10 +117,13 @@ class Tracker:
         Raises
         ------
         ValueError
-            Time does not increase, columns differ in length, or a number is not finite.
+            Time does not increase, columns differ in length, or a label is no SpermClass.
         """
         measured = np.ascontiguousarray(position_um, dtype=np.float64).reshape(-1, 2)
         self._check(time_s, measured, box_px, score, label)
+        usable = _usable(measured, box_px, score)
+        if not usable.all():
+            return self._without(usable, time_s, measured, box_px, score, label, view)
         step_s = 0.0 if self._time_s is None else time_s - self._time_s
         self._time_s = time_s
         tracks = self._tracks
@@ -134,6 +143,26 @@ class Tracker:
         own = self._tell_apart(time_s, measured, box_px, label, own)
         return self._report(time_s, measured, score, own)
 
+    def _without(
+        self,
+        usable: Bool,
+        time_s: float,
+        measured: Float64,
+        box_px: Float32 | Float64,
+        score: Float32 | Float64,
+        label: Int8,
+        view: View,
+    ) -> Tracks:
+        """Follow with the usable detections alone; rows are those of all."""
+        self.unusable += int((~usable).sum())
+        box = np.asarray(box_px, dtype=np.float64).reshape(-1, 4)
+        tracks = self.step(
+            time_s, measured[usable], box[usable], score[usable], label[usable], view
+        )
+        row = np.append(np.flatnonzero(usable), -1)[tracks.detection]
+        row.flags.writeable = False
+        return replace(tracks, detection=row)
+
     def _check(
         self,
         time_s: float,
@@ -150,8 +179,6 @@ class Tracker:
             )
         if not np.isfinite(time_s) or (self._time_s is not None and time_s <= self._time_s):
             raise ValueError(f"Tracker.step: time {time_s} s after {self._time_s} s")
-        if not np.isfinite(measured).all():
-            raise ValueError("Tracker.step: a position is not finite")
         if n and not (0 <= np.min(label) and np.max(label) <= 2):
             raise ValueError("Tracker.step: a label is no SpermClass")
 
@@ -349,6 +376,13 @@ class Tracker:
         for name in _REPORTED:
             getattr(report, name).flags.writeable = False
         return report
+
+
+def _usable(measured: Float64, box_px: Float32 | Float64, score: Float32 | Float64) -> Bool:
+    """Tell which detections (N,) are finite in all their numbers."""
+    finite: Bool = np.isfinite(measured).all(axis=1) & np.isfinite(score)
+    finite &= np.isfinite(np.asarray(box_px, dtype=np.float64).reshape(-1, 4)).all(axis=1)
+    return finite
 
 
 @njit(cache=True, nogil=True)

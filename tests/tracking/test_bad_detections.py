@@ -1,0 +1,126 @@
+"""What a detector, a camera or a crowd may do to the tracker: it goes on, and in time."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from models.tracking.settings import TrackerSettings
+from models.tracking.tracker import Tracker
+from models.types import Float64, Tracks, TrackState
+from tests.tracking.swimmers import FIELD, detect, step, swim
+
+MOST_S = 0.040
+
+
+def timed(tracker: Tracker, time_s: float, seen: Float64) -> tuple[Tracks, float]:
+    """Step, and tell the processor time that it took."""
+    begin = time.thread_time()
+    tracks = step(tracker, time_s, seen)
+    return tracks, time.thread_time() - begin
+
+
+@pytest.mark.parametrize("side_um", [40.0, 80.0, 150.0])
+def test_a_cluster_of_sixty_sperm_is_followed_in_time(side_um: float) -> None:
+    rng, tracker = np.random.default_rng(0), Tracker()
+    place = rng.uniform(80.0, 80.0 + side_um, (60, 2))
+    heading = rng.uniform(0.0, 2.0 * np.pi, 60)
+    velocity = 30.0 * np.stack([np.cos(heading), np.sin(heading)], axis=1)
+    taken = []
+    for k in range(45):
+        # They swim to and fro, so that the cluster stays as it is.
+        away = velocity * np.sin(2.0 * np.pi * k / 30.0) / 6.0
+        seen = place + away + rng.normal(0.0, 0.4, place.shape)
+        tracks, step_s = timed(tracker, k / 30.0, seen[rng.random(60) < 0.92])
+        taken.append(step_s)
+    assert np.isfinite(tracks.position_um).all()
+    assert np.percentile(taken, 90) < MOST_S
+
+
+def test_five_hundred_detections_are_followed_in_time() -> None:
+    rng, tracker = np.random.default_rng(0), Tracker()
+    place = rng.uniform((0.0, 0.0), (317.0, 238.0), (500, 2))
+    taken = []
+    for k in range(20):
+        seen = place + rng.normal(0.0, 0.2, place.shape)
+        taken.append(timed(tracker, k / 30.0, seen)[1])
+    assert np.percentile(taken, 75) < MOST_S
+
+
+@pytest.mark.parametrize("broken", ["position", "box", "score"])
+def test_a_detection_that_is_no_number_is_left_out_and_counted(broken: str) -> None:
+    rng, tracker = np.random.default_rng(0), Tracker()
+    for k in range(30):
+        seen = np.array([[30.0, 30.0], [np.nan, np.nan], [99.0 + k, 99.0], [200.0, 50.0]])
+        seen = seen + rng.normal(0.0, 0.2, seen.shape)
+        box, score = np.full((4, 4), 10.0), np.ones(4)
+        if broken != "position":
+            seen[1] = (150.0, 150.0)
+        if broken == "box":
+            box[1, 2] = np.inf
+        if broken == "score":
+            score[1] = np.nan
+        tracks = tracker.step(k / 30.0, seen, box, score, np.ones(4, np.int8), FIELD)
+    assert tracker.unusable == 30
+    assert (tracks.state == TrackState.CONFIRMED).sum() == 3
+    assert sorted(tracks.detection.tolist()) == [0, 2, 3]
+    np.testing.assert_array_equal(tracks.raw_um, seen[tracks.detection])
+    assert not tracks.detection.flags.writeable
+
+
+def test_time_that_goes_back_is_refused_and_does_no_harm() -> None:
+    tracker = Tracker()
+    for k in range(30):
+        before = step(tracker, k / 30.0, np.array([[50.0 + k, 50.0]]))
+        with pytest.raises(ValueError, match="time"):
+            step(tracker, k / 30.0 - 0.01, np.array([[80.0, 80.0]]))
+    after = step(tracker, 1.0, np.array([[80.0, 50.0]]))
+    assert after.track_id.tolist() == before.track_id.tolist() == [1]
+
+
+@pytest.mark.parametrize("rate_hz", [9.0, 200.0])
+def test_any_frame_rate_has_the_same_sperm_and_speeds(rate_hz: float) -> None:
+    world = swim(12, round(4 * rate_hz), seed=3, fps=rate_hz, apart_um=25.0, speed_um_s=25.0)
+    rng, tracker = np.random.default_rng(0), Tracker()
+    for k, time_s in enumerate(world.time_s):
+        seen = detect(world, k, rng, miss=0.02, clutter=0.5)
+        tracks, step_s = timed(tracker, float(time_s), seen)
+        assert k < 2 or step_s < MOST_S
+    told = tracks.state != TrackState.TENTATIVE
+    assert 11 <= told.sum() <= 13
+    last = world.path_um[-1] - world.path_um[-2]
+    speed = np.hypot(*last.T) * rate_hz
+    for place, true in zip(world.path_um[-1], speed, strict=True):
+        row = np.hypot(*(tracks.position_um - place).T).argmin()
+        assert np.hypot(*(tracks.position_um[row] - place)) < 4.0
+        assert np.hypot(*tracks.velocity_um_s[row]) == pytest.approx(true, abs=22.0)
+
+
+def test_dropped_frames_do_not_end_a_track() -> None:
+    world = swim(8, 150, seed=4, apart_um=30.0, speed_um_s=30.0)
+    rng, tracker = np.random.default_rng(0), Tracker()
+    ids: set[int] = set()
+    for k, time_s in enumerate(world.time_s):
+        if k > 30 and rng.random() < 0.5:
+            continue  # the frame never came
+        tracks = step(tracker, float(time_s), detect(world, k, rng, miss=0.0, clutter=0.0))
+        ids |= set(tracks.track_id[tracks.state == TrackState.CONFIRMED].tolist())
+    assert len(ids) == 8
+
+
+def test_what_is_seen_once_is_never_confirmed() -> None:
+    rng, tracker = np.random.default_rng(0), Tracker()
+    for k in range(40):
+        seen = rng.uniform((0.0, 0.0), (317.0, 238.0), (1, 2)) if k % 8 == 0 else np.zeros((0, 2))
+        tracks = step(tracker, k / 30.0, seen)
+        assert (tracks.state == TrackState.TENTATIVE).all()
+        assert len(tracks) <= 1
+
+
+def test_an_overload_is_counted() -> None:
+    rng, tracker = np.random.default_rng(0), Tracker(TrackerSettings(max_live_bits=2))
+    for k in range(10):
+        step(tracker, k / 30.0, rng.uniform(100.0, 112.0, (30, 2)))
+    assert tracker.overloads > 0
