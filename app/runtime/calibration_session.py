@@ -21,6 +21,7 @@ from drivers.types import Frame, Image
 
 LOOK_EVERY_S = 0.4  # a detection takes tens of milliseconds; the picture itself is live
 READ_S = 0.1
+MARKED_S = 0.3  # for so long a picture stands in which something was detected while things move
 OpenBench = Callable[[str], AbstractContextManager[RigBench]]
 
 
@@ -56,6 +57,8 @@ class SessionState:
         The camera's newest.
     sighting : Sighting or None
         What was detected last.
+    marked : (H, W) uint8 or None
+        The picture that it was detected in: while things move it is true of no other.
     outcome : Outcome or None
         From MEASURED on.
     record : CalibrationRecord or None
@@ -69,6 +72,7 @@ class SessionState:
     done: float = 0.0
     picture: Image | None = None
     sighting: Sighting | None = None
+    marked: Image | None = None
     outcome: Outcome | None = None
     record: CalibrationRecord | None = None
     can_keep: bool = False
@@ -194,11 +198,13 @@ class CalibrationSession(threading.Thread):
         self._brake.check()
 
     def _see(self, frame: Frame) -> None:
-        self._tell(picture=frame.image)
+        moving = self._state.phase is Phase.RUNNING
+        if not moving or time.monotonic() - self._looked_s > MARKED_S:
+            self._tell(picture=frame.image)
 
     def _look(self, image: Image) -> None:
         if self._sight is not None:
-            self._tell(sighting=self._sight.look(image))
+            self._tell(sighting=self._sight.look(image), marked=image)
             self._looked_s = time.monotonic()
 
     def _keep(self, rig: RigBench, outcome: Outcome, operator: str) -> None:

@@ -130,7 +130,7 @@ class CalibrationPage(QWidget):
         looking = phase in (Phase.ASKING, Phase.RUNNING) and state.sighting is not None
         self._seen.setText(state.sighting.text if looking and state.sighting is not None else "")
         self.bar.setValue(round(1000 * state.done))
-        self.bar.setVisible(phase in (Phase.RUNNING, Phase.MEASURED))
+        self.bar.setVisible(phase is Phase.RUNNING)
         if outcome is not None and self.table.rowCount() == 0:
             self._fill(comparison(outcome, state.record))
 

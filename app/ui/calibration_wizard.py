@@ -14,6 +14,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QStackedWidget, QVBoxLayout, 
 
 from app.core.messages import Mode
 from app.runtime.calibration_session import CalibrationSession, OpenBench, Phase, SessionState
+from app.runtime.calibration_sight import Sighting
 from app.ui.buttons import PlainStop, plain_button
 from app.ui.calibration_chooser import CalibrationChooser
 from app.ui.calibration_page import CalibrationPage
@@ -185,12 +186,11 @@ class CalibrationWizard(QWidget):
             self._close_if_asked()
             return
         before, self._shown = self._shown, state
-        picture, sighting = state.picture, state.sighting
-        if state.outcome is not None:
-            sighting = None
-            picture = picture if state.outcome.picture is None else state.outcome.picture
+        picture = state.picture
+        if state.outcome is not None and state.outcome.picture is not None:
+            picture = state.outcome.picture
         notice = "No picture yet" if state.phase is Phase.CONNECTING else ""
-        self.view.show_picture(picture, sighting, notice)
+        self.view.show_picture(picture, _marks(state), notice)
         if before is None or _differs(before, state):
             self._show(session.procedure, state)
         if state.phase is Phase.SAVED and (before is None or before.phase is not Phase.SAVED):
@@ -306,6 +306,20 @@ class CalibrationWizard(QWidget):
             shortcut.setContext(Qt.ShortcutContext.ApplicationShortcut)
             shortcut.setAutoRepeat(False)
             shortcut.activated.connect(act)
+
+
+def _marks(state: SessionState) -> Sighting | None:
+    """Return what may be drawn over the picture: what was detected in this very one.
+
+    While a person prepares, the picture is live and what was found a moment ago is drawn on it.
+    """
+    sighting = state.sighting
+    if sighting is None or state.phase is Phase.ASKING:
+        return sighting
+    own = state.picture is state.marked
+    if state.phase is Phase.RUNNING:
+        return sighting if own else None
+    return sighting if own and sighting.point_px is not None else None
 
 
 def _differs(before: SessionState, now: SessionState) -> bool:

@@ -142,7 +142,7 @@ def _value(section: PixelValues | ImageValues | LatencyValues | PipetteValues, k
     if key == "touch-down":
         z_um = section.touch_down_z_um
         return "not taught" if z_um is None else f"z {z_um:.1f} µm"
-    return f"residual {section.residual_um:.2f} µm"
+    return "reference" if key == "drift" else f"residual {section.residual_um:.2f} µm"
 
 
 def _scale(section: ImageValues) -> float:
