@@ -104,7 +104,7 @@ class CalibrationWizard(QWidget):
         self._bind()
         self.setWindowTitle(f"sfcscope: calibration of {workshop.name}")
         self.setAccessibleName("Calibration")
-        self.setMinimumSize(1180, 760)
+        self.setMinimumSize(1180, 690)
         self._timer = QTimer(self)
         self._timer.setInterval(PULL_MS)
         self._timer.timeout.connect(self.pull)

@@ -43,7 +43,7 @@ class CentringChart(pg.PlotWidget):  # type: ignore[misc]
         item.hideAxis("bottom")
         item.setContentsMargins(0, 3, 4, 3)
         self._curve = item.plot(pen=pg.mkPen(CHOSEN, width=1))
-        said = QLabel("µm off centre, last 20 s", self)
+        said = QLabel("µm off centre, 20 s", self)
         said.setFont(font(8))
         said.setForegroundRole(QPalette.ColorRole.PlaceholderText)
         said.move(32, 3)

@@ -30,7 +30,7 @@ class MotionPanel(QWidget):
         motion.setSpacing(6)
         for key in MOTION:
             button = self._buttons[key]
-            button.setFont(font(13, bold=True))
+            button.setFont(font(12, bold=True))
             button.setMinimumHeight(MIN_TARGET_PX + 12)
             motion.addWidget(button, 1)
         lower = QHBoxLayout()

@@ -31,6 +31,8 @@ from app.ui.warm_up import waiting
 
 POLL_MS: Final = 4
 """Between looks for a newer snapshot: half of it is the delay that looking adds on average."""
+LEAST: Final = (1180, 690)
+"""Smallest window: it fits a screen of 1366x768 with a task bar."""
 SLOW_S: Final = 0.2
 """Numbers that a person reads change five times a second, not thirty."""
 SIDE_WIDTH: Final = (496, 680)
@@ -68,7 +70,7 @@ class MainWindow(QWidget):
         self._bind_keys()
         self.setWindowTitle(f"sfcscope: {rig.name}")
         self.setAccessibleName("sfcscope")
-        self.setMinimumSize(1180, 760)
+        self.setMinimumSize(*LEAST)
         self._timer = QTimer(self)
         self._timer.setTimerType(Qt.TimerType.PreciseTimer)
         self._timer.setInterval(POLL_MS)

@@ -172,7 +172,7 @@ def test_what_the_network_and_the_measures_disagree_upon_is_disputed() -> None:
         assert row.texts[Column.QUALITY] == ("disputed" if abnormal else "healthy")
 
 
-@pytest.mark.parametrize("size", [(1180, 760), (1280, 800), (1440, 900), (1920, 1080)])
+@pytest.mark.parametrize("size", [(1180, 690), (1280, 800), (1440, 900), (1920, 1080)])
 def test_no_text_of_the_table_is_cut(
     window: MainWindow, loop: StandIn, size: tuple[int, int]
 ) -> None:
