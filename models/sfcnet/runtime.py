@@ -88,6 +88,7 @@ class SFCNetDetector:
         self._archives = [Path(archive)] + ([Path(segmentation)] if segmentation else [])
         entries = [trusted_entry(path) for path in self._archives]
         self.entry = entries[0]
+        self.finds_heads = any(entry.task != "segment" for entry in entries)
         self.score_threshold = (
             self.entry.score_threshold if score_threshold is None else score_threshold
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from models.detector import Detector
-from models.errors import DataError
+from models.errors import DataError, ModelError
 from models.specimen.profiles import Profile, profile
 from models.specimen.scene import Specimen
 from models.training.datasets import open_data
@@ -58,7 +58,7 @@ def evaluate(
         recall_10px and the score threshold that serves it best, recall_10px_sparse (at most 8.5
         detections a frame), centre_error_px, centre_error_um;
         frames, heads, detector, box_scale; fps, from grey frame to boxes and maps, in the median;
-        gmacs and params_m where the detector knows them. None is unknown.
+        gmacs and params_m where the detector knows them. None is unknown, or not asked of it.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def evaluate(
     # The median: the first frames of a size are slower, and other programs come between.
     fps = 1.0 / max(float(np.median(seconds)), 1e-9)
     return {
-        **_table(detection, segmentation, mean_um_per_px),
+        **_table(detection, segmentation, mean_um_per_px, _finds_heads(detector)),
         "fps": fps,
         "box_scale": box_scale,
         **_about(detector),
@@ -106,12 +106,16 @@ def fitted_box_scale(
     ------
     DataError
         Nothing to read, or a bad file.
+    ModelError
+        A detector that finds no boxes.
     """
     found: list[tuple[Detections, LabelledFrame]] = []
     for recording in _opened(data, skip_bad):
         found += [(detector.detect(frame.image).detections, frame) for frame in recording]
     if not found:
         raise DataError(f"{', '.join(_names(data))}: no frame could be read; check the data")
+    if not _finds_heads(detector):
+        raise ModelError(f"{detector.name}: it finds no boxes that a factor could be fitted to")
     best, chosen = -1.0, 1.0
     for scale in BOX_SCALES:
         scores = DetectionScores()
@@ -302,13 +306,16 @@ def _scaled(found: Detections, box_scale: float) -> Detections:
     return Detections(scaled, found.score, found.label)
 
 
+def _finds_heads(detector: Detector) -> bool:
+    # A network may only segment.
+    return bool(getattr(detector, "finds_heads", True))
+
+
 def _table(
-    detection: DetectionScores, segmentation: SegmentationScores, um_per_px: float
+    detection: DetectionScores, segmentation: SegmentationScores, um_per_px: float, heads: bool
 ) -> dict[str, object]:
     distance = detection.by_distance()
-    table: dict[str, object] = {
-        "frames": len(detection),
-        "heads": detection.heads,
+    of_heads: dict[str, object] = {
         **detection.average_precision(),
         "f1_10px": distance["f1"],
         "precision_10px": distance["precision"],
@@ -318,6 +325,9 @@ def _table(
         "centre_error_px": distance["centre_error_px"],
         "centre_error_um": distance["centre_error_px"] * um_per_px,
     }
+    if not heads:
+        of_heads = dict.fromkeys(of_heads, None)
+    table = {"frames": len(detection), "heads": detection.heads, **of_heads}
     names = ("dice", "miou", "e_measure", "sensitivity", "precision")
     table.update(segmentation.scores() if len(segmentation) else dict.fromkeys(names, None))
     return {key: _known(value) for key, value in table.items()}

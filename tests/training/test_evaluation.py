@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.errors import DataError
+from models.errors import DataError, ModelError
 from models.specimen.profiles import profile
 from models.specimen.recording import write_recording
 from models.threshold import ThresholdDetector
@@ -107,6 +107,17 @@ def test_a_detector_without_maps_has_no_dice(exam: LabelledFrames) -> None:
     table = evaluate(Oracle(exam, maps=False), [exam], um_per_px=0.25)
     assert all(table[key] is None for key in SEGMENTATION)
     assert table["centre_error_um"] == pytest.approx(table["centre_error_px"] * 0.25)
+
+
+def test_a_network_that_only_segments_has_no_average_precision(exam: LabelledFrames) -> None:
+    oracle = Oracle(exam)
+    oracle.finds_heads = False
+    table = evaluate(oracle, [exam])
+    assert all(table[key] is None for key in DETECTION)
+    assert table["dice"] == pytest.approx(100)
+    assert "-" in beside_the_paper(table)
+    with pytest.raises(ModelError, match="finds no boxes"):
+        fitted_box_scale(oracle, [exam])
 
 
 def test_the_classical_detector_on_fresh_specimens() -> None:
