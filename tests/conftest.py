@@ -14,6 +14,23 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What the tests that are marked ``hardware`` need."""
+    group = parser.getgroup("hardware", "tests on a real rig: -m hardware --rig FILE")
+    group.addoption("--rig", help="rig file; without it the tests marked hardware are skipped")
+    group.addoption("--confirm", help="name of who stands beside the rig: nobody is asked then")
+    group.addoption("--report", help="file for the commissioning report, default beside the rig's")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without a rig nothing that is marked ``hardware`` runs."""
+    if config.getoption("--rig"):
+        return
+    for item in items:
+        if item.get_closest_marker("hardware"):
+            item.add_marker(pytest.mark.skip(reason="needs a rig: -m hardware --rig FILE"))
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """Folder of the real recordings; skips, and says so, where it is absent."""

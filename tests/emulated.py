@@ -48,6 +48,10 @@ class Emulated:
         """True position now, (3,) um."""
         return self.truth.at(np.array([time.perf_counter()]))[0]
 
+    def velocity_um_s(self) -> np.ndarray:
+        """True velocity as last published, (3,) um/s."""
+        return self.truth.latest()[2]
+
     def moves(self) -> bool:
         return bool(np.any(self.truth.latest()[2]))
 
