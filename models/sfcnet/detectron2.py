@@ -133,7 +133,7 @@ def config(
     cfg.MODEL.SFCNET = part("config").CfgNode(known)
     cfg.DATASETS.TRAIN, cfg.DATASETS.TEST = tuple(train), tuple(test)
     # Enlarged as the variant wants it; 0 leaves frames as they are.
-    short_side = settings.input_px[0] if settings.by_level else 0
+    short_side = settings.short_side_px
     cfg.INPUT.FORMAT = "L"
     cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.MIN_SIZE_TEST = (short_side,), short_side
     model = cfg.MODEL

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from models.errors import WeightsError
 from models.sfcnet.cost import Cost, count
+from models.sfcnet.enlarge import enlarged, enlarged_size, in_frame
 from models.sfcnet.finish import class_and_part_maps
 from models.sfcnet.fold import fuse_activations
 from models.sfcnet.manifest import shipped_archive, trusted_entry
@@ -89,6 +90,11 @@ class SFCNetDetector:
         entries = [trusted_entry(path) for path in self._archives]
         self.entry = entries[0]
         self.finds_heads = any(entry.task != "segment" for entry in entries)
+        # Of each archive, the short side that it wants frames to have; 0 takes them as they are.
+        self._short_sides_px = [
+            variant(entry.variant).short_side_px if entry.task == "detect" else 0
+            for entry in entries
+        ]
         self.score_threshold = (
             self.entry.score_threshold if score_threshold is None else score_threshold
         )
@@ -204,8 +210,14 @@ class SFCNetDetector:
         source = torch.from_numpy(image if image.flags.writeable else image.copy())
         with torch.inference_mode():
             tensor = source[None, None].to(self.device)
-            for model in self._models:
-                found, maps = model(tensor)
+            for model, short_side_px in zip(self._models, self._short_sides_px, strict=True):
+                if short_side_px:
+                    height, width = image.shape
+                    size = enlarged_size(height, width, short_side_px)
+                    found, maps = model(enlarged(tensor, size))
+                    found = in_frame(found, size, (height, width))
+                else:
+                    found, maps = model(tensor)
                 if found.numel():
                     rows = found.cpu().numpy()
                 if maps.numel():

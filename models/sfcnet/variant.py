@@ -57,6 +57,8 @@ class Variant:
         reach over the border.
     boxes : int
         Rows of the fixed-size output.
+    short_side_px : int
+        What the short side of a frame is resized to for detection alone; 0 leaves it as it is.
     input_px : tuple of 2 int
         Height and width for which costs are quoted.
     """
@@ -88,6 +90,7 @@ class Variant:
     box_iou: float = 0.5
     subpixel_link: bool = False
     by_level: bool = False
+    short_side_px: int = 0
     classes: int = 3
     parts: int = 4
 
@@ -121,6 +124,7 @@ R50 = Variant(
     proposals_before=1000,
     proposals=1000,
     by_level=True,
+    short_side_px=800,
     input_px=(800, 800),
 )
 

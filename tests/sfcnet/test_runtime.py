@@ -12,6 +12,7 @@ from torch.profiler import ProfilerActivity, profile
 from models.detector import Detector
 from models.errors import WeightsError
 from models.sfcnet.bench import bench_frame
+from models.sfcnet.enlarge import enlarged_size, in_frame
 from models.sfcnet.export import export, export_random, largest_difference, write_archive
 from models.sfcnet.fold import fuse_activations
 from models.sfcnet.manifest import MANIFEST, read_manifest, shipped_archive
@@ -155,6 +156,46 @@ def test_any_size_of_frame(shipped):
     boxes = seen.detections.box_px
     assert (boxes[:, 0] < 332.5).all()
     assert (boxes[:, 1] < 299.5).all()
+
+
+def test_a_network_for_enlarged_frames_gets_them_and_its_boxes_come_back(tmp_path, monkeypatch):
+    archive = export_random(tmp_path / "detect.pt", "lite", "detect")
+    enlarging = LITE.with_changes(short_side_px=160)
+    monkeypatch.setattr("models.sfcnet.runtime.variant", lambda name: enlarging)
+    detector = SFCNetDetector(archive, dtype=torch.float32, score_threshold=0.5)
+    frame = np.full((96, 128), 150, np.uint8)
+    frame[40:44, 60:66] = 30
+    seen = []
+
+    def stands_in(picture):
+        """Report the dark spot, bounded by where it is darker than half."""
+        seen.append(tuple(picture.shape))
+        rows, columns = torch.nonzero(picture[0, 0] < 90, as_tuple=True)
+        low = torch.stack([columns.min(), rows.min()]).float()
+        high = torch.stack([columns.max(), rows.max()]).float() + 1.0
+        box = torch.cat([(low + high) / 2 - 0.5, high - low, torch.tensor([0.9])])
+        return torch.cat([box[None], torch.zeros(299, 5)]), torch.zeros(0)
+
+    detector._models = [stands_in]
+    found = detector.detect(frame).detections
+    assert seen == [(1, 1, 160, 224)]
+    assert len(found) == 1
+    # Columns 60 to 65 and rows 40 to 43: within a pixel of the enlarged picture.
+    assert found.box_px[0] == pytest.approx([62.5, 41.5, 6.0, 4.0], abs=0.6)
+
+
+@pytest.mark.parametrize(
+    ("frame", "side", "size"),
+    [((480, 640), 800, (800, 1056)), ((528, 698), 800, (800, 1056)), ((64, 64), 10, (32, 32))],
+)
+def test_the_way_back_from_an_enlarged_picture_is_exact(frame, side, size):
+    assert enlarged_size(*frame, side) == size
+    corners = torch.tensor([[-0.5, -0.5], [size[1] - 0.5, size[0] - 0.5]])
+    rows = torch.cat([corners, corners * 0 + 2.0, torch.ones(2, 1)], 1)
+    back = in_frame(rows, size, frame)
+    edges = torch.tensor([[-0.5, -0.5], [frame[1] - 0.5, frame[0] - 0.5]])
+    assert torch.allclose(back[:, :2], edges, atol=1e-3)
+    assert torch.allclose(back[:, 2] / 2.0, torch.full((2,), frame[1] / size[1]))
 
 
 def test_an_empty_frame_has_no_sperm(shipped):
