@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from app.runtime.calibration_run import Outcome, RigBench, accept, measure
+from app.runtime.calibration_run import Outcome, RigBench, accept, measure, measure_picture
 from app.runtime.calibration_sight import Sight, Sighting
 from app.runtime.cancellable import Brake, Cancelled, cancellable
 from calibration.errors import CalibrationError
@@ -78,6 +78,29 @@ class SessionState:
     can_keep: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class HandLine:
+    """A line that a person has drawn in the live picture.
+
+    Attributes
+    ----------
+    line_px : (float, float, float, float)
+        x0, y0, x1, y1, image frame.
+    length_um : float
+    """
+
+    line_px: tuple[float, float, float, float]
+    length_um: float
+
+
+class _ByHand(Exception):
+    """The person measures instead of the procedure."""
+
+    def __init__(self, line: HandLine) -> None:
+        super().__init__()
+        self.line = line
+
+
 class CalibrationSession(threading.Thread):
     """Connects, asks, measures, waits for a decision. No call blocks; any thread may call.
 
@@ -102,10 +125,12 @@ class CalibrationSession(threading.Thread):
         self._brake = Brake()
         self._lock = threading.Lock()
         self._state = SessionState()
-        self._answers: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[str | HandLine | None] = queue.SimpleQueue()
         self._sight: Sight | None = None
         self._looked_s = 0.0
         self._connected = False
+        self._stopper: threading.Thread | None = None
+        self._unconfirmed = ""
 
     @property
     def state(self) -> SessionState:
@@ -117,6 +142,11 @@ class CalibrationSession(threading.Thread):
         if self._state.phase is Phase.ASKING:
             self._answers.put("")
 
+    def measure_line(self, line: HandLine) -> None:
+        """Take a pixel's size from this line in the live picture, instead of from the ruling."""
+        if self._state.phase is Phase.ASKING and self.procedure == "pixel":
+            self._answers.put(line)
+
     def accept(self, operator: str) -> None:
         """Keep the result; ``operator`` stands for it."""
         if self._state.phase is Phase.MEASURED and operator.strip():
@@ -126,8 +156,12 @@ class CalibrationSession(threading.Thread):
         """Stop what moves at once, and keep nothing. Returns before it stands still."""
         self._brake.set()
         self._answers.put(None)
-        if self._connected:
-            threading.Thread(target=self._stop_now, name="sfcscope-stop", daemon=True).start()
+        with self._lock:
+            if self._connected and self._stopper is None:
+                self._stopper = threading.Thread(
+                    target=self._stop_now, name="sfcscope-stop", daemon=True
+                )
+                self._stopper.start()
 
     def run(self) -> None:
         """Run the procedure from end to end."""
@@ -138,14 +172,11 @@ class CalibrationSession(threading.Thread):
             self._tell(phase=Phase.MEASURED, text="Measured", done=1.0, outcome=outcome)
             operator = self._answers.get()
             self._brake.check()
-            if operator is None:
+            if not isinstance(operator, str):
                 raise Cancelled
             self._keep(rig, outcome, operator)
         except Cancelled:
-            self._tell(
-                phase=Phase.CANCELLED,
-                text="Stopped: nothing moves, and the old calibration stays in force",
-            )
+            self._tell_stopped()
         except (CalibrationError, DeviceError) as error:
             self._tell(phase=Phase.REFUSED, text=str(error))
         except Exception as error:
@@ -157,13 +188,23 @@ class CalibrationSession(threading.Thread):
         self._sight = Sight(self.procedure, self._division_um, bench.expected_um_per_px)
         self._tell(record=rig.record, can_keep=rig.path is not None)
         rig = replace(rig, bench=bench)
-        self._connected = True
+        with self._lock:
+            self._connected = True
         try:
             return measure(
                 rig, self.procedure, self._division_um, lambda step: self._show(rig, step)
             )
+        except _ByHand as drawn:
+            image = self._state.picture
+            if image is None:
+                raise CalibrationError("there is no picture yet; wait for it") from drawn
+            line, expected = drawn.line, rig.bench.expected_um_per_px
+            return measure_picture(image, self._division_um, line.line_px, line.length_um, expected)
         finally:
-            self._connected = False
+            with self._lock:
+                self._connected = False
+            if self._stopper is not None:
+                self._stopper.join()  # while the ports are open; each stop has its deadline
 
     def _show(self, rig: RigBench, step: Instruction | Progress) -> None:
         self._brake.check()
@@ -187,8 +228,11 @@ class CalibrationSession(threading.Thread):
                 frame = camera.read(READ_S)
                 if frame is not None and time.monotonic() - self._looked_s > LOOK_EVERY_S:
                     self._look(frame.image)
-        if self._answers.get() is None:
+        answer = self._answers.get()
+        if answer is None:
             raise Cancelled
+        if isinstance(answer, HandLine):
+            raise _ByHand(answer)
         self._tell(phase=Phase.RUNNING, text="Measuring", sighting=None)
 
     def _drop_answers(self) -> None:
@@ -222,8 +266,16 @@ class CalibrationSession(threading.Thread):
         try:
             self._brake.pull()
         except DeviceError as error:
-            if self._connected:
-                self._tell(text=f"The stop is not confirmed: {error}")
+            self._unconfirmed = f"The stop is not confirmed: {error}"
+
+    def _tell_stopped(self) -> None:
+        if self._unconfirmed:
+            self._tell(phase=Phase.REFUSED, text=self._unconfirmed)
+        else:
+            self._tell(
+                phase=Phase.CANCELLED,
+                text="Stopped: nothing moves, and the old calibration stays in force",
+            )
 
     def _tell(self, **changes: object) -> None:
         with self._lock:

@@ -69,7 +69,7 @@ class CalibrationPage(QWidget):
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         header.setHighlightSections(False)
-        column = QVBoxLayout(self)
+        column = self._column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(8)
         for item in (self._title, self._what):
@@ -79,6 +79,10 @@ class CalibrationPage(QWidget):
             column.addWidget(item)
         column.addWidget(self.bar)
         column.addWidget(self.table, 1)
+
+    def add(self, widget: QWidget) -> None:
+        """Put a widget at the lower end."""
+        self._column.addWidget(widget)
 
     @property
     def text(self) -> str:

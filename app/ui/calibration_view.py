@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
-from PySide6.QtGui import QColor, QImage, QPainter, QPaintEvent, QPen
+from PySide6.QtCore import QLineF, QPointF, QRectF, Qt, Signal
+from PySide6.QtGui import QColor, QImage, QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app.core.messages import Mode
 from app.runtime.calibration_sight import Sighting
+from app.ui.hand_ruler import Point
 from app.ui.picture import scale, wrap
 from app.ui.stamps import SHADOW
-from app.ui.theme import BLACK, MODE_LOOKS, MUTED, font
+from app.ui.theme import BLACK, CHOSEN, MODE_LOOKS, MUTED, font
 from app.ui.viewport import Viewport
 from drivers.types import Image
 
@@ -26,7 +27,15 @@ REACH: Final = 16.0
 
 
 class CalibrationView(QWidget):
-    """Draws one picture: the camera's, or one of what was measured."""
+    """Draws one picture: the camera's, or one of what was measured.
+
+    Signals
+    -------
+    pressed(x_px, y_px)
+        Image frame.
+    """
+
+    pressed = Signal(float, float)
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,6 +43,7 @@ class CalibrationView(QWidget):
         self._sighting: Sighting | None = None
         self._scaled: Image | None = None
         self._notice = ""
+        self._hand: tuple[Point, ...] = ()
         self._notice_font = font(16)
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
@@ -55,19 +65,36 @@ class CalibrationView(QWidget):
         self.setAccessibleDescription(notice if sighting is None else sighting.text)
         self.update()
 
+    def show_hand(self, points: tuple[Point, ...]) -> None:
+        """Show the points that a person has pressed, image frame, and the line between two."""
+        self._hand = points
+        self.update()
+
+    def viewport(self) -> Viewport | None:
+        """Where the picture lies in this widget; None while there is none."""
+        picture = self._picture
+        if picture is None:
+            return None
+        return Viewport.fit(picture.shape[1], picture.shape[0], QRectF(self.rect()))
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Tell where the picture is pressed."""
+        port, at = self.viewport(), event.position()
+        if port is not None and port.rect.contains(at):
+            self.pressed.emit(*port.to_image(at.x(), at.y()))
+
     def paintEvent(self, _: QPaintEvent) -> None:
         """Draw the picture and the marks."""
         painter = QPainter(self)
         painter.fillRect(self.rect(), QColor(BLACK))
-        picture = self._picture
-        if picture is None:
+        picture, port = self._picture, self.viewport()
+        if picture is None or port is None:
             painter.setFont(self._notice_font)
             painter.setPen(QColor(MUTED))
             wrap_text = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
             painter.drawText(self.rect().adjusted(40, 0, -40, 0), wrap_text, self._notice)
             painter.end()
             return
-        port = Viewport.fit(picture.shape[1], picture.shape[0], QRectF(self.rect()))
         where = port.rect.toRect()
         if picture.ndim == 2:
             self._scaled = scale(picture, where.width(), where.height())
@@ -76,6 +103,7 @@ class CalibrationView(QWidget):
             painter.drawImage(where, _coloured(picture))
         if self._sighting is not None and picture.ndim == 2:
             self._mark(painter, port, self._sighting)
+        self._mark_hand(painter, port)
         painter.end()
 
     def _mark(self, painter: QPainter, port: Viewport, sighting: Sighting) -> None:
@@ -95,6 +123,16 @@ class CalibrationView(QWidget):
             painter.drawLines(lines)
             for end in ends:
                 painter.drawEllipse(end, RING, RING)
+
+    def _mark_hand(self, painter: QPainter, port: Viewport) -> None:
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, True)
+        points = [QPointF(*port.to_screen(*point)) for point in self._hand]
+        for pen in (QPen(SHADOW, 4), QPen(QColor(CHOSEN), 2)):
+            painter.setPen(pen)
+            for point in points:
+                painter.drawEllipse(point, 2 * RING, 2 * RING)
+            if len(points) == 2:
+                painter.drawLine(points[0], points[1])
 
 
 def _coloured(picture: Image) -> QImage:

@@ -9,8 +9,9 @@ from types import FrameType
 from PySide6.QtCore import QCoreApplication, QEvent
 
 from app.config import NOMINAL, RigConfig
-from app.rig.calibration_bench import calibration_bench, known_calibration
-from app.ui.calibration_wizard import CalibrationWizard, Workshop
+from app.rig.calibration_bench import calibration_bench, expected_um_per_px, known_calibration
+from app.ui.calibration_wizard import CalibrationWizard
+from app.ui.calibration_workshop import Workshop
 from app.ui.session import SIZE, application
 from calibration.errors import CalibrationError
 from calibration.store import load_calibration
@@ -75,5 +76,6 @@ def workshop_of(config: RigConfig) -> Workshop:
         name=config.name,
         objective=config.objective,
         open_bench=lambda procedure: calibration_bench(config, procedure),
+        expected_um_per_px=expected_um_per_px(config),
         known=lambda: known_calibration(config),
     )

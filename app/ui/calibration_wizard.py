@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final
 
 from PySide6.QtCore import Qt, QTimer, Signal
@@ -13,16 +10,22 @@ from PySide6.QtGui import QCloseEvent, QKeySequence, QShortcut
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QStackedWidget, QVBoxLayout, QWidget
 
 from app.core.messages import Mode
-from app.runtime.calibration_session import CalibrationSession, OpenBench, Phase, SessionState
+from app.runtime.calibration_session import (
+    CalibrationSession,
+    HandLine,
+    Phase,
+    SessionState,
+)
 from app.runtime.calibration_sight import Sighting
 from app.ui.buttons import PlainStop, plain_button
 from app.ui.calibration_chooser import CalibrationChooser
 from app.ui.calibration_page import CalibrationPage
 from app.ui.calibration_view import CalibrationView
 from app.ui.calibration_words import GUIDE_OF, ORDER
+from app.ui.calibration_workshop import Workshop
+from app.ui.hand_ruler import HandRuler
 from app.ui.theme import MODE_LOOKS, ModeLook, filled, font
 from calibration.errors import CalibrationError
-from calibration.store import CalibrationRecord
 
 PULL_MS: Final = 30
 SIDE_WIDTH: Final = 470
@@ -37,26 +40,6 @@ LOOKS: Final[dict[Phase | None, ModeLook]] = {
     Phase.CANCELLED: ModeLook("STOPPED", *MODE_LOOKS[Mode.DISARMED].colours),
     Phase.REFUSED: ModeLook("REFUSED", *MODE_LOOKS[Mode.FAULT].colours),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Workshop:
-    """What the calibration window needs of a rig.
-
-    Attributes
-    ----------
-    name, objective : str
-        As in the rig file.
-    open_bench : callable
-        From a procedure to a context that gives the rig's bench.
-    known : callable
-        The calibration file, and what it holds now. Raises CalibrationError.
-    """
-
-    name: str
-    objective: str
-    open_bench: OpenBench
-    known: Callable[[], tuple[Path | None, CalibrationRecord | None]]
 
 
 class CalibrationWizard(QWidget):
@@ -90,6 +73,10 @@ class CalibrationWizard(QWidget):
         self.chooser = CalibrationChooser(workshop.objective)
         self.chooser.chosen.connect(self.begin)
         self.page = CalibrationPage()
+        self.ruler = HandRuler(workshop.expected_um_per_px)
+        self.page.add(self.ruler)
+        self.ruler.measured.connect(self._measure_line)
+        self.view.pressed.connect(self._press)
         self.pages = QStackedWidget()
         self.pages.addWidget(self.chooser)
         self.pages.addWidget(self.page)
@@ -135,6 +122,7 @@ class CalibrationWizard(QWidget):
         )
         self._shown = None
         self.page.begin(procedure)
+        self.ruler.begin(self.chooser.division_um)
         self.pages.setCurrentWidget(self.page)
         self.setFocus()  # away from the name: Space stops, too
         self._session.start()
@@ -149,6 +137,24 @@ class CalibrationWizard(QWidget):
         """Begin to measure."""
         if self._session is not None:
             self._session.go_on()
+
+    def _press(self, x_px: float, y_px: float) -> None:
+        """Take a point of a line by hand, where one can be drawn."""
+        if self._by_hand():
+            self.ruler.press(x_px, y_px)
+            self.view.show_hand(self.ruler.points)
+
+    def _measure_line(self, line_px: tuple[float, float, float, float], length_um: float) -> None:
+        if self._session is not None:
+            self._session.measure_line(HandLine(line_px, length_um))
+
+    def _by_hand(self) -> bool:
+        session = self._session
+        return (
+            session is not None
+            and session.procedure == "pixel"
+            and session.state.phase is Phase.ASKING
+        )
 
     def accept(self) -> None:
         """Keep the result."""
@@ -226,6 +232,8 @@ class CalibrationWizard(QWidget):
         }.get(phase, state.text if phase.over else "")
         self._banner(phase, said)
         self.go_button.setVisible(phase is Phase.ASKING)
+        self.ruler.setVisible(self._by_hand())
+        self.view.show_hand(self.ruler.points if self._by_hand() else ())
         measured = phase is Phase.MEASURED
         self.accept_button.setVisible(measured)
         self.accept_button.setEnabled(measured and state.can_keep)

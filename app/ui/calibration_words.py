@@ -151,10 +151,12 @@ def _scale(section: ImageValues) -> float:
 
 def _pixel(outcome: Outcome, record: CalibrationRecord | None) -> tuple[Line, ...]:
     old = None if record is None else record.pixel
+    by_hand = outcome.details.get("method") == "by hand"
     lines = [
         Line("Size of a pixel", _with_sd(outcome.value, outcome.uncertainty, 5, "µm"),
              "" if old is None else _with_sd(old.um_per_px, old.uncertainty_um_per_px, 5, "µm")),
-        Line("Ticks off an even ruling, rms", f"{outcome.residual_um:.3f} µm",
+        Line("Ticks off an even ruling, rms",
+             f"{outcome.residual_um:.3f} µm" if not by_hand else "by hand: two points",
              "" if old is None else f"{old.residual_um:.3f} µm"),
         Line("Ticks used", str(outcome.details.get("ticks", ""))),
     ]  # fmt: skip

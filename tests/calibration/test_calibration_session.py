@@ -5,13 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 from virtual_bench import VirtualStage, make_bench
 
+from app.config import ProScanConfig, simulated_rig
+from app.rig import calibration_bench
+from app.rig.emulators import EmulatorProcess
 from app.runtime.calibration_run import RigBench
 from app.runtime.calibration_session import CalibrationSession, OpenBench, Phase
 from app.runtime.calibration_sight import Sight
@@ -20,6 +23,7 @@ from calibration.errors import CalibrationError
 from calibration.procedure import Bench
 from calibration.store import SetUp, load_calibration, nominal_calibration, save_calibration
 from drivers.clock import VirtualClock
+from drivers.emulators.shared_pose import PoseReader
 from drivers.errors import DeviceError
 from drivers.scene_camera import SceneCamera
 from models.specimen.micrometer import Micrometer, MicrometerLook
@@ -128,6 +132,42 @@ def test_stop_in_the_middle_of_a_drive_leaves_the_stage_at_rest() -> None:
     assert np.array_equal(here, stage.true_um(np.array([bench.clock.now_s() + 9.0])))
 
 
+def test_stop_reaches_the_stage_of_the_simulated_rig_while_it_swings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    readers: list[PoseReader] = []
+    usual = calibration_bench.emulate
+
+    def emulate(config: ProScanConfig | None, started: ExitStack) -> EmulatorProcess | None:
+        end = usual(config, started)
+        if end is not None:
+            readers.append(end.reader())
+        return end
+
+    monkeypatch.setattr(calibration_bench, "emulate", emulate)
+    config = simulated_rig()
+    session = CalibrationSession(
+        lambda procedure: calibration_bench.calibration_bench(config, procedure), "latency"
+    )
+    session.start()
+    until(session, Phase.ASKING)
+    session.go_on()
+    (reader,) = readers
+    event, deadline_s = threading.Event(), time.monotonic() + 20.0
+    while np.hypot(*reader.latest()[2][:2]) < 20.0 and time.monotonic() < deadline_s:
+        event.wait(0.01)
+    assert session.state.phase is Phase.RUNNING
+    pressed_s = time.monotonic()
+    session.cancel()
+    while np.hypot(*reader.latest()[2][:2]) > 0.0 and time.monotonic() < pressed_s + 5.0:
+        event.wait(0.002)
+    took_s = time.monotonic() - pressed_s
+    session.join(10.0)
+    reader.close()
+    assert session.state.phase is Phase.CANCELLED
+    assert took_s < 0.5  # 0.03 to 0.07 s where nothing else computes
+
+
 def test_nothing_is_sent_after_the_brake_and_what_was_on_its_way_is_stopped() -> None:
     bench, stage = live_bench()
     brake = Brake()
@@ -161,6 +201,24 @@ def test_a_stop_that_is_not_confirmed_is_told_and_the_others_are_stopped_all_the
     with pytest.raises(DeviceError, match="no answer"):
         brake.pull()
     assert stopped == [1, 1]
+
+
+def test_a_stage_that_does_not_confirm_the_stop_is_not_called_at_rest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench, stage = live_bench()
+
+    def dead() -> None:
+        raise DeviceError("stage", "no answer to the stop", "switch it off")
+
+    monkeypatch.setattr(stage, "stop", dead)
+    session = CalibrationSession(over(bench), "stage")
+    session.start()
+    until(session, Phase.ASKING)
+    session.cancel()
+    session.join(10.0)
+    assert session.state.phase is Phase.REFUSED
+    assert "no answer to the stop" in session.state.text
 
 
 def test_what_cannot_be_connected_is_refused_in_one_sentence() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from PySide6.QtCore import Qt, QTimer
+from PySide6.QtCore import QPointF, Qt, QTimer
 from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
 
@@ -20,8 +20,9 @@ from app.core.messages import Mode, MotionState
 from app.runtime.calibration_run import Outcome, RigBench
 from app.runtime.calibration_session import Phase
 from app.ui.calibration_visit import is_uncalibrated, workshop_of
-from app.ui.calibration_wizard import CalibrationWizard, Workshop
+from app.ui.calibration_wizard import CalibrationWizard
 from app.ui.calibration_words import GUIDES, comparison, is_due, missing, standing, verdict
+from app.ui.calibration_workshop import Workshop
 from app.ui.live import run_live
 from app.ui.window import MainWindow
 from calibration.errors import CalibrationError
@@ -139,7 +140,7 @@ def stage_workshop(path: Path | None = None) -> tuple[Workshop, VirtualStage, Be
         where, record = known()
         yield RigBench(bench, SET_UP, where, record)
 
-    return Workshop("test rig", "20x", opening, known), stage, bench
+    return Workshop("test rig", "20x", opening, 0.495, known), stage, bench
 
 
 def file_rig(path: Path) -> RigConfig:
@@ -299,6 +300,36 @@ def test_back_drops_a_result_and_repeat_measures_anew(
     assert wizard.pages.currentWidget() is wizard.chooser
     assert not path.exists()
     assert wizard.kept == 0
+
+
+def test_by_hand_two_ticks_are_pressed_and_the_divisions_between_them_counted(
+    make: Callable[..., CalibrationWizard], tmp_path: Path, qtbot: QtBot
+) -> None:
+    path = tmp_path / "rig.toml"
+    wizard = make(ruler_workshop(path))
+    wizard.begin("pixel")
+    wait(qtbot, wizard, Phase.ASKING)
+    qtbot.waitUntil(lambda: wizard.view.viewport() is not None)
+    assert wizard.ruler.isVisible()
+    assert not wizard.ruler.done.isEnabled()
+    port = wizard.view.viewport()
+    ends = [(100.0, 200.0), (100.0 + 20 / 0.495 * 10, 200.0)]  # 20 divisions of 10 um
+    for x_px, y_px in ends:
+        at = QPointF(*port.to_screen(x_px, y_px)).toPoint()
+        qtbot.mousePress(wizard.view, Qt.MouseButton.LeftButton, pos=at)
+    assert "20 divisions" in wizard.ruler.text
+    qtbot.mousePress(wizard.ruler.more, Qt.MouseButton.LeftButton)
+    assert "21 divisions" in wizard.ruler.text
+    qtbot.mousePress(wizard.ruler.fewer, Qt.MouseButton.LeftButton)
+    qtbot.mousePress(wizard.ruler.done, Qt.MouseButton.LeftButton)
+    wait(qtbot, wizard, Phase.MEASURED)
+    outcome = wizard.session.state.outcome
+    assert outcome.value == pytest.approx(0.495, rel=5e-3)  # presses are whole screen pixels
+    assert outcome.details["method"] == "by hand"
+    assert not wizard.ruler.isVisible()
+    wizard.accept()
+    wait(qtbot, wizard, Phase.SAVED)
+    assert load_calibration(path).pixel.method == "by hand"
 
 
 def test_the_nominal_calibration_cannot_be_replaced(
