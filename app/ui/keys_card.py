@@ -22,12 +22,12 @@ class KeysCard(QFrame):
         super().__init__(parent)
         self._over = parent
         outer = QVBoxLayout(self)
-        outer.setContentsMargins(28, 20, 28, 20)
+        outer.setContentsMargins(20, 16, 20, 16)
         title = QLabel("Keys")
         title.setFont(font(17, bold=True))
         outer.addWidget(title)
         row = QHBoxLayout()
-        row.setSpacing(40)
+        row.setSpacing(24)
         outer.addLayout(row)
         by_group = {
             name: list(group)
@@ -35,7 +35,7 @@ class KeysCard(QFrame):
         }
         for groups in COLUMNS:
             grid = QGridLayout()
-            grid.setHorizontalSpacing(18)
+            grid.setHorizontalSpacing(14)
             grid.setVerticalSpacing(4)
             for group in groups:
                 self._section(grid, group, by_group[group])

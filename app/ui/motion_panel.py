@@ -32,6 +32,7 @@ class MotionPanel(QWidget):
             button = self._buttons[key]
             button.setFont(font(12, bold=True))
             button.setMinimumHeight(MIN_TARGET_PX + 12)
+            button.setMinimumWidth(button.fontMetrics().horizontalAdvance(button.text()) + 14)
             motion.addWidget(button, 1)
         lower = QHBoxLayout()
         lower.setSpacing(4)

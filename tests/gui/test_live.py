@@ -84,3 +84,23 @@ def test_whom_to_follow_must_be_clear(text: str) -> None:
 
 def test_whom_to_follow_is_read() -> None:
     assert [parse_follow(t) for t in ("best", "none", "17")] == ["best", "none", 17]
+
+
+def test_after_a_calibration_the_loop_begins_anew(
+    rig: RigConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounds: list[object] = []
+    visits: list[RigConfig] = []
+
+    def one_round(config: RigConfig, headless_s: object, wanted: object, *_: object) -> object:
+        rounds.append(wanted)
+        return {"frames": len(rounds)}, len(rounds) == 1
+
+    monkeypatch.setattr("app.ui.live._round", one_round)
+    monkeypatch.setattr(
+        "app.ui.calibration_visit.visit", lambda config, notice="": visits.append(config)
+    )
+    monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
+    assert run_live(rig, follow="best", out=tmp_path) == {"frames": 2}
+    assert rounds == ["best", "none"]  # what was asked for at the start is not asked for again
+    assert visits == [rig]

@@ -22,6 +22,7 @@ from app.core.messages import (
     Stop,
 )
 from app.ui.actions import ACTIONS, BY_KEY, tooltip
+from app.ui.buttons import ActionButton
 from app.ui.keys_card import KeysCard, lines
 from app.ui.layers import Layer
 from app.ui.theme import MIN_TARGET_PX
@@ -361,3 +362,18 @@ def test_closing_the_window_stops_all_motion(window: MainWindow, loop: StandIn) 
     armed(window, loop, Mode.FOLLOWING, 3)
     window.close()
     assert loop.commands == [Stop("The window was closed")]
+
+
+def test_the_smallest_window_cuts_no_button_and_no_line_of_the_keys(
+    window: MainWindow, loop: StandIn
+) -> None:
+    window.resize(window.minimumSize())
+    show_next(window, loop)
+    for button in window.findChildren(ActionButton):
+        text = button.fontMetrics().horizontalAdvance(button.text())
+        assert text + 4 <= button.width(), button.text()
+    window.controller.toggle_help()
+    QApplication.processEvents()
+    card = window.keys
+    assert card.width() <= window.width()
+    assert card.height() <= window.height() - window.stop_button.height()
