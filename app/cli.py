@@ -206,6 +206,13 @@ def bench_live(options: argparse.Namespace) -> Result:
     return run(_rig(options), seconds=options.seconds)
 
 
+def bench_servo(options: argparse.Namespace) -> Result:
+    """Follow a sperm of known speed on the simulated rig, in virtual time."""
+    from app.rig.bench_servo import bench_servo as run
+
+    return run(_rig(options), options.speed, options.seconds, options.runs)
+
+
 def emulate(options: argparse.Namespace) -> Result:
     """Serve an emulated instrument to any client until interrupted."""
     from drivers.emulators.serve import main as serve
@@ -417,6 +424,13 @@ def _add_network(verbs: argparse._SubParsersAction[_Parser], common: _Parser) ->
     _add_rig(parser)
     parser.add_argument("--seconds", type=_positive, default=30.0)
     parser.set_defaults(verb=bench_live)
+
+    parser = bench.add_parser("servo", parents=[common], help="following, in virtual time")
+    _add_rig(parser)
+    parser.add_argument("--speed", type=_positive, default=50.0, help="of the sperm, um/s")
+    parser.add_argument("--seconds", type=_positive, default=30.0, help="of each run")
+    parser.add_argument("--runs", type=int, default=20)
+    parser.set_defaults(verb=bench_servo)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -43,11 +43,18 @@ class ContactWatch:
 
     The map may be off by a micrometre or two (drift): what counts is how the difference changes.
     The newest two places are compared with the median of those before; both have to be off by more
-    than ``slide_um``, and the same way.
+    than ``slide_um``, and the same way. One picture more, taken at the same place, has to agree.
 
     Parameters
     ----------
     slide_um : float
+
+    Attributes
+    ----------
+    slid_um : float
+        By the newest sight.
+    suspects : bool
+        Two places agree: another picture is wanted before the next step.
     """
 
     def __init__(self, slide_um: float = SLIDE_UM) -> None:
@@ -55,12 +62,19 @@ class ContactWatch:
         self._off_um: deque[Float64] = deque(maxlen=_KEPT)
         self._time_s = -math.inf
         self.slid_um = 0.0
+        self.suspects = False
 
     def restart(self) -> None:
         """Begin a new descent."""
         self._off_um.clear()
         self._time_s = -math.inf
         self.slid_um = 0.0
+        self.suspects = False
+
+    @property
+    def newest_s(self) -> float:
+        """Time of the newest sight that was taken in."""
+        return self._time_s
 
     @property
     def bias_um(self) -> Float64 | None:
@@ -82,4 +96,6 @@ class ContactWatch:
         first, second = before - baseline, now - baseline
         first_um, self.slid_um = float(np.linalg.norm(first)), float(np.linalg.norm(second))
         both = min(first_um, self.slid_um) > self._slide_um
-        return both and float(first @ second) > _SAME_WAY * first_um * self.slid_um
+        same_way = float(first @ second) > _SAME_WAY * first_um * self.slid_um
+        suspected, self.suspects = self.suspects, both and same_way
+        return suspected and self.suspects

@@ -68,8 +68,11 @@ class Lowering:
         """Take in where the tip is seen, at rest, and say whether it has met the dish.
 
         One picture for each step: more of them would pass for steps on which it has not moved.
+        Only a suspicion is looked at twice.
         """
-        if tip is None or tip.time_s < self._rested_s or self._looked_s == self._rested_s:
+        if tip is None or tip.time_s < self._rested_s:
+            return False
+        if self._looked_s == self._rested_s and not self._contact.suspects:
             return False
         self._looked_s = self._rested_s
         return self._contact.observe(tip, self._map.view_um(np.array(here)))
@@ -79,7 +82,7 @@ class Lowering:
         height_um = self._heights.above_dish_um(here[2])
         if height_um - self._step_um(height_um) < -self._settings.depth_um:
             return "no contact where the dish was taught to be"
-        seen = tip is not None and tip.time_s >= self._rested_s
+        seen = tip is not None and tip.time_s >= self._rested_s and not self._contact.suspects
         if height_um > self._settings.sight_um or seen:
             return None
         return "the tip is not seen" if now_s - self._rested_s > SIGHT_S else ""

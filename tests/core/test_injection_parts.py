@@ -45,10 +45,13 @@ def descend(rng: np.random.Generator, meets: bool, watch: ContactWatch) -> float
     for k in range(40):
         height_um = 10.0 - k
         slide_um = 0.8 * max(0.0, -height_um) * forward if meets else np.zeros(2)
-        noise_um = 1.0 if rng.uniform() < 0.05 else 0.15
-        seen_um = off_um + 0.01 * k + slide_um + rng.normal(0.0, noise_um, 2)
-        if watch.observe(TipSight(float(k), seen_um), np.zeros(2)):
-            return height_um
+        for look in range(2):
+            noise_um = 1.0 if rng.uniform() < 0.07 else 0.15
+            seen_um = off_um + 0.01 * k + slide_um + rng.normal(0.0, noise_um, 2)
+            if watch.observe(TipSight(k + look / 10, seen_um), np.zeros(2)):
+                return height_um
+            if not watch.suspects:
+                break
     return None
 
 
@@ -63,7 +66,7 @@ def test_contact_is_called_within_5_um_and_hardly_ever_without():
         height_um = descend(rng, True, watch)
         assert height_um is not None
         called.append(height_um)
-    assert false <= 5
+    assert false == 0
     assert np.mean(np.array(called) < -5.0) <= 0.01
     assert np.mean(np.array(called) > 0.5) <= 0.01
 
