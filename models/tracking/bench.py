@@ -38,9 +38,11 @@ class _TimedTracker(Tracker):
         self.associate_s: list[float] = []
         self.associate_cpu_s: list[float] = []
 
-    def _associate(self, measured: Float64, detectable: Float64) -> tuple[Candidates, Association]:
+    def _associate(
+        self, measured: Float64, detectable: Float64, close: list[tuple[int, int]]
+    ) -> tuple[Candidates, Association]:
         begin, begin_cpu = time.perf_counter(), _cpu_s()
-        result = super()._associate(measured, detectable)
+        result = super()._associate(measured, detectable, close)
         self.associate_cpu_s.append(_cpu_s() - begin_cpu)
         self.associate_s.append(time.perf_counter() - begin)
         return result

@@ -127,6 +127,10 @@ class TrackerSettings:
         For how long an encounter lowers ``Tracks.identity``.
     doubtful_identity : float
         A track with an identity below this may follow another sperm than it did.
+    coalesce_um_s, coalesce_sigma, coalesce_s : float
+        Two tracks whose speeds differ by less than the first, and which are nearer than so many
+        standard deviations, for so long, are associated without averaging over who is who.
+        A ``coalesce_sigma`` of zero turns that off.
     kernel : str
         ``textbook`` weighs a pair by its normal density, detection probability and the clutter;
         ``paper`` by one over its Mahalanobis distance, for comparison.
@@ -186,6 +190,9 @@ class TrackerSettings:
     exchange_above: float = 0.75
     doubt_s: float = 1.0
     doubtful_identity: float = 0.9
+    coalesce_um_s: float = 25.0
+    coalesce_sigma: float = 2.0
+    coalesce_s: float = 0.15
     kernel: str = "textbook"
     negligible: float = 1e-3
     max_live_bits: int = 13

@@ -9,6 +9,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from models.tracking.association import Association, associate, paper_weights, textbook_weights
+from models.tracking.coalescence import Coalescence
 from models.tracking.gating import Candidates, gate
 from models.tracking.identity import Meetings
 from models.tracking.life import (
@@ -72,6 +73,7 @@ class Tracker:
         self._time_s: float | None = None
         self._next_id = 1
         self._meetings = Meetings(self._settings)
+        self._coalescence = Coalescence(self._settings)
         self._contested_id = np.zeros((0, 2), np.int64)
         self._frame = 0
         self.overloads = 0
@@ -82,6 +84,11 @@ class Tracker:
     def settings(self) -> TrackerSettings:
         """As given."""
         return self._settings
+
+    @property
+    def sharpened(self) -> int:
+        """Clusters so far that were associated without averaging over who is who."""
+        return self._coalescence.clusters
 
     @property
     def clutter_per_um2(self) -> float:
@@ -187,7 +194,10 @@ class Tracker:
         tracks, settings = self._tracks, self._settings
         detectable = self._detection_probability(view)
         motion = tracks.motion
-        pairs, association = self._associate(measured, detectable)
+        close = self._coalescence.rows(
+            time_s, tracks.track_id, tracks.mean, tracks.covariance, tracks.confirmed
+        )
+        pairs, association = self._associate(measured, detectable, close)
         self.overloads += association.overloads
         seen = update_existence(tracks, association.missed, detectable, settings.gate_probability)
         share = np.minimum(association.paired / tracks.existence[pairs.track], 1.0)
@@ -218,8 +228,10 @@ class Tracker:
         detectable: Float64 = settings.detection_probability * visible * resolved
         return detectable
 
-    def _associate(self, measured: Float64, detectable: Float64) -> tuple[Candidates, Association]:
-        """From the gate to the marginals."""
+    def _associate(
+        self, measured: Float64, detectable: Float64, close: list[tuple[int, int]]
+    ) -> tuple[Candidates, Association]:
+        """From the gate to the marginals; ``close`` are rows of tracks that might coalesce."""
         settings, motion = self._settings, self._tracks.motion
         covariance = self._motion.innovation_covariance(motion.covariance)
         pairs = gate(motion.mean[:, :, :2], covariance, measured, settings.gate)
@@ -231,7 +243,7 @@ class Tracker:
                 motion.mode, pairs.track, pairs.density, chance, self._clutter_per_um2,
                 settings.gate_probability,
             )  # fmt: skip
-        return pairs, associate(
+        association = associate(
             pairs.start,
             pairs.measurement,
             weight,
@@ -242,6 +254,9 @@ class Tracker:
             max_live_bits=settings.max_live_bits,
             narrow_gate=settings.narrow_gate,
         )
+        if close:
+            self._coalescence.sharpen(pairs, weight, miss, association, close)
+        return pairs, association
 
     def _remember(self, own: Int64, box_px: Float32 | Float64, label: Int8, step_s: float) -> None:
         """Smooth each track's size, and count its votes."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 
@@ -103,8 +104,11 @@ def main() -> None:
     parser.add_argument("--angles", type=float, nargs="+", default=[15, 30, 45, 90, 180])
     parser.add_argument("--rates", type=float, nargs="+", default=[30, 60])
     parser.add_argument("--kernel", default="textbook")
+    parser.add_argument("--average", action="store_true", help="never leave out permutations")
     asked = parser.parse_args()
     settings = TrackerSettings(kernel=asked.kernel)
+    if asked.average:
+        settings = replace(settings, coalesce_sigma=0.0)
     print("| fps, heads | angle deg | kept | swapped | lost | of these told | kept but doubted |")
     print("|---|---|---|---|---|---|---|")
     for rate_hz in asked.rates:
