@@ -84,9 +84,23 @@ class Axis:
         if keep > 0:
             del self._segments[:keep], self._starts[:keep]
 
-    def move(self, target_um: float, speed_um_s: float, accel_um_s2: float, at_s: float) -> None:
-        """Go to ``target_um`` in the shortest time that speed and acceleration allow."""
+    def move(
+        self,
+        target_um: float,
+        speed_um_s: float,
+        accel_um_s2: float,
+        at_s: float,
+        curve_s: float = 0.0,
+    ) -> None:
+        """Go to ``target_um`` in the shortest time that speed and acceleration allow.
+
+        ``curve_s`` is how long the acceleration takes to build up and to end (S-curve), for moves
+        that begin at rest.
+        """
         now = self.state(at_s)
+        if curve_s > 0 and not now.velocity_um_s:
+            self._move_softly(target_um, speed_um_s, accel_um_s2, at_s, curve_s)
+            return
         rest_um = now.motor_um + now.velocity_um_s * abs(now.velocity_um_s) / (2 * accel_um_s2)
         way = math.copysign(1.0, target_um - rest_um)
         distance_um = way * (target_um - now.motor_um)
@@ -102,11 +116,29 @@ class Axis:
         legs.append((peak / accel_um_s2, -way * accel_um_s2))
         self._plan(at_s, legs, 0.0, end_um=target_um)
 
-    def run(self, velocity_um_s: float, accel_um_s2: float, at_s: float) -> None:
+    def run(
+        self, velocity_um_s: float, accel_um_s2: float, at_s: float, curve_s: float = 0.0
+    ) -> None:
         """Ramp to a velocity and keep it."""
         change = velocity_um_s - self.state(at_s).velocity_um_s
-        ramp = (abs(change) / accel_um_s2, math.copysign(accel_um_s2, change))
-        self._plan(at_s, [ramp], velocity_um_s)
+        self._plan(at_s, _ramp(change, accel_um_s2, curve_s), velocity_um_s)
+
+    def _move_softly(
+        self, target_um: float, speed_um_s: float, accel_um_s2: float, at_s: float, curve_s: float
+    ) -> None:
+        """Move from rest to rest; a ramp of ``v`` takes ``v / a`` and the curve's time."""
+        way_um = target_um - self.state(at_s).motor_um
+        length_um = abs(way_um)
+        # peak * (peak / a + curve) is the way of both ramps
+        peak = accel_um_s2 / 2 * (math.sqrt(curve_s**2 + 4 * length_um / accel_um_s2) - curve_s)
+        peak = min(peak, speed_um_s)
+        if peak <= 0:
+            self._plan(at_s, [], 0.0, end_um=target_um)
+            return
+        cruise_s = max(0.0, length_um / peak - peak / accel_um_s2 - curve_s)
+        up = _ramp(math.copysign(peak, way_um), accel_um_s2, curve_s)
+        down = [(lasting_s, -accel) for lasting_s, accel in reversed(up)]
+        self._plan(at_s, [*up, (cruise_s, 0.0), *down], 0.0, end_um=target_um)
 
     def kill(self, slip_um: float, at_s: float) -> None:
         """Stand still at once. The load comes to rest ``slip_um`` from where the count says."""
@@ -201,3 +233,17 @@ def _time_to_travel(distance_um: float, v: float, a: float) -> float:
     if abs(a) < 1e-12:
         return distance_um / v
     return 2 * distance_um / (v + math.sqrt(max(0.0, v * v + 2 * a * distance_um)) or 1.0)
+
+
+def _ramp(change_um_s: float, accel_um_s2: float, curve_s: float) -> list[tuple[float, float]]:
+    """Legs (time, acceleration) of a change of velocity.
+
+    An S-curve as half the acceleration at both ends: its way and its time are exact.
+    """
+    accel = math.copysign(accel_um_s2, change_um_s)
+    lasting_s = abs(change_um_s) / accel_um_s2
+    if curve_s <= 0:
+        return [(lasting_s, accel)]
+    if lasting_s < curve_s:  # the full acceleration is never reached
+        return [(lasting_s + curve_s, change_um_s / (lasting_s + curve_s))]
+    return [(curve_s, accel / 2), (lasting_s - curve_s, accel), (curve_s, accel / 2)]

@@ -72,6 +72,7 @@ class Plant:
         *,
         speed_um_s: float | None = None,
         acceleration_um_s2: float | None = None,
+        curve_s: float = 0.0,
     ) -> None:
         """Go to a position; each axis for itself, all at the same speed."""
         speed = min(speed_um_s or self.settings.max_speed_um_s, self.settings.max_speed_um_s)
@@ -81,7 +82,7 @@ class Plant:
             for axis, target in zip(self._axes, target_um, strict=True)
         ]
         for axis, target, begin_s in self._commanded(changed, at_s):
-            axis.move(target, speed, acceleration, begin_s)
+            axis.move(target, speed, acceleration, begin_s, curve_s)
 
     def set_velocity(
         self,
@@ -89,12 +90,13 @@ class Plant:
         at_s: float,
         *,
         acceleration_um_s2: float | None = None,
+        curve_s: float = 0.0,
     ) -> None:
         """Run at a velocity until told otherwise, or a limit switch opens."""
         top = self.settings.max_speed_um_s
         acceleration = acceleration_um_s2 or self.settings.acceleration_um_s2
         for axis, velocity, begin_s in self._commanded(velocity_um_s, at_s):
-            axis.run(max(-top, min(top, velocity)), acceleration, begin_s)
+            axis.run(max(-top, min(top, velocity)), acceleration, begin_s, curve_s)
 
     def halt(self, at_s: float, *, acceleration_um_s2: float | None = None) -> None:
         """Ramp down every axis that moves."""

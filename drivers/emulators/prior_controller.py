@@ -17,6 +17,7 @@ NO_STAGE, NOT_IDLE, PARSE, UNKNOWN, NO_FOCUS, RANGE, FULL = 1, 2, 4, 5, 7, 8, 18
 _QUEUE = 100
 _HALF_TRAVEL_UM = (57_000.0, 37_500.0)  # SIZE_X = 114 mm, SIZE_Y = 75 mm
 _SLIP_UM = 2.0
+_CURVE_S = 0.013  # of SCS 100
 _BOOT_S = 1.0
 _JOYSTICK_UM_S = 1_000.0
 
@@ -138,7 +139,9 @@ class ProScanController:
         self._under_way = False
         scale = self.um_per_unit if self.variant.velocity_in_user_units else 1.0
         velocity = [scale * self.direction[0] * x_unit_s, scale * self.direction[1] * y_unit_s]
-        self.plant.set_velocity([*velocity, None], at_s, acceleration_um_s2=self._acceleration)
+        self.plant.set_velocity(
+            [*velocity, None], at_s, acceleration_um_s2=self._acceleration, curve_s=self._curve_s
+        )
 
     def halt(self, at_s: float) -> None:
         """Ramp down; forgets the queue."""
@@ -222,6 +225,11 @@ class ProScanController:
     def _acceleration(self) -> float:
         return self.plant.settings.acceleration_um_s2 * min(1.0, self.percent["SAS"] / 100)
 
+    @property
+    def _curve_s(self) -> float:
+        """S-curve beyond that of ``SCS,100``, which the measured travel times have in them."""
+        return max(0.0, _CURVE_S * (100 / self.percent["SCS"] - 1))
+
     def _start_next(self, now_s: float) -> None:
         if not self._queue:
             return
@@ -231,6 +239,7 @@ class ProScanController:
             now_s,
             speed_um_s=speed,
             acceleration_um_s2=self._acceleration,
+            curve_s=self._curve_s,
         )
         self._under_way = True
 

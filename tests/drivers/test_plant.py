@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from drivers.emulators.axis import AxisSettings
@@ -141,3 +141,26 @@ def test_samples_show_every_bend_of_the_path():
     x = [sample.load_um[0] for sample in stage.samples(0.9, 1.1, 0.05)]
     assert x[0] == 0.0
     assert x[-1] == pytest.approx(3.0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.floats(-8_000, 8_000), st.floats(0.001, 0.2), st.floats(50.0, TOP))
+def test_an_s_curve_costs_its_time_at_both_ends_and_ends_at_the_target(target, curve_s, top):
+    assume(abs(target) > 1e-3)
+    stage = plant()
+    stage.move((target, None, None), 1.0, speed_um_s=top, curve_s=curve_s)
+    took_s = stage.rest_s - 1.0 - DEAD_S
+    peak = ACCELERATION / 2 * (math.sqrt(curve_s**2 + 4 * abs(target) / ACCELERATION) - curve_s)
+    peak = min(peak, top)
+    ramps_s = 2 * (peak / ACCELERATION + curve_s)
+    cruise_s = (abs(target) - peak * ramps_s / 2) / peak if peak > 0 else 0.0
+    assert took_s == pytest.approx(ramps_s + cruise_s, rel=1e-6, abs=1e-6)
+    times = np.linspace(1.0, stage.rest_s + 0.01, 800)
+    x = np.array([stage.motor_um(t)[0] for t in times])
+    v = np.array([stage.velocity_um_s(t)[0] for t in times])
+    assert x[-1] == pytest.approx(target, abs=1e-6)
+    assert np.abs(v).max() <= top + 1e-6
+    assert np.abs(np.diff(x)).max() <= top * (times[1] - times[0]) + 1e-6  # it never jumps
+    slow = plant()
+    slow.move((target, None, None), 1.0, speed_um_s=top)
+    assert stage.rest_s >= slow.rest_s - 1e-9

@@ -309,3 +309,14 @@ def test_compatibility_mode_tells_no_errors_and_takes_one_move_at_a_time():
 @pytest.mark.parametrize("command", ["7,1,F", "8,1,0"])
 def test_wheels_and_shutters_are_not_fitted(command):
     assert Desk().ask(command) in ("E,17\r", "E,20\r")
+
+
+def test_a_low_s_curve_setting_makes_moves_last_longer():
+    times_s = {}
+    for percent in (100, 10):
+        box = ProScanEmulator(time_s=0.0)
+        for number, line in enumerate((b"COMP,0\r", b"SCS,%d\r" % percent, b"G,2000,0\r")):
+            box.receive(line, 5.0 + number)
+        box.take_output(7.5)
+        times_s[percent] = box.plant.rest_s - 7.0
+    assert times_s[10] - times_s[100] == pytest.approx(0.117, rel=0.05)
