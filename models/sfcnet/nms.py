@@ -24,6 +24,22 @@ def box_iou(a: Tensor, b: Tensor) -> Tensor:
     return overlap / (area - overlap).clamp(min=1e-6)
 
 
+def _suppressed_by(boxes: Tensor, iou: float) -> Tensor:
+    """Return the (..., N, N) matrix whose row k marks the better boxes that overlap box k.
+
+    overlap > iou x union is overlap > iou / (1 + iou) x (sum of the areas): no division, and few
+    passes over the matrix, in place. Half the time of ``box_iou``.
+    """
+    x0, y0, x1, y1 = boxes.transpose(-2, -1).contiguous().unbind(-2)
+    width = torch.minimum(x1.unsqueeze(-1), x1.unsqueeze(-2))
+    width.sub_(torch.maximum(x0.unsqueeze(-1), x0.unsqueeze(-2))).clamp_(min=0.0)
+    height = torch.minimum(y1.unsqueeze(-1), y1.unsqueeze(-2))
+    height.sub_(torch.maximum(y0.unsqueeze(-1), y0.unsqueeze(-2))).clamp_(min=0.0)
+    area = (x1 - x0) * (y1 - y0) * (iou / (1.0 + iou))
+    overlaps = width.mul_(height).sub_(area.unsqueeze(-1)) > area.unsqueeze(-2)
+    return torch.tril(overlaps.to(torch.float32), diagonal=-1)
+
+
 def nms_sorted(boxes: Tensor, iou: float, rounds: int) -> Tensor:
     """Say which of ``boxes`` survive.
 
@@ -41,15 +57,14 @@ def nms_sorted(boxes: Tensor, iou: float, rounds: int) -> Tensor:
     -------
     (N,) bool tensor
     """
-    overlap = box_iou(boxes, boxes) > iou
-    suppress = torch.triu(overlap, diagonal=1).to(torch.float32)
+    suppressed_by = _suppressed_by(boxes, iou)
     keep = torch.ones(boxes.shape[0], dtype=torch.float32, device=boxes.device)
     if rounds > 0:
         for _ in range(rounds):
-            keep = (torch.mv(suppress.t(), keep) < 0.5).to(torch.float32)
+            keep = (torch.mv(suppressed_by, keep) < 0.5).to(torch.float32)
         return keep > 0.5
     for _ in range(boxes.shape[0]):
-        new = (torch.mv(suppress.t(), keep) < 0.5).to(torch.float32)
+        new = (torch.mv(suppressed_by, keep) < 0.5).to(torch.float32)
         if torch.equal(new, keep):
             break
         keep = new
@@ -61,8 +76,7 @@ def nms_each(boxes: Tensor, iou: float, rounds: int) -> Tensor:
 
     As ``nms_sorted``, with the operations of one list for all of them.
     """
-    suppress = torch.triu((box_iou(boxes, boxes) > iou).to(torch.float32), diagonal=1)
-    suppressed_by = suppress.transpose(1, 2).contiguous()
+    suppressed_by = _suppressed_by(boxes, iou)
     keep = torch.ones([boxes.shape[0], boxes.shape[1], 1], device=boxes.device)
     for _ in range(rounds if rounds > 0 else boxes.shape[1]):
         new = (torch.bmm(suppressed_by, keep) < 0.5).to(torch.float32)

@@ -66,8 +66,8 @@ def select_proposals(
     by_level : bool
         ``before`` of each level go in, a box is suppressed by boxes of its own level alone, and
         boxes are cut at the border first: the rule of detectron2. Else all levels are one list,
-        and only the best anchor of each cell goes in: the shapes of an anchor that lies well all
-        score high, and would leave no room for heads that are hard to see.
+        and the worst shape of each cell stays out: all shapes of an anchor that lies well score
+        high, and would leave little room for heads that are hard to see.
 
     Returns
     -------
@@ -79,9 +79,15 @@ def select_proposals(
         return _select_by_level(
             objectness, deltas, shapes, sizes_px, ratios, before, after, iou, rounds
         )
-    best, shape = objectness.reshape(-1, len(ratios)).max(1)
-    cell = torch.topk(best, min(before, best.shape[0])).indices
-    index = cell * len(ratios) + shape[cell]
+    shapes_of_cell = len(ratios)
+    # At most one of three leaves, so that half as many again are enough.
+    index = torch.topk(objectness, min(before + (before + 1) // 2, objectness.shape[0])).indices
+    if shapes_of_cell > 2:
+        cell = torch.div(index, shapes_of_cell, rounding_mode="floor")
+        worst = objectness.reshape(-1, shapes_of_cell)[cell].amin(1)
+        left_out = (objectness[index] <= worst).to(torch.int8)
+        index = index[torch.argsort(left_out, stable=True)]
+    index = index[:before]
     anchors = anchor_boxes(index, shapes, sizes_px, ratios)
     boxes = decode(deltas[index].to(torch.float32), anchors)
     keep = nms_sorted(boxes, iou, rounds)

@@ -53,8 +53,8 @@ class Variant:
         Proposals kept before and after suppression.
     by_level : bool
         Proposals are chosen and suppressed level by level, and boxes are cut at the border, as in
-        detectron2; else all levels are one list of the best anchor of each cell, and a box may
-        reach over the border.
+        detectron2; else all levels are one list without the worst shape of each cell, and a box
+        may reach over the border.
     boxes : int
         Rows of the fixed-size output.
     short_side_px : int
@@ -145,7 +145,7 @@ LITE = Variant(
     # Native size: boxes of 10 to 22 px. Nearly all heads are proposed on P2.
     anchor_sizes_px=(12.0, 24.0, 48.0, 96.0, 192.0),
     roi_samples=1,
-    proposals_before=400,
+    proposals_before=600,
     proposals=300,
     input_px=(480, 640),
     subpixel_link=True,

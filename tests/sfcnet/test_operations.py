@@ -117,6 +117,20 @@ def test_proposals_come_best_first_and_apart():
     assert overlap.max() <= 0.5
 
 
+def test_the_worst_shape_of_a_cell_is_not_proposed():
+    # Two cells whose shapes all look good, and a faint one: with four places it has one.
+    objectness = torch.tensor([5.0, 4.8, 4.9, 3.0, 3.2, 3.1, 1.0, 0.5, 0.9])
+    deltas = torch.zeros(9, 4)
+    deltas[:, 2:] = torch.log(torch.arange(1, 10) / 40.0)[:, None]
+    boxes, kept = select_proposals(
+        objectness, deltas, [[1, 3, 16]], [16.0], [0.5, 1.0, 2.0], 5, 5, 0.99, 0
+    )
+    # Anchors 0, 2; 4, 5; 6: boxes grow with the anchor's number.
+    area = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    assert kept.all()
+    assert area.tolist() == pytest.approx([(16 * n / 40.0) ** 2 for n in (1, 3, 5, 6, 7)])
+
+
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from([(1, 2), (3, 2), (5, 4)]))
 def test_maps_equal_resize_and_argmax(seed, factor):

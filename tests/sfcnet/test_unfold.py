@@ -54,6 +54,17 @@ def test_the_archive_comes_back_and_settling_changes_nothing(archive):
         settle(again, pictures())
 
 
+@pytest.mark.parametrize("task", ["detect", "segment"])
+def test_one_task_takes_its_part_of_an_archive_for_both(archive, task):
+    original, path = archive
+    part = SFCNet(LITE, task).eval()
+    assert load_archive(part, path) == 0
+    with torch.no_grad():
+        theirs, mine = original(pictures()[0]), part(pictures()[0])
+    for key, value in mine.items():
+        assert torch.allclose(theirs[key], value, atol=1e-4 * float(value.abs().max())), key
+
+
 def test_settled_training_begins_where_the_archive_ended(archive):
     _, path = archive
     loaded, settled = (

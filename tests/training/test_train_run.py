@@ -14,12 +14,17 @@ import pytest
 import torch
 
 from models.errors import ModelError
-from models.sfcnet.export import export_random
+from models.sfcnet.export import export, export_random
 from models.sfcnet.losses import LossSettings
+from models.sfcnet.manifest import shipped_archive
+from models.sfcnet.runtime import SFCNetDetector
 from models.specimen.recording import write_recording
 from models.training import trainer as trainer_module
 from models.training.bar import TrainingBar, duration
+from models.training.convert import convert
 from models.training.crops import SpecimenCrops
+from models.training.datasets import open_data
+from models.training.evaluation import evaluate
 from models.training.folder_crops import RehearsedCrops
 from models.training.processes import Processes, ShareOf
 from models.training.settings import TrainSettings, preset
@@ -150,6 +155,28 @@ def test_the_name_of_a_variant_stands_for_the_weights_that_ship(tmp_path, monkey
     assert torch.equal(trainer.network.encoder.stem[0].weight, held["encoder.stem.0.weight"])
     with pytest.raises(ModelError, match="no weights of variant 'r50'"):
         trainer.start_from(Path("r50"))
+
+
+def test_a_few_boxes_of_ones_own_to_a_network_that_finds_them(tmp_path) -> None:
+    """From the weights that ship, by way of boxes alone, to an archive that still knows sperm."""
+    write_recording(tmp_path / "film", frames=1, seed=61)
+    convert([tmp_path / "film"], tmp_path / "boxes", to="voc")
+    result = train(
+        "joint", [tmp_path / "boxes"], tmp_path / "run", init=Path("lite"), steps=4, batch=2,
+        crop_px=128, workers=0, check_frames=0, scene_share=0.0,
+    )  # fmt: skip
+    assert (result["steps"], result["dice"]) == (4, None)
+    done = export(Path(str(result["weights"])), tmp_path / "mine.pt")
+    assert done["max_abs_difference"] < 1e-3
+    recordings = open_data(tmp_path / "film")
+    before, after = (
+        evaluate(SFCNetDetector(archive, dtype=torch.float32, score_threshold=0.02), recordings)
+        for archive in (shipped_archive("lite"), tmp_path / "mine.pt")
+    )
+    for key, least in (("f1_10px", 80.0), ("ap50", 70.0)):
+        assert float(str(after[key])) > max(float(str(before[key])) - 5.0, least), key
+    # Nothing was said of pixels; what it knew of them is still there.
+    assert float(str(after["binary"]["dice"])) > float(str(before["binary"]["dice"])) - 5.0
 
 
 def test_rehearsal_mixes_specimens_in() -> None:
