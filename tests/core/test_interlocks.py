@@ -38,7 +38,7 @@ def following() -> Interlocks:
         ("", Health(float("inf"), 0.1, 0.0), "frames are stale"),
     ],
 )
-def test_arming_is_refused_with_its_reason(calibration: str, health: Health, why: str) -> None:
+def test_m9_arming_is_refused_with_its_reason(calibration: str, health: Health, why: str) -> None:
     locks = Interlocks(60.0)
     assert why in locks.arm(0.0, calibration, health)
     assert locks.state.mode is Mode.DISARMED
@@ -47,7 +47,7 @@ def test_arming_is_refused_with_its_reason(calibration: str, health: Health, why
 
 
 @pytest.mark.parametrize("health", [STALE_FRAME, STALE_POSE])
-def test_what_is_stale_holds_until_a_person_resumes(health: Health) -> None:
+def test_m8_what_is_stale_holds_until_a_person_resumes(health: Health) -> None:
     locks = following()
     locks.tick(1.0, health)
     assert locks.state.mode is Mode.HOLD

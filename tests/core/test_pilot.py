@@ -56,7 +56,7 @@ def test_a_position_read_before_the_end_is_looked_at_again() -> None:
     assert pilot.fault == ""
 
 
-def test_a_stage_that_rests_elsewhere_is_a_fault() -> None:
+def test_m10_a_stage_that_rests_elsewhere_is_a_fault() -> None:
     pilot = moving()
     pilot.read(pose(0.15, 90.0), 0.16)
     pilot.read(pose(0.17, 90.0), 0.18)
@@ -65,7 +65,7 @@ def test_a_stage_that_rests_elsewhere_is_a_fault() -> None:
     assert pilot.state.mode is Mode.FAULT
 
 
-def test_unknown_is_never_idle() -> None:
+def test_m6_unknown_is_never_idle() -> None:
     pilot = moving()
     for k in range(20):
         pilot.read(pose(0.15 + k * 0.02, 60.0, None), 0.16 + k * 0.02)
@@ -76,7 +76,7 @@ def test_unknown_is_never_idle() -> None:
 
 
 @pytest.mark.parametrize("command", [Stop(), Disarm()])
-def test_a_stop_halts_once_and_nothing_follows(command: Stop | Disarm) -> None:
+def test_m12_a_stop_halts_once_and_nothing_follows(command: Stop | Disarm) -> None:
     pilot = moving()
     assert pilot.obey(command, 0.15, GOOD, "") == ""
     assert isinstance(pilot.act(0.15, GOOD), Halt)

@@ -84,7 +84,7 @@ def test_within_the_deadband_only_the_feed_forward_is_left() -> None:
     np.testing.assert_allclose(action.um_s, (0.0, 20.0))
 
 
-def test_one_or_two_missed_frames_keep_the_velocity_and_the_third_stops() -> None:
+def test_m7_one_or_two_missed_frames_keep_the_velocity_and_the_third_stops() -> None:
     servo, poses = following()
     now_s = 3 * PERIOD_S
     kept = speed(servo.command(now_s, poses))
@@ -112,7 +112,7 @@ def test_a_dropped_frame_counts_as_missed() -> None:
         (20, True, Phase.LOST),  # too late
     ],
 )
-def test_it_resumes_only_the_same_sperm_without_doubt_and_in_time(
+def test_m7_it_resumes_only_the_same_sperm_without_doubt_and_in_time(
     frames: int, alone: bool, phase: Phase
 ) -> None:
     servo, poses = following((0.0, 0.0))
@@ -143,7 +143,7 @@ def test_a_jump_is_a_missed_frame(jump_um: float, angle: float) -> None:
     assert servo.phase is Phase.COAST
 
 
-def test_coasting_never_runs_farther_than_fifty_micrometres() -> None:
+def test_m4_coasting_never_runs_farther_than_fifty_micrometres() -> None:
     servo, poses = following()
     servo.observe(None, 4 * PERIOD_S)
     servo.command(4 * PERIOD_S, poses)

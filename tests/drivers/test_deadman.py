@@ -25,7 +25,7 @@ def test_without_a_heartbeat_motion_ends_unknown_motion_too(moving):
     assert switch.verdict(10.16, moving) == "no heartbeat for 150 ms"
 
 
-def test_heartbeats_alone_do_not_keep_a_velocity_alive():
+def test_m4_heartbeats_alone_do_not_keep_a_velocity_alive():
     switch = DeadMan(0.15)
     switch.steer(10.0, moving=True)
     assert switch.steering

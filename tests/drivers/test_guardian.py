@@ -50,7 +50,7 @@ def begun(emulator: Emulated) -> None:
 
 
 @pytest.mark.parametrize("how", ["velocity", "move"])
-def test_killing_the_host_leaves_the_stage_at_rest_within_250_ms(proscan, how):
+def test_p1_killing_the_host_leaves_the_stage_at_rest_within_250_ms(proscan, how):
     program = Path(__file__).with_name("host_that_dies.py")
     host = subprocess.Popen(
         [sys.executable, str(program), proscan.url, how],
@@ -87,7 +87,7 @@ def test_a_host_that_hangs_is_as_good_as_dead(proscan):
     host.stdout.close()
 
 
-def test_a_velocity_lives_150_ms(proscan):
+def test_m4_a_velocity_lives_150_ms(proscan):
     with stage_on(proscan) as stage:
         stage.set_velocity(2_000.0, 0.0)
         begun(proscan)
@@ -100,7 +100,7 @@ def test_a_velocity_lives_150_ms(proscan):
 
 
 @pytest.mark.parametrize("how", ["velocity", "move"])
-def test_when_the_guardian_dies_the_host_stops_the_stage_within_500_ms(proscan, how):
+def test_m13_when_the_guardian_dies_the_host_stops_the_stage_within_500_ms(proscan, how):
     with stage_on(proscan) as stage:
         if how == "velocity":
             stage.set_velocity(3_000.0, 0.0)
@@ -142,7 +142,7 @@ def test_a_manipulator_whose_guardian_dies_is_stopped_too():
         assert pipette.reconnect().x_um == pytest.approx(truth.position_um()[0], abs=0.2)
 
 
-def test_stop_overtakes_fifty_commands_and_nothing_moves_afterwards(proscan):
+def test_m2_stop_overtakes_fifty_commands_and_nothing_moves_afterwards(proscan):
     with stage_on(proscan, deadman_s=2.0) as stage:
         stage.set_velocity(2_000.0, 0.0)
         begun(proscan)
@@ -160,7 +160,7 @@ def test_stop_overtakes_fifty_commands_and_nothing_moves_afterwards(proscan):
         assert proscan.rest_s() - asked_s <= 0.200
 
 
-def test_no_byte_leaves_for_what_is_outside_the_limits(proscan):
+def test_m1_no_byte_leaves_for_what_is_outside_the_limits(proscan):
     box = around(proscan, -1_000.0, 700.0, 5_000.0)
     with GuardedStage(proscan.url, box) as stage:
         stage.read_pose()
@@ -196,7 +196,7 @@ def test_a_velocity_towards_a_limit_ends_inside_it(proscan):
         stage.stop()
 
 
-def test_speed_is_clamped_direction_kept(proscan):
+def test_m4_speed_is_clamped_direction_kept(proscan):
     slow = SoftLimits((-50_000.0, -30_000.0), (50_000.0, 30_000.0), 500.0)
     with GuardedStage(proscan.url, slow, deadman_s=1.0) as stage:
         stage.set_velocity(3_000.0, 4_000.0)
@@ -204,7 +204,7 @@ def test_speed_is_clamped_direction_kept(proscan):
         assert proscan.truth.latest()[2][:2] == pytest.approx([300.0, 400.0], rel=0.01)
 
 
-def test_one_move_at_a_time(proscan):
+def test_m5_one_move_at_a_time(proscan):
     with stage_on(proscan) as stage:
         start_um = proscan.position_um()
         stage.move_to(start_um[0] + 5_000.0, start_um[1])

@@ -34,7 +34,7 @@ def test_a_target_passes_exactly_if_it_is_inside(target):
         assert "nothing was sent" in str(caught.value)
 
 
-def test_of_ten_thousand_random_targets_none_escapes():
+def test_m1_of_ten_thousand_random_targets_none_escapes():
     dice = random.Random(4)
     passed = 0
     for _ in range(10_000):

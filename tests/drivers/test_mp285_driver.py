@@ -90,7 +90,7 @@ def test_stop_is_on_the_wire_at_once_and_lets_the_next_move_through(ready: Bench
     assert ready.true_um() == pytest.approx((0.0, 0.0, 0.0))
 
 
-def test_positions_with_carriage_returns_in_every_slot(ready: Bench):
+def test_s4_positions_with_carriage_returns_in_every_slot(ready: Bench):
     for slot in range(12):
         payload = bytearray(b"\x01\x02\x03\x04" * 3)
         payload[slot] = 0x0D
@@ -246,7 +246,7 @@ def test_a_line_that_stays_garbled_is_a_fault(ready: Bench):
         ("garbage,silent", WrongDevice, "is no MP-285: it answered"),
     ],
 )
-def test_first_contact(fault, error, words):
+def test_s5_first_contact(fault, error, words):
     with bench(fault=fault) as box:
         start_s = time.perf_counter()
         if error is None:

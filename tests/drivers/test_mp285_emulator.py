@@ -99,7 +99,7 @@ def test_any_target_within_the_travel_is_reached_to_the_microstep(target):
 
 @pytest.mark.parametrize("byte", [0x0D, 0x03])
 @pytest.mark.parametrize("slot", range(12))
-def test_payload_may_hold_the_bytes_that_end_or_interrupt(slot, byte):
+def test_s4_payload_may_hold_the_bytes_that_end_or_interrupt(slot, byte):
     payload = bytearray(12)
     payload[slot] = byte
     host = Host()

@@ -190,7 +190,7 @@ def test_a_manipulator_on_the_port_is_refused_and_never_moved():
 
 
 @pytest.mark.parametrize("fault", ["garbage:count=1024,silent", "garbage:count=1024,flip:p=0.5"])
-def test_garbage_on_the_port_is_refused(fault):
+def test_s5_garbage_on_the_port_is_refused(fault):
     with served(ProScanEmulator(time_s=time.perf_counter()), fault) as url:
         text, sent = refused_within_3_s(url, WrongDevice)
         assert "no ProScan (read b'" in text
@@ -203,7 +203,7 @@ def test_a_silent_port_is_told_apart():
         assert "no answer at 9600 baud; check power, cable and port" in text
 
 
-def test_one_kilobyte_of_garbage_does_not_keep_the_right_controller_out():
+def test_s5_one_kilobyte_of_garbage_does_not_keep_the_right_controller_out():
     with bench(fault="garbage:count=1024") as box:
         assert box.driver.connect().startswith("ProScan 1.03")
 

@@ -170,7 +170,8 @@ def test_everything_is_in_the_transcript(tmp_path):
     assert len(written) == 2
 
 
-def test_threads_that_hold_the_wire_never_mix_their_exchanges():
+@pytest.mark.parametrize("turns", [40, pytest.param(1000, marks=pytest.mark.slow)])
+def test_s9_threads_that_hold_the_wire_never_mix_their_exchanges(turns):
     def echo(end: socket.socket) -> None:
         while data := end.recv(1000):
             end.sendall(data)
@@ -179,7 +180,7 @@ def test_threads_that_hold_the_wire_never_mix_their_exchanges():
         mixed = []
 
         def hammer(number: int) -> None:
-            for turn in range(40):
+            for turn in range(turns):
                 request = b"%d-%d\r" % (number, turn)
                 with line:
                     line.write(request)
