@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from models.errors import WeightsError
 from models.sfcnet.fold import folded
 from models.sfcnet.inference import Inference
-from models.sfcnet.manifest import Entry, sha256_of, write_entry
+from models.sfcnet.manifest import Entry, sha256_of, trusted_entry, write_entry
 from models.sfcnet.network import SFCNet
+from models.sfcnet.unfold import is_archive, load_archive
 from models.sfcnet.variant import variant
 
 
@@ -113,10 +114,22 @@ def write_archive(
 
 
 def export(weights: Path, out: Path, half: bool = False) -> dict[str, object]:
-    """Export a training's weights; what verb ``export`` does."""
+    """Export a training's weights, or an archive again; what verb ``export`` does.
+
+    An archive of an earlier version of the program keeps threshold and provenance and gets this
+    version's way from features to boxes. Its scores, which were taken with the earlier one, go.
+    """
+    weights, out = Path(weights), Path(out)
+    if not is_archive(weights):
+        network = network_from(weights)
+        return write_archive(network, out, half=half, provenance=training_facts(weights))
+    entry = trusted_entry(weights)
+    network = SFCNet(variant(entry.variant), entry.task)
+    load_archive(network, weights)
     return write_archive(
-        network_from(Path(weights)), Path(out), half=half, provenance=training_facts(Path(weights))
-    )
+        network.eval(), out, half=half, score_threshold=entry.score_threshold,
+        provenance={**entry.provenance, "exported_from": entry.sha256},
+    )  # fmt: skip
 
 
 def export_random(out: Path, name: str = "lite", task: str = "joint", seed: int = 0) -> Path:

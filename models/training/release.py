@@ -24,6 +24,7 @@ from models.sfcnet.runtime import SFCNetDetector
 from models.specimen.profiles import profile
 from models.training.detection_scores import DetectionScores
 from models.training.evaluation import evaluate_exam, exam_table, specimen_frames
+from models.training.model_card import write_card
 from models.types import Detections
 
 # Specimens on which the score threshold is set; those of the examination follow at 90,000.
@@ -105,7 +106,7 @@ def commit() -> str:
 
 
 def release(weights: Path, out: Path, *, half: bool = True) -> dict[str, object]:
-    """Calibrate, examine and write ``out`` with its entry in the manifest.
+    """Calibrate, examine and write ``out`` with its entry in the manifest and its card.
 
     Returns
     -------
@@ -147,6 +148,7 @@ def release(weights: Path, out: Path, *, half: bool = True) -> dict[str, object]
         provenance=provenance,
         scores=scores,
     )
+    write_card(out)
     return {**done, "score_threshold": round(threshold, 3), "scores": scores}
 
 

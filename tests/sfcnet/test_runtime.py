@@ -48,6 +48,20 @@ def test_exported_agrees_with_eager(tmp_path):
     assert largest_difference(changed, loaded) > 1e-3
 
 
+def test_an_archive_can_be_exported_again(archive, tmp_path):
+    done = export(archive, tmp_path / "again.pt")
+    (first,), (second,) = read_manifest(archive.parent), read_manifest(tmp_path)
+    assert second.provenance == {**first.provenance, "exported_from": first.sha256}
+    assert second.score_threshold == first.score_threshold
+    assert done["max_abs_difference"] <= 1e-3
+    frame = bench_frame()[:224, :256]
+    old, new = (
+        SFCNetDetector(path, dtype=torch.float32, score_threshold=0.0).detect(frame)
+        for path in (archive, tmp_path / "again.pt")
+    )
+    assert np.allclose(old.logits, new.logits, atol=1e-3)
+
+
 def test_merged_activations_change_nothing(archive):
     image = torch.from_numpy(bench_frame()[:224, :256])[None, None]
     plain = torch.jit.freeze(torch.jit.load(str(archive)).eval())
