@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from models.errors import ModelError
 
 # Changed whenever cells of an earlier program would no longer be comparable.
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
