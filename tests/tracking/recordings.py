@@ -118,7 +118,7 @@ def follow(
         table.add(k, tracks)
         steps.append(tracks)
     columns = table.finish(online=False).tracks
-    return steps, _shown(steps, transform), _points(columns)
+    return steps, _shown(steps, transform), points_of(columns)
 
 
 def _shown(steps: list[Tracks], transform: ImageToStage) -> Points:
@@ -132,7 +132,8 @@ def _shown(steps: list[Tracks], transform: ImageToStage) -> Points:
     )
 
 
-def _points(columns: dict[str, Column]) -> Points:
+def points_of(columns: dict[str, Column]) -> Points:
+    """Read identified points in pixels from columns of tracks.csv."""
     if not columns:
         return Points(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 2)))
     place = np.stack([np.asarray(columns["x_px"]), np.asarray(columns["y_px"])], axis=1)
