@@ -26,6 +26,8 @@ STEPS: Final = ("Connect", "Prepare", "Measure", "Judge", "Keep")
 REACHED: Final = {
     Phase.CONNECTING: 0, Phase.ASKING: 1, Phase.RUNNING: 2, Phase.MEASURED: 3, Phase.SAVED: 5,
 }  # fmt: skip
+OLD: Final = "in force"
+BEFORE: Final = "before"
 
 
 class CalibrationPage(QWidget):
@@ -53,7 +55,7 @@ class CalibrationPage(QWidget):
         self.bar.setFixedHeight(18)
         self.bar.setAccessibleName("Progress of the measurement")
         self.table = QTableWidget(0, 3)
-        self.table.setHorizontalHeaderLabels(["", "new", "in force"])
+        self.table.setHorizontalHeaderLabels(["", "new", OLD])
         self.table.setAccessibleName("The result beside what is in force")
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
@@ -135,6 +137,7 @@ class CalibrationPage(QWidget):
         self._seen.setText(state.sighting.text if looking and state.sighting is not None else "")
         self.bar.setValue(round(1000 * state.done))
         self.bar.setVisible(phase is Phase.RUNNING)
+        self.table.setHorizontalHeaderLabels(["", "new", BEFORE if phase is Phase.SAVED else OLD])
         if outcome is not None and self.table.rowCount() == 0:
             self._fill(comparison(outcome, state.record))
 
@@ -145,9 +148,9 @@ class CalibrationPage(QWidget):
             for column, text in enumerate((line.name, line.new, line.old or "–")):
                 item = QTableWidgetItem(text)
                 item.setForeground(QColor(TEXT if column == 1 else MUTED))
-                if column == 1:
-                    item.setFont(font(10.5, bold=True))
+                item.setFont(font(10, bold=column == 1))
                 self.table.setItem(row, column, item)
+        self.table.resizeRowsToContents()
 
     def _ink(self, label: QLabel, colour: str) -> None:
         palette = label.palette()

@@ -28,7 +28,7 @@ from app.ui.theme import MODE_LOOKS, ModeLook, filled, font
 from calibration.errors import CalibrationError
 
 PULL_MS: Final = 30
-SIDE_WIDTH: Final = 470
+SIDE_WIDTH: Final = 500
 MARGIN: Final = 8
 LOOKS: Final[dict[Phase | None, ModeLook]] = {
     None: ModeLook("CALIBRATION", *MODE_LOOKS[Mode.DISARMED].colours),

@@ -153,18 +153,18 @@ def _pixel(outcome: Outcome, record: CalibrationRecord | None) -> tuple[Line, ..
     old = None if record is None else record.pixel
     by_hand = outcome.details.get("method") == "by hand"
     lines = [
-        Line("Size of a pixel", _with_sd(outcome.value, outcome.uncertainty, 5, "µm"),
-             "" if old is None else _with_sd(old.um_per_px, old.uncertainty_um_per_px, 5, "µm")),
+        Line("Size of a pixel, µm", _with_sd(outcome.value, outcome.uncertainty, 5),
+             "" if old is None else _with_sd(old.um_per_px, old.uncertainty_um_per_px, 5)),
         Line("Ticks off an even ruling, rms",
              f"{outcome.residual_um:.3f} µm" if not by_hand else "by hand: two points",
              "" if old is None else f"{old.residual_um:.3f} µm"),
         Line("Ticks used", str(outcome.details.get("ticks", ""))),
     ]  # fmt: skip
     if old is not None:
-        lines.append(Line("Against the old one", f"{outcome.value / old.um_per_px - 1:+.2%}"))
+        lines.append(Line("Against the old one", _change(outcome.value / old.um_per_px)))
     if record is not None and record.image is not None:
         lines.append(
-            Line("Against the stage", f"{outcome.value / _scale(record.image) - 1:+.2%}", "≤ 2 %")
+            Line("Against the stage", _change(outcome.value / _scale(record.image)), "≤ 2 %")
         )
     return tuple(lines)
 
@@ -175,8 +175,8 @@ def _stage(outcome: Outcome, record: CalibrationRecord | None) -> tuple[Line, ..
     told = outcome.details
     play = [float(v) for v in _listed(told.get("backlash_um"))]
     lines = [
-        Line("Scale", _with_sd(outcome.value, outcome.uncertainty, 5, "µm/px"),
-             "" if old is None else _with_sd(_scale(old), old.uncertainty_um_per_px, 5, "µm/px")),
+        Line("Scale, µm/px", _with_sd(outcome.value, outcome.uncertainty, 5),
+             "" if old is None else _with_sd(_scale(old), old.uncertainty_um_per_px, 5)),
         Line("Residual, rms", f"{outcome.residual_um:.3f} µm",
              "" if old is None else f"{old.residual_um:.3f} µm"),
         Line("Backlash x, y", ", ".join(f"{v:.2f}" for v in play) + " µm",
@@ -202,16 +202,16 @@ def _latency(outcome: Outcome, record: CalibrationRecord | None) -> tuple[Line, 
         return ()
     split = _number(outcome.details, "split_uncertainty")
     return (
-        Line("Sum of both delays",
-             _with_sd(1e3 * outcome.value, 1e3 * outcome.uncertainty, 1, "ms"),
+        Line("Sum of both delays, ms",
+             _with_sd(1e3 * outcome.value, 1e3 * outcome.uncertainty, 1),
              "" if old is None
-             else f"{1e3 * (old.exposure_to_host_s + old.command_to_motion_s):.1f} ms"),
-        Line("Command to motion", _with_sd(1e3 * new.command_to_motion_s, 1e3 * split, 1, "ms"),
+             else f"{1e3 * (old.exposure_to_host_s + old.command_to_motion_s):.1f}"),
+        Line("Command to motion, ms", _with_sd(1e3 * new.command_to_motion_s, 1e3 * split, 1),
              "" if old is None else _with_sd(
-                 1e3 * old.command_to_motion_s, 1e3 * old.residual_s, 1, "ms")),
-        Line("Exposure to host", _with_sd(1e3 * new.exposure_to_host_s, 1e3 * split, 1, "ms"),
+                 1e3 * old.command_to_motion_s, 1e3 * old.residual_s, 1)),
+        Line("Exposure to host, ms", _with_sd(1e3 * new.exposure_to_host_s, 1e3 * split, 1),
              "" if old is None else _with_sd(
-                 1e3 * old.exposure_to_host_s, 1e3 * old.residual_s, 1, "ms")),
+                 1e3 * old.exposure_to_host_s, 1e3 * old.residual_s, 1)),
         Line("Picture off the fit, rms", f"{outcome.residual_um:.3f} µm"),
     )  # fmt: skip
 
@@ -223,7 +223,7 @@ def _pipette(outcome: Outcome, record: CalibrationRecord | None) -> tuple[Line, 
     return (
         Line("Residual, rms", f"{new.residual_um:.3f} µm",
              "" if old is None else f"{old.residual_um:.3f} µm"),
-        Line("Picture per manipulator", _with_sd(outcome.value, outcome.uncertainty, 4, "")),
+        Line("Picture per manipulator", _with_sd(outcome.value, outcome.uncertainty, 4)),
         Line("Shaft comes from", f"{new.direction_deg:.1f}°",
              "" if old is None else f"{old.direction_deg:.1f}°"),
         Line("Height of focus", _height(new.focus_z_um),
@@ -249,9 +249,13 @@ def _drift(outcome: Outcome, _: CalibrationRecord | None) -> tuple[Line, ...]:
     return (Line("Tip off its place", f"{outcome.value:.1f} µm", "≤ 5 µm"),)
 
 
-def _with_sd(value: float, sd: float | None, decimals: int, unit: str) -> str:
+def _with_sd(value: float, sd: float | None, decimals: int) -> str:
     spread = "" if sd is None else f" ± {sd:.{decimals}f}"
-    return f"{value:.{decimals}f}{spread} {unit}".rstrip()
+    return f"{value:.{decimals}f}{spread}"
+
+
+def _change(ratio: float) -> str:
+    return f"{round(100 * (ratio - 1), 2) + 0.0:+.2f} %"
 
 
 def _height(z_um: float | None, unknown: str = "not found") -> str:

@@ -177,14 +177,14 @@ def _round(
         if wanted != "none" and headless_s is not None:
             result["ok"] = run.followed
             if not run.followed:
-                why = engine.motion.reason or "no sperm was there to be chosen"
+                why = engine.motion.reason or _why_nobody(engine.latest(), result)
                 where = "" if engine.folder is None else f"; see {engine.folder / 'journal.jsonl'}"
                 progress(f"nobody was followed: {why}{where}")
         if engine.folder is not None:
             result["out"] = str(engine.folder)
             if headless_s is not None:
                 result["picture"] = str(session.save_picture(engine.folder))
-        session.close()
+        session.close("" if headless_s is None else "The run without a screen is over")
     finally:
         engine.stop()
     if engine.failure is not None and engine.faults and not run.calibrates:
@@ -192,6 +192,18 @@ def _round(
     if interrupted:
         raise KeyboardInterrupt
     return result, run.calibrates
+
+
+def _why_nobody(snapshot: Snapshot | None, figures: Result) -> str:
+    """Say why there was nobody to be chosen."""
+    if snapshot is None:
+        return "no frame was finished in time"
+    if len(snapshot.tracks) and not snapshot.ranking:
+        return (
+            f"no sperm was seen well enough to be ranked, at {figures['fps_mean']} frames/s; "
+            "end other programs, or run for longer"
+        )
+    return "no sperm was there to be chosen"
 
 
 def parse_follow(text: str) -> Literal["best", "none"] | int:

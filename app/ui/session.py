@@ -89,8 +89,10 @@ class LiveSession:
             raise OSError(f"{path}: the picture cannot be written; check the disk")
         return path
 
-    def close(self) -> None:
-        """Close the window and free it."""
+    def close(self, why: str = "") -> None:
+        """Close the window and free it; ``why`` is told where it was not a person who did."""
+        if why:
+            self.window.why_closed = why
         self.window.close()
         self.window.deleteLater()
         QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)

@@ -174,16 +174,17 @@ class TrackTable(QTableView):
         """Show the tracks of this snapshot."""
         pointing = self.viewport().underMouse()
         rows = rows_of(snapshot, self._rig.speed_factor, calibrated=self._rig.calibrated)
+        before = self._model.row_of(self._chosen)
         self._model.update_rows(rows, hold_order=pointing)
         self._select()
+        if not pointing and self._model.row_of(self._chosen) != before:
+            self._scroll_to_chosen()  # its rank has changed; under a finger nothing moves
 
     def set_chosen(self, track_id: int | None) -> None:
         """Show which sperm is chosen, and scroll to it."""
         self._chosen = track_id
         self._select()
-        row = self._model.row_of(track_id)
-        if row is not None:
-            self.scrollTo(self._model.index(row, 0))
+        self._scroll_to_chosen()
 
     def neighbour(self, by: int) -> int | None:
         """Return the track ``by`` rows below the chosen one; from none, the first or the last."""
@@ -194,6 +195,11 @@ class TrackTable(QTableView):
         if at is None:
             at = -1 if by > 0 else len(rows)
         return rows[min(max(at + by, 0), len(rows) - 1)].track_id
+
+    def _scroll_to_chosen(self) -> None:
+        row = self._model.row_of(self._chosen)
+        if row is not None:
+            self.scrollTo(self._model.index(row, 0))
 
     def _select(self) -> None:
         """Put the selection where the chosen sperm is now."""

@@ -49,6 +49,7 @@ class MainWindow(QWidget):
         super().__init__()
         self._loop = loop
         self._rig = rig
+        self.why_closed = "The window was closed"
         self._snapshot: Snapshot | None = None
         self._slow_due_s = 0.0
         self._begun_s = time.perf_counter()
@@ -95,7 +96,7 @@ class MainWindow(QWidget):
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Stop all motion, then close."""
-        self._loop.submit(Stop("The window was closed"))
+        self._loop.submit(Stop(self.why_closed))
         self._timer.stop()
         super().closeEvent(event)
 

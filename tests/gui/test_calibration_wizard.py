@@ -12,13 +12,14 @@ import cv2
 import numpy as np
 import pytest
 from PySide6.QtCore import QPointF, Qt, QTimer
+from PySide6.QtGui import QFontMetrics
 from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
 
 from app.config import NetworkConfig, RigConfig, simulated_rig
 from app.core.messages import Mode, MotionState
 from app.runtime.calibration_run import Outcome, RigBench
-from app.runtime.calibration_session import Phase
+from app.runtime.calibration_session import Phase, SessionState
 from app.ui.calibration_visit import is_uncalibrated, workshop_of
 from app.ui.calibration_wizard import CalibrationWizard
 from app.ui.calibration_words import GUIDES, comparison, is_due, missing, standing, verdict
@@ -30,6 +31,7 @@ from calibration.procedure import Bench
 from calibration.store import (
     CalibrationRecord,
     PipetteValues,
+    PixelValues,
     SetUp,
     load_calibration,
     nominal_calibration,
@@ -201,8 +203,8 @@ def test_pixel_size_on_the_simulated_rig_from_the_list_to_the_file(
     wait(qtbot, wizard, Phase.MEASURED)
     assert wizard.view.picture.ndim == 3  # with the ticks that were used
     rows = {row[0]: row[1:] for row in wizard.page.rows()}
-    assert rows["Size of a pixel"][0].startswith("0.495")
-    assert "±" in rows["Size of a pixel"][0]
+    assert rows["Size of a pixel, µm"][0].startswith("0.495")
+    assert "±" in rows["Size of a pixel, µm"][0]
     assert not path.exists()
     qtbot.keyClick(wizard, Qt.Key.Key_A)
     wait(qtbot, wizard, Phase.SAVED)
@@ -383,15 +385,15 @@ def test_results_stand_beside_what_is_in_force() -> None:
          "mirrored": False, "moves_used": 48, "moves": 48},
     )  # fmt: skip
     lines = {line.name: line for line in comparison(stage, record)}
-    assert lines["Scale"].new == "0.50000 ± 0.00020 µm/px"
-    assert lines["Scale"].old.startswith("0.49500")
+    assert lines["Scale, µm/px"].new == "0.50000 ± 0.00020"
+    assert lines["Scale, µm/px"].old.startswith("0.49500")
     corner_um = 0.005 * float(np.hypot(319.5, 239.5))
     assert lines["The picture's corner moves by"].new == f"{corner_um:.2f} µm"
     assert lines["Camera turned by"].new == "0.00°"
     latency = Outcome(
         "latency", 0.036, 0.001, 0.1, "s", record.latency, {"split_uncertainty": 0.002}
     )
-    assert comparison(latency, None)[0].new == "36.0 ± 1.0 ms"
+    assert comparison(latency, None)[0].new == "36.0 ± 1.0"
     values = PipetteValues(
         matrix=((1.0, 0.0, 0.0), (0.0, 1.0, 0.0)), origin_um=(20.0, 10.0), residual_um=0.1,
         direction_deg=12.0, reference_um=(0.0, 0.0, 0.0), touch_down_z_um=-31.5,
@@ -407,6 +409,43 @@ def test_results_stand_beside_what_is_in_force() -> None:
         assert missing(None, guide) == (
             "" if guide.key in ("pixel", "stage") else missing(None, guide)
         )
+
+
+def test_no_text_of_a_result_is_cut(make: Callable[..., CalibrationWizard]) -> None:
+    record = measured(pixel=PixelValues(
+        um_per_px=0.49512, uncertainty_um_per_px=0.00004, residual_um=0.004, method="ruling"
+    ))  # fmt: skip
+    image = record.image.model_copy(
+        update={"uncertainty_um_per_px": 0.00014, "backlash_um": (0.43, 0.38)}
+    )
+    record = record.model_copy(update={"image": image})
+    stage = Outcome(
+        "stage", 0.49526, 0.00016, 0.057, "um/px", image,
+        {"backlash_um": [0.37, 0.36], "repeatability_um": 0.076, "rotation_deg": -179.98,
+         "mirrored": True, "moves_used": 48, "moves": 48},
+    )  # fmt: skip
+    pixel = Outcome("pixel", 0.49501, 0.00004, 0.004, "um/px", record.pixel, {"ticks": 33})
+    delays = Outcome(
+        "latency", 0.0718, 0.0015, 0.2, "s", record.latency, {"split_uncertainty": 0.0017}
+    )
+    page = make(stage_workshop()[0]).page
+    for outcome in (stage, pixel, delays):
+        page.begin(outcome.procedure)
+        page.show_state(SessionState(Phase.MEASURED, outcome=outcome, record=record))
+        table = page.table
+        QApplication.processEvents()
+        for row in range(table.rowCount()):
+            for column in range(3):
+                item = table.item(row, column)
+                room = table.columnWidth(column) - 6
+                lines = max(table.rowHeight(row) // QFontMetrics(item.font()).height(), 1)
+                widest = QFontMetrics(item.font()).horizontalAdvance(item.text())
+                longest = max(
+                    QFontMetrics(item.font()).horizontalAdvance(word)
+                    for word in item.text().split()
+                )
+                assert longest <= room, item.text()
+                assert widest <= room * lines, item.text()
 
 
 def test_calibrating_needs_a_disarmed_stage_and_a_yes(

@@ -55,6 +55,18 @@ def test_live_headless_follows_and_tells(
     assert not any(isinstance(w, MainWindow) for w in qapp.topLevelWidgets())
 
 
+def test_the_shipped_network_finds_sperm_in_the_loop(tmp_path: Path, qapp: QApplication) -> None:
+    result = run_live(simulated_rig(), headless_s=6.0, out=tmp_path, progress=lambda _: None)
+    assert result["frames"] > 5
+    kinds = result["tracks_by_kind"]
+    assert kinds["sperm"] >= 5
+    assert kinds["sperm"] > 4 * (kinds["debris"] + kinds["glass"] + kinds["nothing"])
+    assert result["pipette_tracks"] == 0
+    journal = (Path(str(result["out"])) / "journal.jsonl").read_text(encoding="utf-8")
+    assert "The run without a screen is over" in journal
+    assert "The window was closed" not in journal
+
+
 def test_interrupt_stops_the_stage_and_ends_cleanly(
     rig: RigConfig, tmp_path: Path, qapp: QApplication
 ) -> None:

@@ -72,6 +72,19 @@ def test_selection_stays_with_the_sperm(window: MainWindow, loop: StandIn) -> No
     assert rows[0].row() != 0
 
 
+def test_the_chosen_sperm_stays_in_view_when_its_rank_changes(
+    window: MainWindow, loop: StandIn
+) -> None:
+    show_next(window, loop)
+    ranking = loop.newest.ranking
+    window.controller.choose(ranking[0])
+    for order in (ranking, ranking[::-1], ranking):
+        show_next(window, loop, ranking=order)
+        (index,) = window.table.selectionModel().selectedRows()
+        seen = window.table.visualRect(index)
+        assert window.table.viewport().rect().contains(seen)
+
+
 def test_keys_walk_the_table(window: MainWindow, loop: StandIn, qtbot: QtBot) -> None:
     show_next(window, loop)
     ids = [int(t.strip("()")) for t in shown(window.table, Column.ID)]
