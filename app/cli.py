@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+from app.argument_types import count, positive, seed
 from app.config import ConfigError, RigConfig, load_rig, simulated_rig, with_network
 from calibration.errors import CalibrationError
 from drivers.errors import DeviceError
@@ -33,13 +34,6 @@ class _Parser(argparse.ArgumentParser):
         """One line, not the whole usage."""
         print(f"{self.prog}: {message}; see '{self.prog} --help'", file=sys.stderr)
         raise SystemExit(2)
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not (math.isfinite(value) and value > 0):
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return value
 
 
 def _rig(options: argparse.Namespace) -> RigConfig:
@@ -267,8 +261,8 @@ def _add_rig(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_scale(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--um-per-px", type=_positive, help="pixel size, micrometres")
-    parser.add_argument("--fps", type=_positive, help="frame rate, where the file's is wrong")
+    parser.add_argument("--um-per-px", type=positive, help="pixel size, micrometres")
+    parser.add_argument("--fps", type=positive, help="frame rate, where the file's is wrong")
 
 
 def _add_criteria(parser: _Parser) -> None:
@@ -281,7 +275,7 @@ def _add_criteria(parser: _Parser) -> None:
 def _add_live(verbs: argparse._SubParsersAction[_Parser], common: _Parser) -> None:
     parser = verbs.add_parser("live", parents=[common], help="run the rig")
     _add_rig(parser)
-    parser.add_argument("--headless", type=_positive, metavar="SECONDS", help="without a display")
+    parser.add_argument("--headless", type=positive, metavar="SECONDS", help="without a display")
     parser.add_argument("--follow", default="none", help="best, none, or a track's number")
     parser.add_argument("--variant", choices=VARIANTS)
     parser.add_argument("--device", help="cpu or cuda")
@@ -311,11 +305,11 @@ def _add_calibrate(verbs: argparse._SubParsersAction[_Parser], common: _Parser) 
     parser.add_argument("procedure", choices=known)
     _add_rig(parser)
     parser.add_argument("--image", type=Path, help="picture of a micrometer, instead of a camera")
-    parser.add_argument("--division", type=_positive, default=10.0, help="of the micrometer, um")
+    parser.add_argument("--division", type=positive, default=10.0, help="of the micrometer, um")
     parser.add_argument(
         "--line", type=float, nargs=4, metavar="PX", help="by hand: x0 y0 x1 y1 in the picture"
     )
-    parser.add_argument("--length", type=_positive, help="what that line measures, um")
+    parser.add_argument("--length", type=positive, help="what that line measures, um")
     parser.add_argument("--operator", default="", help="who accepts the result; saves it")
     parser.add_argument("--out", type=Path, help="calibration file, instead of the rig's own")
     parser.add_argument("--picture", type=Path, help="write what was detected")
@@ -330,7 +324,7 @@ def _add_analysis(verbs: argparse._SubParsersAction[_Parser], common: _Parser) -
     _add_criteria(parser)
     parser.add_argument("--overlay", action="store_true", help="write an overlay video")
     parser.add_argument("--labelme", action="store_true", help="write predictions to correct")
-    parser.add_argument("--workers", type=int, default=1, help="recordings at the same time")
+    parser.add_argument("--workers", type=count, default=1, help="recordings at the same time")
     parser.set_defaults(verb=analyze)
 
     parser = verbs.add_parser("track", parents=[common], help="detections.csv to tracks.csv")
@@ -344,12 +338,12 @@ def _add_analysis(verbs: argparse._SubParsersAction[_Parser], common: _Parser) -
     parser = verbs.add_parser("specimen", parents=[common], help="labelled synthetic recording")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--profile", choices=("exam", "train"), default="exam")
-    parser.add_argument("--frames", type=int, default=60)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--frames", type=count, default=60)
+    parser.add_argument("--seed", type=seed, default=0)
     parser.add_argument("--modality", choices=("brightfield", "phase"), default="brightfield")
-    parser.add_argument("--density", type=_positive, help="sperm in view")
+    parser.add_argument("--density", type=positive, help="sperm in view")
     parser.add_argument("--objective", type=int, choices=(20, 40, 100), default=20)
-    parser.add_argument("--fps", type=_positive, default=30.0, help="frame rate")
+    parser.add_argument("--fps", type=positive, default=30.0, help="frame rate")
     parser.add_argument("--labelme", action="store_true", help="labelme JSON for every frame, too")
     parser.set_defaults(verb=specimen)
 
@@ -363,7 +357,7 @@ def _add_network(verbs: argparse._SubParsersAction[_Parser], common: _Parser) ->
     start = "weights to start from: a file, 'lite' as shipped, or a ResNet50"
     parser.add_argument("--init", type=Path, metavar="WEIGHTS", help=start)
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
-    parser.add_argument("--minutes", type=_positive, help="end after this time")
+    parser.add_argument("--minutes", type=positive, help="end after this time")
     parser.add_argument("--hold-out", type=float, metavar="SHARE",
                         help="take scores on this share of the recordings")  # fmt: skip
     parser.add_argument("--skip-bad", action="store_true", help="leave out what cannot be read")
@@ -377,9 +371,9 @@ def _add_network(verbs: argparse._SubParsersAction[_Parser], common: _Parser) ->
     detectors = ("sfcnet", "threshold", "threshold-specimen")
     said = "thresholding is tuned on recordings, or on the specimen alone"
     parser.add_argument("--detector", choices=detectors, default="sfcnet", help=said)
-    parser.add_argument("--um-per-px", type=_positive, help="pixel size, micrometres")
+    parser.add_argument("--um-per-px", type=positive, help="pixel size, micrometres")
     parser.add_argument("--skip-bad", action="store_true", help="leave out what cannot be read")
-    parser.add_argument("--box-scale", type=_positive, default=1.0)
+    parser.add_argument("--box-scale", type=positive, default=1.0)
     parser.add_argument("--fit-box-scale", metavar="RECORDING",
                         help="fit it on this recording, and score on all others")  # fmt: skip
     parser.add_argument("--device", default="cpu")
@@ -422,13 +416,13 @@ def _add_network(verbs: argparse._SubParsersAction[_Parser], common: _Parser) ->
 
     parser = bench.add_parser("live", parents=[common], help="the loop under load")
     _add_rig(parser)
-    parser.add_argument("--seconds", type=_positive, default=30.0)
+    parser.add_argument("--seconds", type=positive, default=30.0)
     parser.set_defaults(verb=bench_live)
 
     parser = bench.add_parser("servo", parents=[common], help="following, in virtual time")
     _add_rig(parser)
-    parser.add_argument("--speed", type=_positive, default=50.0, help="of the sperm, um/s")
-    parser.add_argument("--seconds", type=_positive, default=30.0, help="of each run")
+    parser.add_argument("--speed", type=positive, default=50.0, help="of the sperm, um/s")
+    parser.add_argument("--seconds", type=positive, default=30.0, help="of each run")
     parser.add_argument("--runs", type=int, default=20)
     parser.set_defaults(verb=bench_servo)
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from app.records.criteria import load_criteria
 from app.records.export import DETECTIONS, label_value, read_columns
-from app.runtime.analysis_run import AnalysisOptions, AnalysisRun
+from app.runtime.analysis_run import NOMINAL_UM_PER_PX, AnalysisOptions, AnalysisRun
 from app.runtime.lookahead import detect_ahead
 from drivers.video_file import VideoFile
 from models.detector import Detector
@@ -127,11 +127,24 @@ def track(
     out.mkdir(parents=True, exist_ok=True)
     warm_up_tracker()
     options = AnalysisOptions(um_per_px=um_per_px, fps=fps, online=online, criteria=criteria)
-    run = AnalysisRun(out, width_px, height_px, options, {"input": str(source)})
+    facts: dict[str, object] = {"input": str(source), "notice": _assumption(source, options)}
+    run = AnalysisRun(out, width_px, height_px, options, facts)
     with run.open():
         for k, (time_s, found) in enumerate(zip(times_s.tolist(), frames, strict=True)):
             run.follow(k, time_s, found)
     return run.summary() | {"seconds": time.perf_counter() - begin_s}
+
+
+def _assumption(source: Path, options: AnalysisOptions) -> str:
+    """Tell the operator once that micrometres rest on an assumption; empty when they do not."""
+    if options.um_per_px is not None:
+        return ""
+    text = (
+        f"pixel size not given: {NOMINAL_UM_PER_PX} um assumed for lengths, speeds and verdicts; "
+        "give --um-per-px"
+    )
+    print(f"sfcscope: {source}: {text}", file=sys.stderr)
+    return text
 
 
 def default_detector(*, threads: int) -> tuple[Detector, str]:
@@ -175,6 +188,7 @@ def analyze_recording(
     folder.mkdir(parents=True, exist_ok=True)
     warm_up_tracker()
     detector.warm_up(height_px, width_px)
+    notice = "; ".join(filter(None, [notice, _assumption(path, options)]))
     facts = {
         "input": str(path), "detector": detector.name, "notice": notice, "frame_rate_hz": rate_hz,
     }  # fmt: skip

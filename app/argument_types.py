@@ -1,0 +1,48 @@
+"""Numbers of the command line: what is not allowed is one line, before anything starts."""
+
+from __future__ import annotations
+
+import argparse
+import math
+
+
+def positive(text: str) -> float:
+    """Read a finite number above 0.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        It is none.
+    """
+    value = float(text)
+    if not (math.isfinite(value) and value > 0):
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+def count(text: str) -> int:
+    """Read a whole number of 1 or more.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        It is less.
+    """
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return value
+
+
+def seed(text: str) -> int:
+    """Read a whole number of 0 or more.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        It is negative.
+    """
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative; a seed is 0 or more")
+    return value
