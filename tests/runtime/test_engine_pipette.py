@@ -1,0 +1,89 @@
+"""The pipette in the whole loop: commands reach it, Stop freezes both, Abort retracts."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+from small_rig import SmallRig
+from test_engine import follow_best, wait
+
+from app.config import InjectionConfig
+from app.core.injection import Injection
+from app.core.injection_values import Heights, Step
+from app.core.messages import Abort, Align, Descend, LetGo, Mode, StandBy, Stop, Tap
+from app.runtime.engine import Engine
+from calibration.pipette_affine import PipetteAffine
+from drivers.emulators.plant import Plant, PlantSettings
+from drivers.pose import Pose
+
+PARK_UM = (50.0, 50.0, 100.0)
+SAFE_UM, DISH_UM = 40.0, -20.0
+
+
+class PlantPipette:
+    """A manipulator without a wire."""
+
+    def __init__(self) -> None:
+        self.plant = Plant(PlantSettings(dead_time_s=0.01), PARK_UM, time.perf_counter())
+
+    def read_pose(self) -> Pose:
+        now_s = time.perf_counter()
+        return Pose(now_s, *self.plant.motor_um(now_s), moving=any(self.plant.moving(now_s)))
+
+    def move_to(self, x_um: float, y_um: float, z_um: float, speed_um_s: float) -> None:
+        self.plant.move((x_um, y_um, z_um), time.perf_counter(), speed_um_s=speed_um_s)
+
+    def stop(self) -> None:
+        self.plant.halt(time.perf_counter())
+
+    def z_um(self) -> float:
+        return self.plant.motor_um(time.perf_counter())[2]
+
+
+def test_the_sequence_in_the_whole_loop() -> None:
+    parts, needle = SmallRig(), PlantPipette()
+    affine = PipetteAffine(np.eye(2, 3), np.zeros(2), 0.1, DISH_UM, 0.0, PARK_UM)
+    injection = Injection(
+        InjectionConfig(park_um=PARK_UM), Heights(SAFE_UM, DISH_UM), affine, 800.0, 30.0
+    )
+    engine = Engine(replace(parts.build(), pipette=needle, injection=injection))
+    engine.start()
+    try:
+        follow_best(engine)
+        engine.submit(Tap())
+        engine.submit(StandBy())
+        wait(engine, lambda s: injection.step is Step.STANDBY)
+        engine.submit(Align("tail"))
+
+        def aligned(_: object) -> bool:
+            if injection.step is Step.STANDBY:
+                engine.submit(Align("tail"))  # its heading takes a second
+            return injection.step is Step.ALIGNED
+
+        wait(engine, aligned)
+        low_um: list[float] = []
+
+        def descended(_: object) -> bool:
+            engine.submit(Descend())
+            low_um.append(needle.z_um())
+            return low_um[-1] < DISH_UM + 30.0
+
+        wait(engine, descended, 20.0)
+        engine.submit(LetGo())
+        wait(engine, lambda s: injection.step is Step.PAUSED)
+        wait(engine, lambda s: needle.read_pose().moving is False)
+        at_um = needle.z_um()
+        assert at_um > DISH_UM
+        engine.submit(Stop())
+        wait(engine, lambda s: injection.step is Step.FROZEN and s.motion.mode is Mode.DISARMED)
+        engine.submit(StandBy())
+        wait(engine, lambda s: any("arm first" in e.text for e in engine.events()))
+        assert needle.z_um() == at_um
+        engine.submit(Abort())
+        wait(engine, lambda s: injection.step is Step.PARKED)
+        assert needle.z_um() == PARK_UM[2]
+    finally:
+        engine.stop()
+    assert parts.closed
