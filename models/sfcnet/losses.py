@@ -11,6 +11,7 @@ from torch.nn import functional
 from models.sfcnet.anchors import anchor_boxes, encode
 from models.sfcnet.network import STRIDES, SFCNet
 from models.sfcnet.nms import box_iou
+from models.sfcnet.part_output import class_planes, part_loss, part_planes
 from models.sfcnet.proposals import level_shapes, select_proposals
 from models.sfcnet.second_stage import delta_scale
 from models.types import SpermPart
@@ -91,9 +92,8 @@ def segmentation_losses(
     logits = functional.interpolate(logits.float(), size=size, mode="bilinear", align_corners=False)
     classes = len(settings.class_weights)
     weight = torch.tensor(settings.class_weights, device=logits.device)
-    part_weight = torch.tensor(settings.part_weights, device=logits.device)
     losses: dict[str, Tensor] = {}
-    class_logits = logits[:, :classes]
+    class_logits = class_planes(logits, classes)
     if bool((target.class_map != UNKNOWN).any()):
         losses["classes"] = functional.cross_entropy(class_logits, target.class_map, weight)
         losses["dice"] = settings.dice * soft_dice_loss(class_logits, target.class_map)
@@ -104,9 +104,8 @@ def segmentation_losses(
         share = torch.where(target.part_map[sperm] == HEAD, settings.head_weight, 1.0)
         losses["kinds"] = settings.kinds * (each * share).sum() / share.sum()
     if bool((target.part_map != UNKNOWN).any()):
-        losses["parts"] = settings.parts * functional.cross_entropy(
-            logits[:, classes:], target.part_map, part_weight
-        )
+        parts = part_planes(logits, classes)
+        losses["parts"] = settings.parts * part_loss(parts, target.part_map, settings.part_weights)
     return losses
 
 

@@ -20,6 +20,7 @@ from models.sfcnet.losses import (
 )
 from models.sfcnet.manifest import shipped_archive
 from models.sfcnet.network import SFCNet
+from models.sfcnet.part_output import part_planes
 from models.sfcnet.runtime import SFCNetDetector
 from models.sfcnet.variant import LITE
 from models.training.crops import SpecimenCrops, StepSampler, collate, mirrored
@@ -116,6 +117,23 @@ def test_unknown_pixels_teach_nothing():
     maps = torch.full((1, 16, 16), UNKNOWN)
     target = Target(maps, maps, [torch.zeros(0, 4)], [torch.zeros(0, 4)])
     assert segmentation_losses(logits, target, LossSettings()) == {}
+
+
+def test_known_parts_are_learnt_where_they_are_known():
+    logits = torch.zeros(1, 7, 8, 8)
+    logits[:, 3 + 1] = 4.0  # every pixel looks like a head
+    classes = torch.full((1, 8, 8), UNKNOWN)
+    parts = torch.full((1, 8, 8), UNKNOWN)
+    right, wrong = parts.clone(), parts.clone()
+    right[0, 2, 3], wrong[0, 2, 3] = 1, 3
+    boxes = [torch.zeros(0, 4)]
+    losses = [
+        segmentation_losses(logits, Target(classes, m, boxes, boxes), LossSettings())["parts"]
+        for m in (right, wrong)
+    ]
+    # One pixel, whatever its weight: the mean is over its weight.
+    assert float(losses[1] - losses[0]) == pytest.approx(0.5 * 4.0, abs=1e-4)
+    assert part_planes(logits, 3).shape == (1, 4, 8, 8)
 
 
 def test_losses_of_the_paper():
