@@ -25,7 +25,7 @@ from models.sfcnet.variant import LITE, R50
 FILE = Path(__file__).with_name("detectron2_golden.npz")
 # Of r50 the shape, a few blocks and narrow; of lite all, with detectron2's choice of proposals.
 VARIANTS = {
-    "lite": LITE.with_changes(by_level=True, boxes=100),
+    "lite": LITE.with_changes(by_level=True, proposals_before=400, boxes=100),
     "r50": R50.with_changes(
         stem_channels=8, stage_channels=(16, 24, 32, 40), stage_blocks=(1, 1, 2, 1),
         pyramid_channels=16, second_channels=32, proposals_before=200, proposals=150, boxes=100,
