@@ -19,6 +19,7 @@ _READINGS = 4
 _TOLERANCE = 5  # microsteps: the coarse resolution stops at every fifth
 _TOP_UM_S = 3000.0  # of the MP-285A; the MP-285 is faster
 _SPEED_TRIES = 3
+_SOONEST, _LATEST = 0.6, 1.4  # of the time that a move takes at its speed
 _HAND_STEPS = 2500  # microsteps from one reading to the next: no knob is turned faster
 
 
@@ -83,6 +84,8 @@ class MP285:
         self._patience_s = hands_off_s
         self._hands_off_s = -math.inf
         self._target: Microsteps = (0, 0, 0)
+        self._soonest_s = self._latest_s = -math.inf
+        self._ended_early = False
         self._deadline_s = math.inf
         self._arrived_s: float | None = None
 
@@ -186,6 +189,9 @@ class MP285:
         travel_s = max(ways) / self._scale / self._true_speed_um_s
         # a garbled target is only noticed because it takes too long: short moves are not waited
         # for longer than they need
+        self._soonest_s = sent_s + _SOONEST * travel_s
+        self._latest_s = sent_s + _LATEST * travel_s + _SETTLE_S
+        self._ended_early = False
         self._deadline_s = sent_s + 1.8 * travel_s + min(1.0, 0.3 + travel_s)
 
     def set_velocity(self, velocity_um_s: Sequence[float]) -> None:
@@ -260,8 +266,12 @@ class MP285:
             self._state = State.FAULT
             raise
         except ReplyTimeout:
-            return False
-        return True
+            return self._ended_early and time.perf_counter() >= self._latest_s
+        # A CR that comes too soon is the late answer to something else, or a move that a limit
+        # switch ended. A question in motion would hang the controller: it waits until the move
+        # would have ended.
+        self._ended_early = time.perf_counter() < self._soonest_s
+        return not self._ended_early
 
     def _finish(self) -> None:
         pose = self._ask_pose(self._target)
