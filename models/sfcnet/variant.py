@@ -145,7 +145,7 @@ LITE = Variant(
     # Native size: boxes of 10 to 22 px. Nearly all heads are proposed on P2.
     anchor_sizes_px=(12.0, 24.0, 48.0, 96.0, 192.0),
     roi_samples=1,
-    proposals_before=600,
+    proposals_before=400,
     proposals=300,
     input_px=(480, 640),
     subpixel_link=True,
