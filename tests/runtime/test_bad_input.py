@@ -37,8 +37,8 @@ class Witness(EmulatorProcess):
 
     all: list[Witness] = []  # noqa: RUF012  emptied by the fixture
 
-    def __init__(self, kind: str, variant: str | None = None, fault: str | None = None) -> None:
-        super().__init__(kind, variant, fault)
+    def __init__(self, kind: str, *how: str | None) -> None:
+        super().__init__(kind, *how)
         self.seen = self.reader()
         self.path: Float64 = np.empty((0, 7))
         Witness.all.append(self)
@@ -119,7 +119,7 @@ def test_a_video_that_is_cut_short_keeps_all_before_the_cut(
 ) -> None:
     content = film.read_bytes()
     film.write_bytes(content[: len(content) * 2 // 3])
-    told = refused("analyze", film, "--out", "results", "--overlay")
+    told = refused("analyze", film, "--out", "results", "--overlay", "--um-per-px", "0.5")
     assert "cut short after" in told
     whole = sum(1 for _ in VideoFile("results/overlay.mp4", realtime=False).frames())
     assert f"after {whole} of" in told
