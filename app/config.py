@@ -10,6 +10,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -149,6 +150,13 @@ class NetworkConfig(_Strict):
     threads: int = Field(default=1, ge=1, le=64, description="of the processor, for one frame")
     lanes: int = Field(default=2, ge=1, le=8, description="frames in work at the same time")
 
+    @field_validator("device")
+    @classmethod
+    def _network_only(cls, device: str, info: ValidationInfo) -> str:
+        if device != "cpu" and info.data.get("detector") == "threshold":
+            raise ValueError("the detector 'threshold' runs on the processor; cpu is allowed")
+        return device
+
 
 class ServoConfig(_Strict):
     """How the stage follows. The defaults are explained in app/core/README.md."""
@@ -262,8 +270,14 @@ def with_network(rig: RigConfig, variant: str | None, device: str | None) -> Rig
     Raises
     ------
     ConfigError
-        Neither the processor nor a CUDA device.
+        Neither the processor nor a CUDA device, or no network that could have or use it.
     """
+    if rig.network.detector == "threshold" and (variant is not None or device not in (None, "cpu")):
+        asked = f"--device {device}" if variant is None else f"--variant {variant}"
+        raise ConfigError(
+            f"{asked}: {rig.name} has the detector 'threshold', which is no network; leave it out, "
+            "or take network.detector out of the rig file"
+        )
     changes = {key: v for key, v in (("variant", variant), ("device", device)) if v is not None}
     try:
         network = NetworkConfig(**{**rig.network.model_dump(), **changes})

@@ -105,7 +105,7 @@ class Wire:
                 self._port = self._opened()
             except (serial.SerialException, OSError, ValueError) as error:
                 what = f"cannot open the port: {_reason(error)}"
-                raise PortError(self.device, what, _ports()) from error
+                raise PortError(self.device, what, _what_to_check(self.url)) from error
             self._unread.clear()
 
     def close(self) -> None:
@@ -273,6 +273,9 @@ def _plain(error: Exception) -> str:
     return str(error).replace("\n", " ")
 
 
-def _ports() -> str:
+def _what_to_check(url: str) -> str:
+    """Return what a person can do about a port that does not open."""
+    if url.startswith("socket://"):
+        return "check that what listens there runs, and host and port in the rig file"
     found = ", ".join(sorted(port.device for port in list_ports.comports())) or "none"
     return f"check cable, power and the port's name in the rig file (ports found: {found})"

@@ -9,9 +9,13 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Final
 
 from app.config import RigConfig, save_rig
 from app.records.journal import Journal, JournalError
+
+RUNS: Final = Path("runs")
+"""Where sessions are kept unless another folder is named."""
 
 
 def software_version() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from contextlib import ExitStack
@@ -9,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from app.config import RigConfig, VideoCameraConfig
+from app.records.store import RUNS
 from app.rig.build import (
     connect_pipette,
     connect_stage,
@@ -27,8 +29,14 @@ FREE_BYTES = 2 * 2**30
 FRAME_S = 3.0
 
 
-def doctor(config: RigConfig) -> dict[str, list[Check]]:
+def doctor(config: RigConfig, out: Path = RUNS) -> dict[str, list[Check]]:
     """Check camera, ports, device, weights, calibration and disk. Nothing moves.
+
+    Parameters
+    ----------
+    config : RigConfig
+    out : Path
+        Folder that sessions are going to be kept in; it need not be there yet.
 
     Returns
     -------
@@ -36,10 +44,10 @@ def doctor(config: RigConfig) -> dict[str, list[Check]]:
         ``checks``: name, ok, detail and hint of each.
     """
     with ExitStack() as started:
-        return {"checks": run_probes(_probes(config, started))}
+        return {"checks": run_probes(_probes(config, out, started))}
 
 
-def _probes(config: RigConfig, started: ExitStack) -> list[Probe]:
+def _probes(config: RigConfig, out: Path, started: ExitStack) -> list[Probe]:
     probes = [Probe("camera", lambda: _camera(config, started))]
     if config.stage is not None:
         probes.append(Probe("stage port", lambda: _stage(config, started)))
@@ -48,7 +56,7 @@ def _probes(config: RigConfig, started: ExitStack) -> list[Probe]:
     probes += [
         Probe("detector", lambda: _detector(config), "check device and weights in the rig file"),
         Probe("calibration", lambda: _calibration(config), "calibrate again"),
-        Probe("disk", _disk, "make room before a session is recorded"),
+        Probe("disk", lambda: _disk(out), "make room, or choose another folder with --out"),
     ]
     return probes
 
@@ -103,8 +111,16 @@ def _calibration(config: RigConfig) -> str:
     return f"{config.objective}, {record.image_to_stage.um_per_px:.4f} um per pixel, {validity}"
 
 
-def _disk() -> str:
-    free = shutil.disk_usage(Path.cwd()).free
+def _disk(out: Path) -> str:
+    folder = out.absolute()
+    there = next((place for place in (folder, *folder.parents) if place.exists()), None)
+    if there is None:
+        raise OSError(f"{folder}: there is no such drive; choose another folder with --out")
+    if not there.is_dir():
+        raise OSError(f"{there} is a file; choose a folder with --out")
+    if not os.access(there, os.W_OK):
+        raise OSError(f"{there} cannot be written to; choose another folder with --out")
+    free = shutil.disk_usage(there).free
     if free < FREE_BYTES:
-        raise OSError(f"{free / 2**30:.1f} GB free; 2 GB are needed")
-    return f"{free / 2**30:.1f} GB free"
+        raise OSError(f"{free / 2**30:.1f} GB free for {folder}; 2 GB are needed")
+    return f"{free / 2**30:.1f} GB free for {folder}"

@@ -17,6 +17,7 @@ import numpy as np
 from app.records.criteria import load_criteria
 from app.records.export import DETECTIONS, label_value, read_columns
 from app.runtime.analysis_run import NOMINAL_UM_PER_PX, AnalysisOptions, AnalysisRun
+from app.runtime.film_progress import FilmProgress
 from app.runtime.lookahead import detect_ahead
 from drivers.video_file import VideoFile
 from models.detector import Detector
@@ -174,10 +175,11 @@ def analyze_recording(
     *,
     notice: str = "",
     side_by_side: int = 1,
+    bar: bool | None = None,
 ) -> dict[str, object]:
     """Analyse one recording into ``folder``; returns its part of the result.
 
-    ``side_by_side`` frames are in the detector at the same time.
+    ``side_by_side`` frames are in the detector at the same time; ``bar`` is that of FilmProgress.
     """
     begin_s = time.perf_counter()
     video = VideoFile(path, realtime=False, frame_rate_hz=options.fps)
@@ -186,6 +188,11 @@ def analyze_recording(
     width_px, height_px = video.width_px, video.height_px
     video.close()
     folder.mkdir(parents=True, exist_ok=True)
+    print(
+        f"{path.name}: starting {detector.name}; the first start on a machine compiles for a "
+        "minute or two",
+        file=sys.stderr, flush=True,
+    )  # fmt: skip
     warm_up_tracker()
     detector.warm_up(height_px, width_px)
     notice = "; ".join(filter(None, [notice, _assumption(path, options)]))
@@ -194,10 +201,10 @@ def analyze_recording(
     }  # fmt: skip
     run = AnalysisRun(folder, width_px, height_px, options, facts)
     ready_s = time.perf_counter()
-    with run.open(rate_hz):
+    with run.open(rate_hz), FilmProgress(path.name, total, bar=bar) as progress:
         for frame, perception in detect_ahead(video.frames(), detector, side_by_side):
             run.see(frame, perception)
-            _progress(path, run.frames, total)
+            progress.seen()
     done_s = time.perf_counter()
     return run.summary() | {
         "fps_mean": run.frames / max(done_s - ready_s, 1e-9),
@@ -208,13 +215,8 @@ def analyze_recording(
 def _analyze_alone(path: Path, folder: Path, options: AnalysisOptions) -> dict[str, object]:
     """Analyse in a process of its own, on one core."""
     detector, notice = default_detector(threads=1)
-    return analyze_recording(path, folder, detector, options, notice=notice)
-
-
-def _progress(path: Path, frames: int, total: int | None) -> None:
-    if sys.stderr.isatty() and (frames % 10 == 0 or frames == total):
-        end = "\n" if frames == total else ""
-        print(f"\r{path.name}: frame {frames} of {total or '?'} ", end=end, file=sys.stderr)
+    # Bars of several processes would write over each other.
+    return analyze_recording(path, folder, detector, options, notice=notice, bar=False)
 
 
 def _folders(paths: Sequence[Path], out: Path) -> list[Path]:

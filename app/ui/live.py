@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from app.config import ConfigError, RigConfig, VideoCameraConfig, with_network
 from app.core.messages import Mode, Snapshot
 from app.records.criteria import load_criteria
+from app.records.store import RUNS
 from app.rig import build_rig
 from app.runtime.devices import Rig
 from app.runtime.engine import Engine
@@ -27,7 +28,6 @@ from drivers.errors import DeviceError
 if TYPE_CHECKING:
     from app.ui.session import LiveSession
 
-RUNS: Final = Path("runs")
 WARM_TOLD_S: Final = 15.0
 """Between two lines that say that it still warms up."""
 Result = dict[str, object]
