@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from models.errors import ModelError
 
 # Changed whenever cells of an earlier program would no longer be comparable.
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,8 @@ class Budget:
     minutes : float
         Of training, in each cell; data are drawn before. Processor time, shared by the threads:
         what it is by the clock when nothing else runs, and the same work when something does.
+        The paper's tables ask for an order, not for the last point: in half of three minutes on
+        small crops in bfloat16 a network takes more steps than in all of them on large ones.
     steps : int
         A training ends with the first of both.
     batch, crop_px : int
@@ -34,11 +36,11 @@ class Budget:
         Of each film that motility is measured on.
     """
 
-    minutes: float = 3.0
+    minutes: float = 1.5
     steps: int = 20_000
     batch: int = 8
-    crop_px: int = 224
-    pool: int = 800
+    crop_px: int = 160
+    pool: int = 1600
     exam_scenes: int = 24
     seeds: int = 3
     film_frames: int = 60

@@ -14,6 +14,7 @@ from torch import nn
 
 from models.errors import ModelError
 from models.sfcnet.losses import LossSettings
+from models.sfcnet.runtime import best_precision
 from models.sfcnet.variant import LITE
 from models.training.average import AverageWeights
 from models.training.baselines.registry import SFCNET, candidate, cost
@@ -79,6 +80,8 @@ def trained(cell: Cell, budget: Budget, pool: list[Crop]) -> tuple[nn.Module, di
     optimiser = torch.optim.AdamW(network.parameters(), lr=_PEAK_RATE, weight_decay=_WEIGHT_DECAY)
     rng = np.random.default_rng([cell.seed, 5])
     settings = LossSettings()
+    # As the trainer does: half as much again in the same time, where a processor can.
+    mixed = best_precision(torch.device("cpu")) != torch.float32
     begin, first_s, step, loss = time.monotonic(), _processor_s(), 0, float("nan")
     while True:
         spent_s = _processor_s() - first_s
@@ -94,8 +97,9 @@ def trained(cell: Cell, budget: Budget, pool: list[Crop]) -> tuple[nn.Module, di
         for group in optimiser.param_groups:
             group["lr"] = rate
         network.train()
-        losses = network.losses(image, target, settings)
-        total = torch.stack(list(losses.values())).sum()
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            losses = network.losses(image, target, settings)
+        total = torch.stack([value.float() for value in losses.values()]).sum()
         if not torch.isfinite(total):
             raise ModelError(f"{cell.slug}: the loss is not finite at step {step}")
         optimiser.zero_grad(set_to_none=True)
