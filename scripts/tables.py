@@ -1,7 +1,7 @@
 """Run the paper's tables again on the specimen; no cell is trained twice.
 
 ``python scripts/tables.py --out runs/tables`` takes an hour of one core; it may be stopped at any
-time and started again. ``--tables I IV`` runs some of them; ``--minutes`` is the training of a cell.
+time and started again. ``--tables I IV`` runs some of them; ``--minutes`` trains each cell so long.
 """
 
 from __future__ import annotations
