@@ -13,18 +13,22 @@ import numpy as np
 
 from app.config import InjectionConfig
 from app.core.aim import Aim, Point
+from app.core.injection_rules import OFFERED, Standing, refusal
 from app.core.injection_values import (
+    BUSY,
+    HIGH,
     DriveStage,
     Freeze,
     Go,
     Heights,
     Order,
+    Outlook,
     PipetteMap,
     Sense,
     Step,
 )
 from app.core.legs import Place, legs
-from app.core.lowering import Lowering
+from app.core.lowering import HELD_S, Lowering
 from app.core.messages import (
     Abort,
     Align,
@@ -45,10 +49,6 @@ from models.types import Float64
 CONFIRM_S = 4.0  # how long to watch for motion after a tap
 ARRIVED_UM = 3.0
 TAP_SPEED_UM_S = 100.0
-
-
-HIGH = (Step.PARKED, Step.STANDBY, Step.ALIGNED, Step.AT_OOCYTE, Step.RAISED)
-BUSY = (Step.GOING, Step.DESCENDING, Step.CARRYING)
 
 
 class Injection:
@@ -96,6 +96,9 @@ class Injection:
         self._sent_s = -math.inf
         self._since_s = -math.inf
         self._aborting = self._cut = False
+        self._pressed_s = -math.inf
+        self._spent = False  # the press that is going on has had its effect
+        self._height_um: float | None = None
         self.point: Point | None = None
         self._target_id: int | None = None
         self._notes: list[str] = []
@@ -119,16 +122,36 @@ class Injection:
         notes, self._notes = self._notes, []
         return notes
 
+    def outlook(self, sense: Sense) -> Outlook:
+        """Say for a person where it stands, and what can be asked for."""
+        pose = sense.pipette
+        if pose is None:
+            self._height_um = None
+        elif math.isfinite(pose.z_um):
+            self._height_um = self._heights.above_dish_um(pose.z_um)
+        standing = self._standing(sense)
+        return Outlook(
+            step=self.bound_for,
+            under_way=self.step is Step.GOING,
+            reason=self.reason,
+            height_um=self._height_um,
+            immobilised=self.immobilised,
+            oocyte_taught=self.oocyte_um is not None,
+            point="" if self.point is None else self.point.value,
+            refusals={command: refusal(command, standing, sense) for command in OFFERED},
+        )
+
     def obey(self, command: PipetteCommand, now_s: float, sense: Sense) -> str:
         """Carry out what a person wants; return why not, empty when done."""
         if isinstance(command, Descend):
             return self._press(now_s, sense)
         if isinstance(command, LetGo):
             self._lowering.let_go()
+            self._pressed_s = -math.inf
             return ""
-        refusal = self._refusal(command, sense)
-        if refusal:
-            return f"{_name(command)}: not now: {refusal}"
+        why = refusal(command, self._standing(sense), sense)
+        if why:
+            return f"{_name(command)}: not now: {why}"
         self._note(_name(command))
         pose = sense.pipette
         here = _place(pose) if pose is not None else (0.0, 0.0, 0.0)
@@ -203,44 +226,30 @@ class Injection:
 
     # What the operator asks for
 
-    def _refusal(self, command: PipetteCommand, sense: Sense) -> str:
-        """Say why ``command`` does not fit the moment."""
+    def _standing(self, sense: Sense) -> Standing:
         pose = sense.pipette
-        if pose is None or (pose.moving is None and not isinstance(command, Abort)):
-            return "the pipette's position is not known"
-        if isinstance(command, Abort):
-            return ""
-        if not sense.armed:
-            return "arm first"
-        if self._order is not None or self.step in BUSY:
-            return f"it is {self.step.value}; stop it first"
-        low = not self._heights.is_safe(pose.z_um)
-        match command:
-            case Align() if low:
-                return "retract first"
-            case Align() if sense.target is None or sense.stage_um is None:
-                return "the stage follows no sperm"
-            case Tap() if self.step is not Step.CONTACT:
-                return "the tip is not in contact"
-            case Carry() if self.oocyte_um is None:
-                return "the oocyte's place has not been taught"
-            case Carry() if low:
-                return "retract first"
-            case Teach() if sense.stage_um is None or not sense.stage_rests:
-                return "the stage must be at rest above the oocyte"
-        return ""
+        low = pose is not None and not self._heights.is_safe(pose.z_um)
+        moves = self._order is not None
+        return Standing(self.step, self.bound_for, moves, low, self.oocyte_um is not None)
 
     def _press(self, now_s: float, sense: Sense) -> str:
-        """Go down, or go on going down: the control is held."""
+        """Go down, or go on going down: the control is held.
+
+        What ended a descent, or refused it, is not overcome by going on holding: the control has
+        to be let go and pressed anew.
+        """
+        fresh = now_s - self._pressed_s > HELD_S
+        self._pressed_s = now_s
+        if not fresh and self._spent:
+            return ""
+        self._spent = False
         if self.step is Step.DESCENDING:
             self._lowering.press(now_s, begin=False, anew=False)
             return ""
-        if self.bound_for is Step.CONTACT:
-            return ""  # it has ended by itself, and the control is still held
-        if not sense.armed:
-            return "descend: not now: arm first"
-        if self.step not in (Step.ALIGNED, Step.AT_OOCYTE, Step.PAUSED):
-            return f"descend: not now: it is {self.step.value}; align it first"
+        why = refusal(Descend(), self._standing(sense), sense)
+        if why:
+            self._spent = True
+            return "" if self.bound_for is Step.CONTACT else f"descend: not now: {why}"
         if self.step is Step.AT_OOCYTE:
             self.point = None
         self._lowering.press(now_s, begin=True, anew=self.step is not Step.PAUSED)
@@ -320,6 +329,7 @@ class Injection:
             why = self._lowering.refusal(here, sense.tip, now_s)
             why = "the sperm is lost" if why is None and view_um is None else why
         if why:
+            self._spent = self._lowering.is_held(now_s)
             self._enter(Step.PAUSED, now_s, why)
         if why is not None or view_um is None:
             return None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
 from app.core.contact import TipSight
 from app.core.legs import Place
+from app.core.messages import PipetteCommand
 from app.core.selection import Target
 from drivers.pose import Pose
 from models.types import Float64
@@ -34,6 +36,8 @@ class Step(Enum):
 
 HIGH = (Step.PARKED, Step.STANDBY, Step.ALIGNED, Step.AT_OOCYTE, Step.RAISED)
 LOW = (Step.PAUSED, Step.CONTACT, Step.IMMOBILE)
+BUSY = (Step.GOING, Step.DESCENDING, Step.CARRYING)
+DESCENDS_FROM = (Step.ALIGNED, Step.AT_OOCYTE, Step.PAUSED)
 
 
 class PipetteMap(Protocol):
@@ -127,3 +131,36 @@ class Freeze:
 
 
 Order = Go | DriveStage | Freeze
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """The sequence as of now, for a person.
+
+    Attributes
+    ----------
+    step : Step
+        Where it is, or where it goes.
+    under_way : bool
+        Whether it still goes there.
+    reason : str
+        Why it paused or stopped; empty otherwise.
+    height_um : float or None
+        Of the tip above the dish, as last read at rest; None where it is not known.
+    immobilised : int
+        Sperm that were seen to stop.
+    oocyte_taught : bool
+    point : str
+        What the tip was aligned with last: 'tail', 'head', or empty.
+    refusals : mapping
+        From each command that can be asked for to why it cannot be now; empty where it can.
+    """
+
+    step: Step
+    under_way: bool
+    reason: str
+    height_um: float | None
+    immobilised: int
+    oocyte_taught: bool
+    point: str
+    refusals: Mapping[PipetteCommand, str]

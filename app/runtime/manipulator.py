@@ -12,7 +12,7 @@ import numpy as np
 
 from app.core.contact import TipSight
 from app.core.injection import Injection
-from app.core.injection_values import DriveStage, Freeze, Go, Order, Sense, Step
+from app.core.injection_values import DriveStage, Freeze, Go, Order, Outlook, Sense, Step
 from app.core.interlocks import MOVING
 from app.core.messages import LetGo, Mode, MotionState, PipetteCommand
 from app.core.selection import find_target
@@ -25,6 +25,7 @@ from drivers.types import Pose
 from models.types import Float64, Tracks
 
 POLL_S = 0.5
+LOOK_S = 0.1  # at the sequence, for the person who steers it
 BUSY_POLL_S = 0.010
 OVERRULED_S = 0.5  # a move that a stop from elsewhere cancelled is no fault
 
@@ -102,6 +103,13 @@ class PipetteWorker(Worker):
         None where nothing steers the pipette: it is only watched.
     refusal : str
         Why nothing steers it.
+
+    Attributes
+    ----------
+    pose : Pose or None
+        As last read; None where it is not known.
+    outlook : Outlook or None
+        The sequence as of now, for a person; None where nothing steers the pipette.
     """
 
     def __init__(
@@ -125,12 +133,9 @@ class PipetteWorker(Worker):
         self.brake = PipetteBrake(manipulator, board)
         self.commands: Inbox[PipetteCommand] = Inbox(self._wake)
         self.sightings: Latest[Tracks] = Latest()
+        self._polled_s = -math.inf
         self.pose: Pose | None = None
-
-    @property
-    def step_shown(self) -> str:
-        """Where in the sequence, for a person; empty where nothing steers the pipette."""
-        return "" if self._helm is None else self._helm.injection.bound_for.value
+        self.outlook: Outlook | None = None
 
     @property
     def looks_for_tip(self) -> bool:
@@ -172,7 +177,7 @@ class PipetteWorker(Worker):
 
     def step(self) -> None:
         """Stop if asked to; else look, obey, and go on."""
-        self._wake.wait(BUSY_POLL_S if self._is_busy() else POLL_S)
+        woken = self._wake.wait(BUSY_POLL_S if self._is_busy() else LOOK_S)
         self._wake.clear()
         if self.stopping.is_set():
             return
@@ -181,7 +186,9 @@ class PipetteWorker(Worker):
             if self._reconnect_wanted:
                 self._come_back()
             self._listen()
-            self.pose = self._manipulator.read_pose()
+            if woken or self._is_busy() or time.perf_counter() - self._polled_s >= POLL_S:
+                self._polled_s = time.perf_counter()
+                self.pose = self._manipulator.read_pose()
         except NotNow:
             self.pose = None  # somebody turns its knobs
         except DeviceError as error:
@@ -244,6 +251,7 @@ class PipetteWorker(Worker):
         order = helm.injection.act(now_s, self._sense(helm, now_s))
         if order is not None:
             self._carry_out(order, helm)
+        self.outlook = helm.injection.outlook(self._sense(helm, now_s))
         for note in helm.injection.notes():
             self.board.tell(f"pipette: {note}", "info", step=helm.injection.step.value)
 
