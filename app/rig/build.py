@@ -177,7 +177,13 @@ def read_calibration(config: RigConfig) -> CalibrationRecord:
     """
     camera = config.camera
     if config.calibration != NOMINAL:
-        return load_calibration(Path(config.calibration))
+        path = Path(config.calibration)
+        if not path.exists():
+            raise CalibrationError(
+                f"{path}: no such file; check the path, or calibrate: 'sfcscope calibrate stage', "
+                "or 'sfcscope live' in a window, which begins with it"
+            )
+        return load_calibration(path)
     if not isinstance(camera, SceneCameraConfig):
         raise CalibrationError(f"{config.name}: {NOMINAL} is for the simulated rig; calibrate")
     return nominal_calibration(config.objective, camera.width_px, camera.height_px)

@@ -9,9 +9,11 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
-from app.config import RigConfig, VideoCameraConfig
+from app.config import BaslerCameraConfig, RigConfig, VideoCameraConfig
 from app.records.store import RUNS
 from app.rig.build import (
+    BEFORE_S,
+    basler_camera,
     connect_pipette,
     connect_stage,
     emulate,
@@ -19,11 +21,12 @@ from app.rig.build import (
     open_sight,
     read_calibration,
     set_up_of,
+    true_map,
 )
 from app.runtime.doctor import Check, Probe, run_probes
 from calibration.errors import CalibrationError
 from drivers.errors import CameraError, DeviceError
-from drivers.protocols import Manipulator, Stage
+from drivers.protocols import Camera, Manipulator, Stage
 
 FREE_BYTES = 2 * 2**30
 FRAME_S = 3.0
@@ -62,7 +65,7 @@ def _probes(config: RigConfig, out: Path, started: ExitStack) -> list[Probe]:
 
 
 def _camera(config: RigConfig, started: ExitStack) -> str:
-    camera = open_sight(config, None, None, started).camera
+    camera = _without_calibration(config, started)
     camera.open()
     try:
         deadline_s = time.perf_counter() + FRAME_S
@@ -75,6 +78,19 @@ def _camera(config: RigConfig, started: ExitStack) -> str:
         return f"{camera.name}: {width_px}x{height_px} at {camera.frame_rate_hz:g} Hz"
     finally:
         camera.close()
+
+
+def _without_calibration(config: RigConfig, started: ExitStack) -> Camera:
+    """Make the camera whatever the calibration file is like: that is looked at by itself."""
+    camera = config.camera
+    if isinstance(camera, BaslerCameraConfig):
+        return basler_camera(camera)
+    if isinstance(camera, VideoCameraConfig):
+        return open_sight(config, None, None, started).camera
+    from app.rig.simulated import make_camera, make_specimen
+
+    specimen = make_specimen(camera, config.objective, true_map(camera, config.objective, None))
+    return make_camera(camera, specimen, time.perf_counter() - BEFORE_S, None, None)
 
 
 def _stage(config: RigConfig, started: ExitStack) -> str:

@@ -113,6 +113,16 @@ def test_the_doctor_looks_at_the_disk_that_the_sessions_go_to(
     assert f"FAIL disk: {rig} is a file -> choose a folder" in capsys.readouterr().out
 
 
+def test_what_is_not_calibrated_yet_is_one_finding_and_not_three(
+    rig: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rig.write_text('calibration = "none.toml"\n' + RIG, encoding="utf-8")
+    assert cli.main(["doctor", "--rig", str(rig), "--out", str(rig.parent)]) == 1
+    (failed,) = [line for line in capsys.readouterr().out.splitlines() if line[:2] != "ok"]
+    assert failed.startswith(f"FAIL calibration: {rig.with_name('none.toml')}: no such file -> ")
+    assert "sfcscope calibrate" in failed
+
+
 @pytest.mark.parametrize(
     "words",
     [
