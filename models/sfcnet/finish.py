@@ -16,32 +16,40 @@ CLASSES = 3
 
 
 @numba.njit(cache=True, nogil=True, boundscheck=False)
-def _finish(logits, class_map, part_map, clear):  # type: ignore[no-untyped-def]
+def _finish(logits, class_map, part_map):  # type: ignore[no-untyped-def]
     rows, columns, planes = logits.shape
     height, width = class_map.shape
     scale_y, scale_x = rows / height, columns / width
+    clear = np.empty((rows, columns), np.bool_)
     for y in range(rows):
         for x in range(columns):
             clear[y, x] = logits[y, x, 0] > logits[y, x, 1] and logits[y, x, 0] > logits[y, x, 2]
+    lefts, parts = np.empty(width, np.int64), np.empty(width)
+    for u in range(width):
+        parts[u] = max((u + 0.5) * scale_x - 0.5, 0.0)
+        lefts[u] = int(parts[u])
+        parts[u] -= lefts[u]
+    # Of a row of cells, which have sperm at a corner; found once for all rows of pixels in it.
+    near = np.empty(columns, np.bool_)
+    before = -1
     for v in range(height):
         fy = max((v + 0.5) * scale_y - 0.5, 0.0)
         top = int(fy)
         bottom = min(top + 1, rows - 1)
         fy -= top
+        if top != before:
+            before = top
+            for x in range(columns):
+                right = min(x + 1, columns - 1)
+                near[x] = not (
+                    clear[top, x] & clear[top, right] & clear[bottom, x] & clear[bottom, right]
+                )
         for u in range(width):
-            fx = max((u + 0.5) * scale_x - 0.5, 0.0)
-            left = int(fx)
-            right = min(left + 1, columns - 1)
-            if (
-                clear[top, left]
-                and clear[top, right]
-                and clear[bottom, left]
-                and clear[bottom, right]
-            ):
-                class_map[v, u] = 0
-                part_map[v, u] = 0
+            left = lefts[u]
+            if not near[left]:
                 continue
-            fx -= left
+            right = min(left + 1, columns - 1)
+            fx = parts[u]
             a, b = (1.0 - fy) * (1.0 - fx), (1.0 - fy) * fx
             c, d = fy * (1.0 - fx), fy * fx
             best, label = -1e30, 0
@@ -88,10 +96,9 @@ def class_and_part_maps(
     class_map, part_map : (height, width) uint8
         SpermClass, and SpermPart (none exactly where the class is background).
     """
-    class_map = np.empty((height, width), np.uint8)
-    part_map = np.empty((height, width), np.uint8)
-    clear = np.empty(logits.shape[1:], np.bool_)
+    class_map = np.zeros((height, width), np.uint8)
+    part_map = np.zeros((height, width), np.uint8)
     # Channels last, as the network leaves them: no copy, and the planes of a pixel lie together.
     pixels = np.ascontiguousarray(logits.transpose(1, 2, 0), np.float32)
-    _finish(pixels, class_map, part_map, clear)
+    _finish(pixels, class_map, part_map)
     return class_map, part_map

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from typing import TypeVar
+from collections.abc import Iterator
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -38,6 +39,11 @@ _PLAIN = f"""graph({_INPUTS}):
     %y = aten::conv2d({_INPUTS})
     %z = aten::relu_(%y)
     return (%z)"""
+
+_BARE = f"""graph({_INPUTS}):
+    %y = aten::conv2d({_INPUTS})
+    return (%y)"""
+
 _FUSED = f"""graph({_INPUTS}):
     %name : str = prim::Constant[value="relu"]()
     %none : str = prim::Constant[value=""]()
@@ -45,6 +51,18 @@ _FUSED = f"""graph({_INPUTS}):
     %z = mkldnn::_convolution_pointwise(
         %x, %w, %b, %padding, %stride, %rate, %groups, %name, %list, %none)
     return (%z)"""
+_BARE_FUSED = _FUSED.replace('value="relu"', 'value="none"')
+
+# Squeeze-excitation before a convolution: the few weights are scaled, not the picture. One picture.
+_EXCITED = f"""graph({_INPUTS}, %scale):
+    %s = aten::mul(%x, %scale)
+    %y = aten::conv2d(%s, %w, %b, %stride, %padding, %rate, %groups)
+    return (%y)"""
+_EXCITED_FUSED = f"""graph({_INPUTS}, %scale):
+    %s = aten::mul(%w, %scale)
+    %y = aten::conv2d(%x, %s, %b, %stride, %padding, %rate, %groups)
+    return (%y)"""
+
 # The network's additions are plain ones: %one, the factor of the second addend, is always 1.
 _SKIP = f"""graph({_INPUTS}, %other, %one):
     %y = aten::conv2d({_INPUTS})
@@ -75,5 +93,43 @@ def fuse_activations(frozen: torch.jit.ScriptModule) -> None:
     if not hasattr(torch.ops.mkldnn, "_convolution_pointwise"):
         return
     rewrite = torch._C._jit_pass_custom_pattern_based_rewrite_graph  # noqa: SLF001
-    for source, target in ((_SKIP, _SKIP_FUSED), (_SKIP_SWAPPED, _SKIP_FUSED), (_PLAIN, _FUSED)):
+    for source, target in (
+        (_EXCITED, _EXCITED_FUSED),
+        (_SKIP, _SKIP_FUSED),
+        (_SKIP_SWAPPED, _SKIP_FUSED),
+        (_PLAIN, _FUSED),
+        (_BARE, _BARE_FUSED),
+    ):
         rewrite(source, target, frozen.graph)
+    if hasattr(torch.ops.mkldnn, "_reorder_convolution_weight"):
+        _pack_weights(frozen.graph)
+
+
+def _nodes(block: Any) -> Iterator[Any]:
+    for node in block.nodes():
+        yield node
+        for inner in node.blocks():
+            yield from _nodes(inner)
+
+
+def _pack_weights(graph: Any) -> None:
+    """Lay weights out once as oneDNN wants them, not at each frame: 2 of 27 ms of one core."""
+    for node in list(_nodes(graph)):
+        if node.kind() != "mkldnn::_convolution_pointwise":
+            continue
+        # With a skip connection the second input is what is added.
+        inputs = list(node.inputs())
+        at = 2 if len(inputs) == 13 else 1
+        weight = inputs[at].toIValue()
+        padding, stride, rate, groups = (inputs[at + k].toIValue() for k in range(2, 6))
+        # A dilated convolution that finds its weights laid out takes 1.6 ms instead of 0.13
+        # as soon as it has two threads.
+        if weight is None or max(rate) > 1:
+            continue
+        packed = torch.ops.mkldnn._reorder_convolution_weight(  # noqa: SLF001
+            weight.detach(), padding, stride, rate, groups, None
+        )
+        constant = graph.create("prim::Constant", 1)
+        constant.t_("value", packed)
+        constant.insertBefore(node)
+        node.replaceInput(at, constant.output())

@@ -112,7 +112,7 @@ class MultiScaleFusion(nn.Module):
             if i == 0:
                 total = logits
             elif i <= last:
-                total = resized(total, logits) + logits
+                total = resized(total, logits).add_(logits)
             else:
                 total = total + resized(logits, total)
         return total

@@ -12,9 +12,10 @@ from slow_reference import roi_align as slow_roi_align
 from torch.nn import functional
 
 from models.sfcnet.anchors import anchor_boxes, decode, encode
+from models.sfcnet.encoder import Pool
 from models.sfcnet.finish import class_and_part_maps
 from models.sfcnet.nms import box_iou, nms_sorted
-from models.sfcnet.proposals import select_proposals
+from models.sfcnet.proposals import best_of, select_proposals
 from models.sfcnet.roi_align import level_of, roi_align
 
 
@@ -147,3 +148,16 @@ def test_maps_equal_resize_and_argmax(seed, factor):
     assert (part_map == parts)[clear].all()
     assert (part_map[class_map == 0] == 0).all()
     assert (part_map[class_map > 0] > 0).all()
+
+
+@pytest.mark.parametrize("count", [1, 40, 600, 5000])
+def test_the_best_of_many_are_those_of_a_full_sort(count: int) -> None:
+    score = torch.randn(10007, generator=torch.Generator().manual_seed(count))
+    best = torch.sort(score, descending=True).indices[:count]
+    assert torch.equal(best_of(score, count), best)
+
+
+@pytest.mark.parametrize("size", [(16, 24), (17, 24), (16, 23)])
+def test_pooling_takes_the_largest_of_nine(size: tuple[int, int]) -> None:
+    x = torch.randn(2, 3, *size).contiguous(memory_format=torch.channels_last)
+    assert torch.equal(Pool()(x), functional.max_pool2d(x, 3, 2, 1))
