@@ -136,7 +136,7 @@ class Injection:
             reason=self.reason,
             height_um=self._height_um,
             immobilised=self.immobilised,
-            oocyte_taught=self.oocyte_um is not None,
+            oocyte_um=self.oocyte_um,
             point="" if self.point is None else self.point.value,
             refusals={command: refusal(command, standing, sense) for command in OFFERED},
         )
@@ -176,6 +176,7 @@ class Injection:
             case Abort():
                 self._aborting, self._cut = True, self._order is not None
                 self._way.clear()
+                self._then = Step.PARKED
                 self._enter(Step.GOING, now_s, "up, and to the park position")
         return ""
 

@@ -149,7 +149,8 @@ class Outlook:
         Of the tip above the dish, as last read at rest; None where it is not known.
     immobilised : int
         Sperm that were seen to stop.
-    oocyte_taught : bool
+    oocyte_um : (x, y) or None
+        Stage frame, as taught.
     point : str
         What the tip was aligned with last: 'tail', 'head', or empty.
     refusals : mapping
@@ -161,6 +162,6 @@ class Outlook:
     reason: str
     height_um: float | None
     immobilised: int
-    oocyte_taught: bool
+    oocyte_um: tuple[float, float] | None
     point: str
     refusals: Mapping[PipetteCommand, str]

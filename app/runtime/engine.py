@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from app.core.injection_values import Outlook
 from app.core.messages import (
     Arm,
     Command,
@@ -217,6 +218,10 @@ class Engine:
             events = list(self._events)
             self._events.clear()
         return events
+
+    def sequence(self) -> Outlook | None:
+        """Return the injection sequence as of now; None where nothing steers the pipette."""
+        return None if self._pipette is None else self._pipette.outlook
 
     def overlay_drawn(self, snapshot: Snapshot, time_s: float) -> None:
         """Take note of when this snapshot's picture and marks were drawn (monotonic)."""

@@ -6,8 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from app.core.messages import Mode
+from app.core.messages import (
+    Abort,
+    Align,
+    Mode,
+    Park,
+    PipetteCommand,
+    Retract,
+    StandBy,
+    Tap,
+    Teach,
+)
 from app.ui.controller import Controller
+from app.ui.injection_control import HOLD_KEY
 from app.ui.layers import Layer
 
 ALWAYS: Final = frozenset(Mode)
@@ -72,6 +83,13 @@ def _jog(key: str, text: str, right: int, down: int, shortcut: str) -> Action:
     )  # fmt: skip
 
 
+def _pipette(key: str, text: str, tooltip: str, shortcut: str, command: PipetteCommand) -> Action:
+    return Action(
+        f"pipette_{key}", text, tooltip, (shortcut,), lambda c: c.injection.steer(command),
+        group="Pipette",
+    )  # fmt: skip
+
+
 ACTIONS: Final[tuple[Action, ...]] = (
     Action("stop", "STOP", "Halt the stage and the pipette at once, wherever they are",
            ("Esc", "Space"), lambda c: c.stop()),
@@ -108,6 +126,22 @@ ACTIONS: Final[tuple[Action, ...]] = (
     _layer(Layer.TRAILS, "Trails", "Show where each sperm has been in the last 1.5 s", "T"),
     _layer(Layer.CROSSHAIR, "Cross", "Show the centre of the picture", "X"),
     _layer(Layer.CONTRAST, "Contrast", "Spread the grey levels of the picture", "C"),
+    _pipette("park", "Park", "Up, and to the park position", "P", Park()),
+    _pipette("stand_by", "Stand by", "Up, and beside the field", "S", StandBy()),
+    _pipette("tail", "Tail", "Above the tail of the followed sperm, to immobilise it",
+             "Shift+T", Align("tail")),
+    _pipette("head", "Head", "Above the head of the followed sperm, to aspirate it",
+             "Shift+H", Align("head")),
+    Action("pipette_descend", "▼ Hold V", "Down for as long as this is held; the dish ends it",
+           (HOLD_KEY,), lambda c: c.injection.hold(), group="Pipette"),
+    _pipette("tap", "Tap", "Cross the tail with the tip on the dish", "Z", Tap()),
+    _pipette("retract", "Retract", "Straight up to the safe height", "U", Retract()),
+    _pipette("teach", "Teach", "The oocyte lies under the cross: keep the place",
+             "Shift+O", Teach()),
+    Action("pipette_carry", "Carry", "Bring the oocyte's place under the objective", ("O",),
+           lambda c: c.carry(), group="Pipette"),
+    _pipette("abort", "Abort", "Up first, then to the park position; needs no arming",
+             "Shift+Esc", Abort()),
     Action("agree", "Agree", "Agree to the question that is open", ("Return", "Enter"),
            lambda c: c.agree(), group="Window"),
     Action("decline", "Cancel", "Decline the question that is open", ("Backspace",),

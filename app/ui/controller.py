@@ -10,6 +10,7 @@ from PySide6.QtCore import QObject, Signal
 
 from app.core.messages import (
     Arm,
+    Carry,
     Disarm,
     Follow,
     FollowBest,
@@ -21,6 +22,7 @@ from app.core.messages import (
     Stop,
 )
 from app.ui.confirmation import Question
+from app.ui.injection_control import InjectionControl
 from app.ui.layers import DEFAULT_LAYERS, Layer
 from app.ui.loop import Loop, RigView
 from app.ui.pick import nearest_track, row_of
@@ -75,6 +77,8 @@ class Controller(QObject):
         self.chosen: int | None = None
         self.layers = DEFAULT_LAYERS
         self.step = 1
+        self.injection = InjectionControl(loop, rig)
+        self.injection.noted.connect(self.noted)
 
     @property
     def mode(self) -> Mode:
@@ -99,6 +103,7 @@ class Controller(QObject):
     def stop(self) -> None:
         """Freeze all motion where it is. First of all: nothing is asked or checked."""
         self._loop.submit(Stop())
+        self.injection.let_go()
         self.asked.emit(None)
 
     def arm(self) -> None:
@@ -171,6 +176,21 @@ class Controller(QObject):
         """Take this jog step."""
         self.step = index
         self.step_changed.emit(index)
+
+    def carry(self) -> None:
+        """Bring the oocyte under the objective; asks first where that is a long way."""
+        outlook, snapshot = self.injection.outlook, self._snapshot
+        oocyte_um = None if outlook is None else outlook.oocyte_um
+        pose = None if snapshot is None else snapshot.pose
+        if snapshot is None or pose is None or oocyte_um is None:
+            self.injection.steer(Carry())
+            return
+        if self.injection.refusal(Carry()):
+            self.injection.steer(Carry())
+            return
+        away_um = np.array([oocyte_um[0] - pose.x_um, oocyte_um[1] - pose.y_um])
+        move_px = np.linalg.solve(self._rig.image_to_stage.matrix_um_per_px, away_um)
+        self._when_near(move_px, snapshot, "the oocyte", lambda: self.injection.steer(Carry()))
 
     # Choice
 

@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QVBoxLay
 from app.ui.actions import ACTIONS, Action
 from app.ui.theme import CHOSEN, font
 
-COLUMNS = (("Motion",), ("Choice", "Picture", "Window"))
+COLUMNS = (("Motion", "Picture"), ("Pipette", "Choice", "Window"))
 NAMES = {"Left": "←", "Right": "→", "Up": "↑", "Down": "↓", "Return": "Enter"}
 
 

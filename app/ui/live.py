@@ -232,6 +232,8 @@ def rig_view(rig: Rig) -> RigView:
         calibrated=rig.calibration is not None or stated,
         has_stage=rig.stage is not None,
         criteria=load_criteria(rig.config.criteria),
+        has_pipette=rig.pipette is not None,
+        no_sequence="" if rig.injection is not None else rig.injection_refusal,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from app.core.injection_values import Outlook
 from app.core.messages import Command, Event, Snapshot
 from calibration.transform import ImageToStage
 from models.measure.profile import CriteriaProfile, named_profile
@@ -22,6 +23,9 @@ class Loop(Protocol):
 
     def events(self) -> Sequence[Event]:
         """Events since the last call, oldest first."""
+
+    def sequence(self) -> Outlook | None:
+        """Return the injection sequence as of now; None where nothing steers the pipette."""
 
     def overlay_drawn(self, snapshot: Snapshot, time_s: float) -> None:
         """Take note that this snapshot's picture and marks were drawn at this monotonic time."""
@@ -46,6 +50,9 @@ class RigView:
         Whether anything can move.
     criteria : CriteriaProfile
         What the verdicts rest on.
+    has_pipette : bool
+    no_sequence : str
+        Why the pipette cannot be steered; empty where it can.
     """
 
     name: str
@@ -54,6 +61,8 @@ class RigView:
     calibrated: bool
     has_stage: bool
     criteria: CriteriaProfile = field(default_factory=named_profile)
+    has_pipette: bool = False
+    no_sequence: str = ""
 
     @property
     def speed_unit(self) -> str:

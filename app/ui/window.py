@@ -17,6 +17,7 @@ from app.ui.buttons import StopButton
 from app.ui.chosen_panel import ChosenPanel
 from app.ui.confirmation import ConfirmationCard, Question
 from app.ui.controller import Controller
+from app.ui.injection_panel import InjectionPanel
 from app.ui.keys_card import KeysCard
 from app.ui.layer_panel import LayerPanel
 from app.ui.live_view import FRAME, LiveView
@@ -59,6 +60,8 @@ class MainWindow(QWidget):
         self.stop_button = StopButton(BY_KEY["stop"], self.controller)
         self.live_view = LiveView(rig, self._drawn)
         self.motion = MotionPanel(self.controller)
+        self.injection = InjectionPanel(self.controller, rig.no_sequence)
+        self.injection.setVisible(rig.has_pipette)
         self.chosen = ChosenPanel(self.live_view.picture, rig)
         self.table = TrackTable(rig)
         self.events = Notifications()
@@ -89,6 +92,9 @@ class MainWindow(QWidget):
         fresh = snapshot is not None and snapshot is not self._snapshot
         if snapshot is not None and fresh:
             self._take(snapshot)
+        outlook = self._loop.sequence()
+        if outlook is not self.controller.injection.outlook:
+            self.controller.injection.take(outlook)
         # Not before a new picture is painted: that would make it 4 ms older.
         if all_of_it or (not fresh and now_s >= self._slow_due_s):
             self._slow_due_s = now_s + SLOW_S
@@ -96,6 +102,7 @@ class MainWindow(QWidget):
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Stop all motion, then close."""
+        self.controller.injection.let_go()
         self._loop.submit(Stop(self.why_closed))
         self._timer.stop()
         super().closeEvent(event)
@@ -114,8 +121,12 @@ class MainWindow(QWidget):
             rows, columns = self._snapshot.frame.image.shape
             proportion = columns / rows
         taken = self.banner.height() + self.motion.sizeHint().height() + self.status.height()
+        if self._rig.has_pipette:
+            taken += self.injection.sizeHint().height() + MARGIN
         room = self.height() - taken - 2 * MARGIN - 2 * FRAME
         spare = self.width() - round(room * proportion) - 2 * FRAME - 3 * MARGIN
+        if self._rig.has_pipette:
+            spare = min(spare, self.width() - LEAST[0] + SIDE_WIDTH[0])  # its buttons need room
         self._side.setFixedWidth(min(max(spare, SIDE_WIDTH[0]), SIDE_WIDTH[1]))
 
     def _take(self, snapshot: Snapshot) -> None:
@@ -146,6 +157,8 @@ class MainWindow(QWidget):
         self.status.show_age(age_s)
         self.status.show_snapshot(snapshot)
         self.table.show_snapshot(snapshot)
+        if self._rig.has_pipette:
+            self.injection.show_outlook(self.controller.injection.outlook)
         self.chosen.show_numbers(snapshot, self.controller.chosen)
         self.motion.chart.redraw()
 
@@ -171,6 +184,7 @@ class MainWindow(QWidget):
         left.setSpacing(8)
         left.addWidget(self.live_view, 1)
         left.addWidget(self.motion)
+        left.addWidget(self.injection)
         self._side = QWidget()
         self._side.setFixedWidth(SIDE_WIDTH[0])
         right = QVBoxLayout(self._side)

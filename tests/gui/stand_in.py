@@ -8,6 +8,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
+from app.core.injection_values import Outlook
 from app.core.messages import (
     Arm,
     Command,
@@ -136,6 +137,10 @@ class StandIn:
         self.newest: Snapshot | None = None
         self.pending: list[Event] = []
         self.number = 0
+        self.outlook: Outlook | None = None
+
+    def sequence(self) -> Outlook | None:
+        return self.outlook
 
     def advance(self, **changes: object) -> Snapshot:
         """Make the next snapshot."""
