@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from models.tracking.association import Association
 from models.tracking.gating import Candidates
+from models.tracking.population import Records
 from models.tracking.settings import TrackerSettings
 from models.types import Float64, Int64
 
-Bool = NDArray[np.bool_]
 # A larger cluster is left as it is: it has 2^(tracks + measurements) sets.
 _TRACKS, _MEASUREMENTS = 5, 7
 
@@ -36,18 +35,15 @@ class Coalescence:
         self._since_s: dict[tuple[int, int], float] = {}
         self.clusters = 0
 
-    def rows(
-        self, time_s: float, track_id: Int64, mean: Float64, covariance: Float64, confirmed: Bool
-    ) -> list[tuple[int, int]]:
-        """Pairs of rows that have been close and slow for ``coalesce_s``, as of now.
-
-        ``mean`` (N, 4) and ``covariance`` (N, 4, 4) are the predicted states, um and um/s.
-        """
+    def rows(self, time_s: float, records: Records) -> list[tuple[int, int]]:
+        """Pairs of rows of predicted tracks that have been close and slow for long, as of now."""
         settings = self._settings
-        close = _close_pairs(
-            mean, covariance, confirmed, settings.coalesce_um_s, settings.coalesce_sigma
-        )
-        keys = {(int(track_id[i]), int(track_id[j])): (int(i), int(j)) for i, j in close.tolist()}
+        close = _close_pairs(records, settings.coalesce_um_s, settings.coalesce_sigma)
+        if not len(close):
+            self._since_s.clear()
+            return []
+        ids = records["track_id"][close].tolist()
+        keys = {(a, b): (i, j) for (a, b), (i, j) in zip(ids, close.tolist(), strict=True)}
         self._since_s = {key: self._since_s.get(key, time_s) for key in keys}
         return [
             rows for key, rows in keys.items()
@@ -79,28 +75,40 @@ class Coalescence:
 
 
 @njit(cache=True, nogil=True)
-def _close_pairs(
-    mean: Float64, covariance: Float64, confirmed: Bool, slow_um_s: float, sigma: float
-) -> Int64:
-    n = mean.shape[0]
-    found = np.empty((n * (n - 1) // 2, 2), np.int64)
+def _close_pairs(records: Records, slow_um_s: float, sigma: float) -> Int64:
+    """Rows of two confirmed tracks near each other and of like velocity, elder first."""
+    n = records.shape[0]
+    # Place, velocity and covariance of the place of those that count, side by side.
+    state, row = np.empty((n, 7)), np.empty(n, np.int64)
     count = 0
     for i in range(n):
+        one = records[i]
+        if one.confirmed:
+            for k in range(4):
+                state[count, k] = one.mean[k]
+            p = one.covariance
+            state[count, 4], state[count, 5], state[count, 6] = p[0, 0], p[0, 1], p[1, 1]
+            row[count] = i
+            count += 1
+    found = [(0, 0) for _ in range(0)]
+    for i in range(count):
         for j in range(i):
-            if not (confirmed[i] and confirmed[j]):
+            vx, vy = state[i, 2] - state[j, 2], state[i, 3] - state[j, 3]
+            dx, dy = state[i, 0] - state[j, 0], state[i, 1] - state[j, 1]
+            # No ellipse reaches farther than its trace.
+            a, c = state[i, 4] + state[j, 4], state[i, 6] + state[j, 6]
+            if dx * dx + dy * dy >= sigma * sigma * (a + c):
                 continue
-            dx, dy = mean[i, 0] - mean[j, 0], mean[i, 1] - mean[j, 1]
-            vx, vy = mean[i, 2] - mean[j, 2], mean[i, 3] - mean[j, 3]
             if vx * vx + vy * vy > slow_um_s * slow_um_s:
                 continue
-            a = covariance[i, 0, 0] + covariance[j, 0, 0]
-            b = covariance[i, 0, 1] + covariance[j, 0, 1]
-            c = covariance[i, 1, 1] + covariance[j, 1, 1]
+            b = state[i, 5] + state[j, 5]
             d2 = (c * dx * dx - 2.0 * b * dx * dy + a * dy * dy) / (a * c - b * b)
             if d2 < sigma * sigma:
-                found[count, 0], found[count, 1] = j, i
-                count += 1
-    return found[:count].copy()
+                found.append((row[j], row[i]))
+    pairs = np.empty((len(found), 2), np.int64)
+    for k in range(len(found)):
+        pairs[k, 0], pairs[k, 1] = found[k]
+    return pairs
 
 
 @njit(cache=True, nogil=True)

@@ -47,51 +47,73 @@ def gate(
     measured_um : (M, 2)
     threshold : float
     """
-    return Candidates(
-        *_gate(
-            np.ascontiguousarray(predicted_um),
-            np.ascontiguousarray(innovation_covariance),
-            np.ascontiguousarray(measured_um),
-            threshold,
-        )
-    )
+    return candidates(
+        np.ascontiguousarray(predicted_um), np.ascontiguousarray(innovation_covariance),
+        np.zeros(np.shape(predicted_um)[1]), np.ascontiguousarray(measured_um), threshold,
+    )  # fmt: skip
+
+
+def candidates(
+    mean: Float64, covariance: Float64, variance: Float64, measured_um: Float64, threshold: float
+) -> Candidates:
+    """Do the same from the states: their first two components are x and y.
+
+    Parameters
+    ----------
+    mean, covariance : (N, K, 2 or more), (N, K, 2 or more, 2 or more)
+    variance : (K,)
+        Of a measurement in each mode, um^2 per axis.
+    measured_um : (M, 2)
+    threshold : float
+    """
+    return Candidates(*_gate(mean, covariance, variance, measured_um, threshold))
 
 
 @njit(cache=True, nogil=True)
 def _gate(
-    predicted: Float64, covariance: Float64, measured: Float64, threshold: float
+    predicted: Float64, covariance: Float64, variance: Float64, measured: Float64, threshold: float
 ) -> tuple[Int64, Int64, Int64, Float64, Float64, Float64]:
     n, modes, m = predicted.shape[0], predicted.shape[1], measured.shape[0]
     start = np.zeros(n + 1, np.int64)
-    track, measurement = np.empty(n * m, np.int64), np.empty(n * m, np.int64)
+    room = 4 * n + m + 16
+    track, measurement = np.empty(room, np.int64), np.empty(room, np.int64)
+    # From left to right, so that only those in reach are looked at.
+    order = np.argsort(measured[:, 0])
+    across = measured[order, 0]
     reach = np.sqrt(threshold)
     count = 0
-    # First a box around each ellipse, so that far pairs cost two comparisons.
     for i in range(n):
         low_x = low_y = np.inf
         high_x = high_y = -np.inf
         for k in range(modes):
-            rx = reach * np.sqrt(covariance[i, k, 0, 0])
-            ry = reach * np.sqrt(covariance[i, k, 1, 1])
-            low_x, high_x = (
-                min(low_x, predicted[i, k, 0] - rx),
-                max(high_x, predicted[i, k, 0] + rx),
-            )
-            low_y, high_y = (
-                min(low_y, predicted[i, k, 1] - ry),
-                max(high_y, predicted[i, k, 1] + ry),
-            )
-        for j in range(m):
+            rx = reach * np.sqrt(covariance[i, k, 0, 0] + variance[k])
+            ry = reach * np.sqrt(covariance[i, k, 1, 1] + variance[k])
+            low_x = min(low_x, predicted[i, k, 0] - rx)
+            high_x = max(high_x, predicted[i, k, 0] + rx)
+            low_y = min(low_y, predicted[i, k, 1] - ry)
+            high_y = max(high_y, predicted[i, k, 1] + ry)
+        for place in range(np.searchsorted(across, low_x), m):
+            j = order[place]
             x, y = measured[j, 0], measured[j, 1]
-            if x < low_x or x > high_x or y < low_y or y > high_y:
+            if x > high_x:
+                break
+            if y < low_y or y > high_y:
                 continue
             for k in range(modes):
-                sxx, sxy = covariance[i, k, 0, 0], covariance[i, k, 0, 1]
-                syy = covariance[i, k, 1, 1]
+                sxx, sxy = covariance[i, k, 0, 0] + variance[k], covariance[i, k, 0, 1]
+                syy = covariance[i, k, 1, 1] + variance[k]
                 dx, dy = x - predicted[i, k, 0], y - predicted[i, k, 1]
                 d2 = (syy * dx * dx - 2.0 * sxy * dx * dy + sxx * dy * dy) / (sxx * syy - sxy * sxy)
                 if d2 <= threshold:
-                    track[count], measurement[count] = i, j
+                    if count == room:
+                        track, measurement = _doubled(track), _doubled(measurement)
+                        room *= 2
+                    # In the order of the measurements.
+                    at = count
+                    while at > start[i] and measurement[at - 1] > j:
+                        measurement[at] = measurement[at - 1]
+                        at -= 1
+                    track[count], measurement[at] = i, j
                     count += 1
                     break
         start[i + 1] = count
@@ -101,12 +123,19 @@ def _gate(
     for e in range(count):
         i, j = track[e], measurement[e]
         for k in range(modes):
-            sxx, sxy = covariance[i, k, 0, 0], covariance[i, k, 0, 1]
-            syy = covariance[i, k, 1, 1]
+            sxx, sxy = covariance[i, k, 0, 0] + variance[k], covariance[i, k, 0, 1]
+            syy = covariance[i, k, 1, 1] + variance[k]
             determinant = sxx * syy - sxy * sxy
             dx, dy = measured[j, 0] - predicted[i, k, 0], measured[j, 1] - predicted[i, k, 1]
             d2 = (syy * dx * dx - 2.0 * sxy * dx * dy + sxx * dy * dy) / determinant
             innovation[e, k, 0], innovation[e, k, 1] = dx, dy
             density[e, k] = np.exp(-0.5 * d2) / (2.0 * np.pi * np.sqrt(determinant))
             distance2[e] = min(distance2[e], d2)
-    return start, track[:count].copy(), measurement[:count].copy(), distance2, innovation, density
+    return start, track[:count], measurement[:count], distance2, innovation, density
+
+
+@njit(cache=True, nogil=True)
+def _doubled(column: Int64) -> Int64:
+    wider = np.empty(2 * column.shape[0], np.int64)
+    wider[: column.shape[0]] = column
+    return wider

@@ -7,287 +7,345 @@ weighed against each other. The likelier one is taken, and its probability is re
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-from models.tracking.linkage import Piece, link
+from models.tracking.linkage import link_paths_and_looks
+from models.tracking.population import COLUMNS, TRAIL, Records, exchange
 from models.tracking.settings import TrackerSettings
 from models.types import Float64, Int64
 
-Bool = NDArray[np.bool_]
-# Columns of a trail: time, x, y, and the three of Piece.look.
-COLUMNS = 6
 # Fewer detections tell nothing of a sperm's way.
 _LEAST = 3
 _MOMENT_S = 1e-6
 # Detections beyond these, of yawing heads at high frame rates, tell little new.
 _INDEPENDENT = 7.0
+# Two tracks that are near each other, or have just been: their names; when they were near first
+# and last; whether they are now; and what each had shown before, the columns of a trail in order
+# of time, with the number of its rows.
+_MEETING = np.dtype(
+    [
+        ("first", np.int64), ("second", np.int64), ("begun_s", np.float64),
+        ("near_s", np.float64), ("length", np.int64, (2,)),
+        ("before", np.float64, (2, TRAIL, COLUMNS)), ("near", np.bool_),
+    ],
+    align=True,
+)  # fmt: skip
 
 
-@dataclass(slots=True)
-class Meeting:
-    """Two tracks that are near each other, or have just been.
-
-    Attributes
-    ----------
-    before : pair of Piece
-        What each had shown; may be empty.
-    begun_s, near_s : float
-        When they were near first, and last.
-    """
-
-    before: tuple[Piece, Piece]
-    begun_s: float
-    near_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """How a meeting may have ended.
+class Meetings:
+    """All meetings that are not decided yet, and the judgement of those that are over.
 
     Attributes
     ----------
-    first, second : int
-        Rows of the tracks; -1: it has ended.
-    begun_s : float
-        Trails after this time belong to the bodies that part.
-    exchanged : float
-        Probability that they have exchanged their sperm.
-    both : bool
-        Both were seen again, so that they can get their sperm back.
+    exchanges : int
+        Times so far that two tracks got each other's sperm back.
     """
 
-    first: int
-    second: int
-    begun_s: float
-    exchanged: float
-    both: bool
+    def __init__(self, settings: TrackerSettings) -> None:
+        self._settings = settings
+        self._open: Records = np.zeros(32, _MEETING)
+        self._count = 0
+        self._newest_id = 0
+        self.exchanges = 0
 
+    def update(self, time_s: float, records: Records, own: Int64, contested_id: Int64) -> None:
+        """Take in a frame; give tracks their sperm back, and say how sure that is.
 
-def piece(trail: Float64, since_s: float, until_s: float) -> Piece:
-    """Cut a piece out of a trail (H, COLUMNS) whose rows are in any order; NaN times are empty."""
-    return Piece(*_cut(trail, since_s, until_s))
+        Parameters
+        ----------
+        records : (N,)
+            Live tracks with their trails, this frame included; changed where it is told who is
+            who. One at least of two that meet must be confirmed.
+        own : (N,)
+            Detection of each track, -1 for none; exchanged with its sperm.
+        contested_id : (C, 2)
+            Tracks that may both have had the same detection in this frame, elder first.
+        """
+        s = self._settings
+        pairs, fresh = _openings(records, contested_id, self._newest_id, s.meet_um, s.lost_um)
+        if len(records):
+            self._newest_id = max(self._newest_id, int(records[-1]["track_id"]))
+        if self._count == 0 and len(pairs) == 0 and len(fresh) == 0:
+            return
+        if self._count + len(pairs) + len(fresh) > len(self._open):
+            room = np.zeros(2 * (self._count + len(pairs) + len(fresh)), _MEETING)
+            room[: self._count] = self._open[: self._count]
+            self._open = room
+        self._count = _meet(self._open, self._count, records, pairs, time_s, s.recall_s)
+        self._count = _look_back(
+            self._open, self._count, records, fresh, time_s, s.recall_s, s.decide_s, s.missed_s
+        )
+        self._count, verdicts = _judge(
+            self._open, self._count, records, own, time_s, s.unresolved_s, s.unresolved_doubt,
+            s.watch_s, s.decide_s, s.decide_frames, s.kept_prior, s.path_trust, s.look_trust,
+        )  # fmt: skip
+        if len(verdicts):
+            self.exchanges += _apply(records, own, verdicts, s.exchange_above, time_s + s.doubt_s)
 
 
 @njit(cache=True, nogil=True)
-def _cut(trail: Float64, since_s: float, until_s: float) -> tuple[Float64, Float64, Float64]:
-    rows = np.empty(trail.shape[0], np.int64)
+def _openings(
+    records: Records, contested_id: Int64, newest_id: int, meet_um: float, lost_um: float
+) -> tuple[Int64, Int64]:
+    """Rows of tracks that are near each other or contest a detection, and of fresh ones.
+
+    A fresh one (younger than ``newest_id``) is paired with the confirmed ones within ``lost_um``.
+    """
+    n = records.shape[0]
+    x, y, counts = np.empty(n), np.empty(n), np.empty(n, np.bool_)
+    for i in range(n):
+        x[i], y[i], counts[i] = records[i].mean[0], records[i].mean[1], records[i].confirmed
+    near = [(0, 0) for _ in range(0)]
+    for i in range(n):
+        for j in range(i):
+            dx = x[i] - x[j]
+            if dx >= meet_um or dx <= -meet_um or not (counts[i] or counts[j]):
+                continue
+            dy = y[i] - y[j]
+            if dx * dx + dy * dy < meet_um * meet_um:
+                near.append((j, i))
+    for c in range(contested_id.shape[0]):
+        i, j = _row(records, contested_id[c, 0]), _row(records, contested_id[c, 1])
+        if i >= 0 and j >= 0 and (counts[i] or counts[j]):
+            near.append((i, j))
+    fresh = [(0, 0) for _ in range(0)]
+    first = n
+    while first > 0 and records[first - 1].track_id > newest_id:
+        first -= 1
+    for c in range(first, n):
+        for a in range(n):
+            dx, dy = x[a] - x[c], y[a] - y[c]
+            if counts[a] and dx * dx + dy * dy < lost_um * lost_um:
+                fresh.append((a, c))
+    return _table(near), _table(fresh)
+
+
+@njit(cache=True, nogil=True)
+def _table(pairs: list[tuple[int, int]]) -> Int64:
+    table = np.empty((len(pairs), 2), np.int64)
+    for k in range(len(pairs)):
+        table[k, 0], table[k, 1] = pairs[k]
+    return table
+
+
+@njit(cache=True, nogil=True)
+def _row(records: Records, track_id: int) -> int:
+    """Row of a track, -1 if it has ended; names increase from row to row."""
+    low, high = 0, records.shape[0]
+    while low < high:
+        middle = (low + high) // 2
+        if records[middle].track_id < track_id:
+            low = middle + 1
+        else:
+            high = middle
+    return low if low < records.shape[0] and records[low].track_id == track_id else -1
+
+
+@njit(cache=True, nogil=True)
+def cut(trail: Float64, since_s: float, until_s: float, piece: Float64) -> int:
+    """Copy the rows of a trail between two times into ``piece``, in order; return their number."""
     count = 0
     for k in range(trail.shape[0]):
         # A comparison with NaN is false.
         if trail[k, 0] > since_s and trail[k, 0] <= until_s:
             at = count
-            while at > 0 and trail[rows[at - 1], 0] > trail[k, 0]:
-                rows[at] = rows[at - 1]
+            while at > 0 and piece[at - 1, 0] > trail[k, 0]:
+                piece[at] = piece[at - 1]
                 at -= 1
-            rows[at] = k
+            piece[at] = trail[k]
             count += 1
-    time_s, place, look = np.empty(count), np.empty((count, 2)), np.empty((count, 3))
-    for k in range(count):
-        row = trail[rows[k]]
-        time_s[k] = row[0]
-        place[k, 0], place[k, 1] = row[1], row[2]
-        look[k, 0], look[k, 1], look[k, 2] = row[3], row[4], row[5]
-    return time_s, place, look
+    return count
 
 
-class Meetings:
-    """All meetings that are not decided yet."""
+@njit(cache=True, nogil=True)
+def _find(meetings: Records, count: int, first: int, second: int) -> int:
+    """Place of the meeting of two tracks; ``count`` if there is none."""
+    for m in range(count):
+        if meetings[m].first == first and meetings[m].second == second:
+            return m
+    return count
 
-    def __init__(self, settings: TrackerSettings) -> None:
-        self._settings = settings
-        self._open: dict[tuple[int, int], Meeting] = {}
-        self._newest_id = 0
 
-    def update(
-        self,
-        time_s: float,
-        track_id: Int64,
-        position_um: Float64,
-        counts: Bool,
-        trail: Float64,
-        seen: Bool,
-        contested_id: Int64,
-    ) -> list[Verdict]:
-        """Take in a frame; tell what is known of those that have parted.
+@njit(cache=True, nogil=True)
+def _meet(
+    meetings: Records, count: int, records: Records, pairs: Int64, time_s: float, recall_s: float
+) -> int:
+    """Open the meetings of those that are near now, and mark those that go on."""
+    for m in range(count):
+        meetings[m].near = False
+    for k in range(pairs.shape[0]):
+        i, j = pairs[k, 0], pairs[k, 1]
+        first, second = records[i].track_id, records[j].track_id
+        m = _find(meetings, count, first, second)
+        one = meetings[m]
+        if m == count:
+            one.first, one.second, one.begun_s = first, second, time_s
+            since_s, until_s = time_s - recall_s, time_s - _MOMENT_S
+            one.length[0] = cut(records[i].trail, since_s, until_s, one.before[0])
+            one.length[1] = cut(records[j].trail, since_s, until_s, one.before[1])
+            count += 1
+        one.near_s, one.near = time_s, True
+    return count
 
-        Parameters
-        ----------
-        track_id : (N,)
-        position_um : (N, 2)
-        counts : (N,)
-            Confirmed tracks; one of two that meet must be.
-        trail : (N, H, COLUMNS)
-            The newest frames of each track, this one included.
-        seen : (N,)
-            With a detection of its own in this frame.
-        contested_id : (C, 2)
-            Tracks that may both have had the same detection in this frame, elder first.
-        """
-        settings = self._settings
-        near = set()
-        verdicts = []
-        row = {int(one): k for k, one in enumerate(track_id)}
-        pairs = near_pairs(position_um, counts, settings.meet_um)
-        for a, b in contested_id.tolist():
-            i, j = row.get(a, -1), row.get(b, -1)
-            if i >= 0 and j >= 0 and (counts[i] or counts[j]):
-                pairs.append((i, j))
-        for i, j in pairs:
-            key = (int(track_id[i]), int(track_id[j]))
-            near.add(key)
-            meeting = self._open.get(key)
-            if meeting is None:
-                since = time_s - settings.recall_s
-                before = tuple(piece(trail[k], since, time_s - _MOMENT_S) for k in (i, j))
-                self._open[key] = Meeting((before[0], before[1]), time_s, time_s)
-            else:
-                meeting.near_s = time_s
-                long = time_s - meeting.begun_s > settings.unresolved_s
-                if long and counts[i] and counts[j] and seen[i] != seen[j]:
-                    # One detection for both, for long: it may be either's.
-                    verdicts.append(Verdict(i, j, time_s, settings.unresolved_doubt, False))
-        self._look_back(time_s, track_id, position_um, counts, trail)
-        if len(near) == len(self._open):
-            return verdicts
-        for key in [key for key in self._open if key not in near]:
-            meeting = self._open[key]
-            verdict = self._judge(time_s, meeting, row.get(key[0], -1), row.get(key[1], -1), trail)
-            if verdict is not None:
-                verdicts.append(verdict)
-            # What one had shown is kept a while: its sperm may be found anew.
-            if time_s - meeting.near_s > settings.decide_s or (
-                verdict and min(verdict.first, verdict.second) >= 0
-            ):
-                del self._open[key]
-        return verdicts
 
-    def _look_back(
-        self,
-        time_s: float,
-        track_id: Int64,
-        position_um: Float64,
-        counts: Bool,
-        trail: Float64,
-    ) -> None:
-        """Let new tracks meet disturbed ones nearby: they may be what those had followed."""
-        fresh = np.flatnonzero(track_id > self._newest_id)
-        if len(fresh) == 0:
-            return
-        self._newest_id = int(track_id[fresh].max())
-        for a, c in _around(position_um, counts, fresh, self._settings.lost_um).tolist():
-            key = (int(track_id[a]), int(track_id[c]))
-            before = self._before_trouble(time_s, key[0], trail[a])
-            if before is not None:
-                nothing = piece(trail[c], np.inf, np.inf)
-                self._open[key] = Meeting((before, nothing), time_s, time_s - _MOMENT_S)
-
-    def _before_trouble(self, time_s: float, track_id: int, trail: Float64) -> Piece | None:
-        """Recall what a track had shown before it met another or was missed; None: neither."""
-        settings = self._settings
-        for key, meeting in self._open.items():
-            if track_id in key and time_s - meeting.near_s < settings.decide_s:
-                before = meeting.before[key.index(track_id)]
-                if len(before) >= _LEAST:
-                    return before
-        until_s = _missed_after(
-            trail, time_s, settings.recall_s, settings.decide_s, settings.missed_s
+@njit(cache=True, nogil=True)
+def _look_back(
+    meetings: Records, count: int, records: Records, fresh: Int64, time_s: float, recall_s: float,
+    decide_s: float, missed_s: float,
+) -> int:  # fmt: skip
+    """Let new tracks meet disturbed ones nearby: they may be what those had followed."""
+    before = np.empty((TRAIL, COLUMNS))
+    for k in range(fresh.shape[0]):
+        i, j = fresh[k, 0], fresh[k, 1]
+        first, second = records[i].track_id, records[j].track_id
+        length = _before_trouble(
+            meetings, count, first, records[i].trail, time_s, recall_s, decide_s, missed_s, before
         )
-        if np.isnan(until_s):
-            return None
-        return piece(trail, time_s - settings.recall_s, until_s)
-
-    def _judge(
-        self, time_s: float, meeting: Meeting, i: int, j: int, trail: Float64
-    ) -> Verdict | None:
-        """Weigh both ways to continue; None while too little was seen. A row of -1 has ended."""
-        settings = self._settings
-        waited_s = time_s - meeting.near_s
-        if waited_s < settings.watch_s:
-            return None
-        late = waited_s > settings.decide_s
-        enough = settings.decide_frames if not late else _LEAST
-        seen = _seen_since(trail, i, j, meeting.near_s)
-        if max(seen) < enough or (min(seen) < enough and not late):
-            return None
-        after = [piece(trail[k], meeting.near_s, np.inf) if k >= 0 else None for k in (i, j)]
-        score, links = settings.kept_prior, 0
-        for own, other in ((0, 1), (1, 0)):
-            # Each piece before goes on as its own track or as the other one.
-            before = meeting.before[own]
-            if len(before) < _LEAST:
-                continue
-            links += 1
-            for way, sign in ((own, 1.0), (other, -1.0)):
-                follows = after[way]
-                if follows is not None and len(follows) >= _LEAST:
-                    path, look = link(before, follows)
-                    path *= min(1.0, _INDEPENDENT / len(follows))
-                    score += sign * (settings.path_trust * path + settings.look_trust * look)
-        if links == 0 or (links == 1 and min(seen) < _LEAST):
-            return None
-        chance = float(1.0 / (1.0 + np.exp(np.clip(score, -50.0, 50.0))))
-        begun = meeting.before[0].time_s
-        begun_s = float(begun[-1]) if len(begun) else meeting.near_s
-        return Verdict(i, j, begun_s, chance, min(seen) >= _LEAST)
+        if length < 0:
+            continue
+        m = _find(meetings, count, first, second)
+        one = meetings[m]
+        one.first, one.second = first, second
+        one.begun_s, one.near_s = time_s, time_s - _MOMENT_S
+        one.length[0], one.length[1] = length, 0
+        one.before[0, :length] = before[:length]
+        if m == count:
+            one.near = False
+            count += 1
+    return count
 
 
 @njit(cache=True, nogil=True)
-def _seen_since(trail: Float64, i: int, j: int, since_s: float) -> tuple[int, int]:
-    """Count detections of two tracks, rows i and j (-1: it has ended), after a time."""
-    first, second = 0, 0
-    for k in range(trail.shape[1]):
-        first += i >= 0 and trail[i, k, 0] > since_s
-        second += j >= 0 and trail[j, k, 0] > since_s
-    return first, second
+def _before_trouble(
+    meetings: Records, count: int, track_id: int, trail: Float64, time_s: float, recall_s: float,
+    decide_s: float, missed_s: float, before: Float64,
+) -> int:  # fmt: skip
+    """Recall what a track had shown before it met another or was missed; -1: neither."""
+    for m in range(count):
+        one = meetings[m]
+        if time_s - one.near_s < decide_s:
+            for side in range(2):
+                name = one.first if side == 0 else one.second
+                if name == track_id and one.length[side] >= _LEAST:
+                    before[: one.length[side]] = one.before[side, : one.length[side]]
+                    return int(one.length[side])
+    seen = cut(trail, time_s - recall_s, np.inf, before)
+    for k in range(seen):
+        after_s = before[k + 1, 0] if k + 1 < seen else time_s
+        if after_s - before[k, 0] > missed_s and before[k, 0] >= time_s - decide_s:
+            return k + 1
+    return -1
 
 
 @njit(cache=True, nogil=True)
-def _missed_after(
-    trail: Float64, time_s: float, recall_s: float, recent_s: float, missed_s: float
-) -> float:
-    """Begin of the first recent gap of ``missed_s`` in a trail; NaN: there is none."""
-    seen = _cut(trail, time_s - recall_s, np.inf)[0]
-    for k in range(seen.shape[0]):
-        after = seen[k + 1] if k + 1 < seen.shape[0] else time_s
-        if after - seen[k] > missed_s and seen[k] >= time_s - recent_s:
-            return float(seen[k])
-    return np.nan
+def _judge(
+    meetings: Records, count: int, records: Records, own: Int64, time_s: float,
+    unresolved_s: float, unresolved_doubt: float, watch_s: float, decide_s: float,
+    decide_frames: int, kept_prior: float, path_trust: float, look_trust: float,
+) -> tuple[int, Float64]:  # fmt: skip
+    """Tell what is known of those that have parted; forget those that are decided.
+
+    Returns how many meetings are left, and verdicts (V, 5): rows of the two (-1: it has ended);
+    the time after which trails belong to the bodies that part; the probability that they have
+    exchanged their sperm; whether both were seen again, so that they can get them back.
+    """
+    verdicts = np.empty((count, 5))
+    told = 0
+    for m in range(count):
+        one = meetings[m]
+        if one.near and time_s - one.begun_s > unresolved_s:
+            # One detection for both, for long: it may be either's.
+            i, j = _row(records, one.first), _row(records, one.second)
+            both = records[i].confirmed and records[j].confirmed
+            if both and (own[i] >= 0) != (own[j] >= 0):
+                verdicts[told, 0], verdicts[told, 1], verdicts[told, 2] = i, j, time_s
+                verdicts[told, 3], verdicts[told, 4] = unresolved_doubt, 0.0
+                told += 1
+    after = np.empty((2, TRAIL, COLUMNS))
+    left = 0
+    for m in range(count):
+        one = meetings[m]
+        waited_s = time_s - one.near_s
+        decided = False
+        if not one.near and waited_s >= watch_s:
+            i, j = _row(records, one.first), _row(records, one.second)
+            late = waited_s > decide_s
+            enough = _LEAST if late else decide_frames
+            seen = _seen_since(records, i, one.near_s), _seen_since(records, j, one.near_s)
+            if max(seen) >= enough and (late or min(seen) >= enough):
+                lengths = (
+                    cut(records[i].trail, one.near_s, np.inf, after[0]) if i >= 0 else 0,
+                    cut(records[j].trail, one.near_s, np.inf, after[1]) if j >= 0 else 0,
+                )
+                score, links = _score(
+                    one.before, one.length, after, lengths, kept_prior, path_trust, look_trust
+                )
+                if links > 1 or (links == 1 and min(seen) >= _LEAST):
+                    chance = 1.0 / (1.0 + np.exp(min(max(score, -50.0), 50.0)))
+                    known = one.length[0] > 0
+                    verdicts[told, 0], verdicts[told, 1] = i, j
+                    verdicts[told, 2] = one.before[0, one.length[0] - 1, 0] if known else one.near_s
+                    verdicts[told, 3], verdicts[told, 4] = chance, min(seen) >= _LEAST
+                    told += 1
+                    decided = i >= 0 and j >= 0
+            # What one had shown is kept a while: its sperm may be found anew.
+            decided |= late
+        if not decided:
+            if left < m:
+                meetings[left] = meetings[m]
+            left += 1
+    return left, verdicts[:told]
 
 
 @njit(cache=True, nogil=True)
-def _around(position: Float64, counts: Bool, fresh: Int64, reach: float) -> Int64:
-    """Pairs of a track that counts and a fresh one within reach."""
-    found = np.empty((fresh.shape[0] * position.shape[0], 2), np.int64)
+def _score(
+    before: Float64, length: Int64, after: Float64, lengths: tuple[int, int], kept_prior: float,
+    path_trust: float, look_trust: float,
+) -> tuple[float, int]:  # fmt: skip
+    """Log odds that each went on as its own track, and how many had been known before."""
+    score, links = kept_prior, 0
+    for side in range(2):
+        # Each piece before goes on as its own track or as the other one.
+        n = length[side]
+        if n < _LEAST:
+            continue
+        links += 1
+        for way, sign in ((side, 1.0), (1 - side, -1.0)):
+            m = lengths[way]
+            if m >= _LEAST:
+                path, look = link_paths_and_looks(before[side, :n], after[way, :m])
+                path *= min(1.0, _INDEPENDENT / m)
+                score += sign * (path_trust * path + look_trust * look)
+    return score, links
+
+
+@njit(cache=True, nogil=True)
+def _seen_since(records: Records, row: int, since_s: float) -> int:
+    """Count detections of a track (-1: it has ended) after a time."""
     count = 0
-    for c in fresh:
-        for a in range(position.shape[0]):
-            dx, dy = position[a, 0] - position[c, 0], position[a, 1] - position[c, 1]
-            if counts[a] and dx * dx + dy * dy < reach * reach:
-                found[count, 0], found[count, 1] = a, c
-                count += 1
-    return found[:count].copy()
+    if row >= 0:
+        for k in range(TRAIL):
+            count += records[row].trail[k, 0] > since_s
+    return count
 
 
 @njit(cache=True, nogil=True)
-def _near_pairs(position: Float64, counts: Bool, reach: float) -> Int64:
-    n = position.shape[0]
-    found = np.empty((n * (n - 1) // 2, 2), np.int64)
-    count = 0
-    for i in range(n):
-        for j in range(i):
-            if not (counts[i] or counts[j]):
-                continue
-            dx, dy = position[i, 0] - position[j, 0], position[i, 1] - position[j, 1]
-            if dx * dx + dy * dy < reach * reach:
-                found[count, 0], found[count, 1] = j, i
-                count += 1
-    return found[:count].copy()
-
-
-def near_pairs(position_um: Float64, counts: Bool, reach_um: float) -> list[tuple[int, int]]:
-    """Rows of tracks nearer than ``reach_um``, one of which at least counts; elder first."""
-    return [(int(i), int(j)) for i, j in _near_pairs(position_um, counts, reach_um)]
+def _apply(
+    records: Records, own: Int64, verdicts: Float64, exchange_above: float, until_s: float
+) -> int:
+    """Exchange what was exchanged, and note how sure the tracks are; returns the exchanges."""
+    exchanges = 0
+    for k in range(verdicts.shape[0]):
+        i, j, exchanged = int(verdicts[k, 0]), int(verdicts[k, 1]), verdicts[k, 3]
+        sure = 1.0 - exchanged
+        if verdicts[k, 4] > 0.0 and exchanged > exchange_above:
+            exchange(records, i, j, verdicts[k, 2])
+            own[i], own[j] = own[j], own[i]
+            exchanges += 1
+            sure = exchanged
+        for row in (i, j):
+            if row >= 0:
+                records[row].identity = min(records[row].identity, sure)
+                records[row].doubt_until_s = until_s
+    return exchanges

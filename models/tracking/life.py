@@ -8,223 +8,273 @@ young one, whose existence rests on few detections, ends.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-
 import numpy as np
-from numpy.typing import NDArray
+from numba import njit
 
-from models.tracking.identity import COLUMNS
-from models.tracking.motion import Motion
-from models.tracking.proximity import shadows_senior
+from models.tracking.motion import combine_one
+from models.tracking.population import Records
+from models.tracking.proximity import depth_um, shadows_senior
 from models.tracking.settings import TrackerSettings
 from models.types import Float64, Int64
 
-Bool = NDArray[np.bool_]
-# Frames of a trail.
-TRAIL = 48
+# Share of a new box in a track's smoothed size.
+_SIZE_GAIN = 0.2
 
 
-@dataclass(slots=True)
-class Population:
-    """Live tracks, one row each; owned and changed by the tracker alone.
-
-    Attributes
-    ----------
-    track_id : (N,) int64
-    motion : Motion
-        Estimates in each mode of motion.
-    mean, covariance : (N, 4), (N, 4, 4) float64
-        x, y (um), vx, vy (um/s), stage frame: ``motion`` over all modes.
-    detectable, hidden : (N,) float64
-        Probabilities; their sum is the existence probability.
-    confirmed, coasting : (N,) bool
-        ``coasting``: not seen in the newest frame.
-    hits : (N,) int64
-        One bit per frame, newest in bit 0: seen or not.
-    steps : (N,) int64
-        Frames since birth, that of the birth included.
-    seen_s : (N,) float64
-        When it was last seen.
-    size_px : (N, 2) float64
-    votes : (N, 3) float64
-        Decaying count of each SpermClass.
-    shadow_s : (N,) float64
-        For how long it has shared one detection with a senior track at the same place.
-    trail : (N, H, 6) float64
-        Its own detections of late, in no order; see ``identity``.
-    identity, doubt_until_s : (N,) float64
-        Probability that it still follows the same sperm, and when that is forgotten.
-    """
-
-    track_id: Int64
-    motion: Motion
-    mean: Float64
-    covariance: Float64
-    detectable: Float64
-    hidden: Float64
-    confirmed: Bool
-    coasting: Bool
-    hits: Int64
-    steps: Int64
-    seen_s: Float64
-    size_px: Float64
-    votes: Float64
-    shadow_s: Float64
-    trail: Float64
-    identity: Float64
-    doubt_until_s: Float64
-
-    def __len__(self) -> int:
-        return len(self.track_id)
-
-    @property
-    def existence(self) -> Float64:
-        """Existence probability (N,)."""
-        return self.detectable + self.hidden
-
-    def keep(self, rows: Bool) -> None:
-        """Drop all other rows."""
-        if not rows.all():
-            self.motion = self.motion.rows(rows)
-            for name in _COLUMNS:
-                setattr(self, name, getattr(self, name)[rows])
-
-    def append(self, other: Population) -> None:
-        """Add rows at the end."""
-        self.motion = self.motion.joined(other.motion)
-        for name in _COLUMNS:
-            setattr(self, name, np.concatenate([getattr(self, name), getattr(other, name)]))
-
-    def exchange(self, i: int, j: int, since_s: float) -> None:
-        """Let two tracks exchange the bodies that they follow; what was before stays."""
-        self.motion.exchange(i, j)
-        for name in _BODY:
-            column = getattr(self, name)
-            column[[i, j]] = column[[j, i]]
-        own = self.trail[[i, j], :, 0] <= since_s
-        new = self.trail[[j, i]]
-        # Each keeps what is older, in slots that the other's newer rows leave free.
-        for row, source in ((0, i), (1, j)):
-            old = self.trail[source][own[row]]
-            new[row][new[row][:, 0] <= since_s] = np.nan
-            free = np.flatnonzero(np.isnan(new[row][:, 0]))[: len(old)]
-            new[row][free] = old[: len(free)]
-        self.trail[[i, j]] = new
-
-    @staticmethod
-    def born(
-        track_id: Int64,
-        motion: Motion,
-        time_s: float,
-        size_px: Float64,
-        label: NDArray[np.int8],
-        settings: TrackerSettings,
-    ) -> Population:
-        """Make tentative tracks of sperm seen for the first time at ``time_s``."""
-        n = len(track_id)
-        mean, covariance = motion.combined()
-        votes = np.zeros((n, 3))
-        votes[np.arange(n), label] = 1.0
-        return Population(
-            track_id=track_id, motion=motion, mean=mean, covariance=covariance,
-            detectable=np.full(n, settings.birth_existence), hidden=np.zeros(n),
-            confirmed=np.zeros(n, np.bool_), coasting=np.zeros(n, np.bool_),
-            hits=np.ones(n, np.int64), steps=np.ones(n, np.int64),
-            seen_s=np.full(n, time_s), size_px=size_px, votes=votes, shadow_s=np.zeros(n),
-            trail=np.full((n, TRAIL, COLUMNS), np.nan), identity=np.ones(n),
-            doubt_until_s=np.full(n, -np.inf),
-        )  # fmt: skip
-
-
-_COLUMNS = tuple(column.name for column in fields(Population) if column.name != "motion")
-# What belongs to the sperm that is followed, not to the track's name.
-_BODY = (
-    "mean", "covariance", "detectable", "hidden", "coasting", "hits", "seen_s", "size_px", "votes",
-    "shadow_s",
-)  # fmt: skip
-
-
-def predict_existence(tracks: Population, step_s: float, settings: TrackerSettings) -> None:
+def predict_existence(records: Records, step_s: float, settings: TrackerSettings) -> None:
     """Let ``step_s`` pass: sperm hide, come back, or vanish."""
-    survive = np.exp(-step_s / settings.lifetime_s)
-    hide = 1.0 - np.exp(-step_s / settings.hidden_after_s)
-    show = 1.0 - np.exp(-step_s / settings.hidden_for_s)
-    detectable = tracks.detectable * (1.0 - hide) + tracks.hidden * show
-    hidden = tracks.detectable * hide + tracks.hidden * (1.0 - show)
-    tracks.detectable, tracks.hidden = survive * detectable, survive * hidden
+    _predict_existence(
+        records, step_s, settings.lifetime_s, settings.hidden_after_s, settings.hidden_for_s
+    )
 
 
+@njit(cache=True, nogil=True)
+def _predict_existence(
+    records: Records, step_s: float, lifetime_s: float, hidden_after_s: float, hidden_for_s: float
+) -> None:
+    survive = np.exp(-step_s / lifetime_s)
+    hide = 1.0 - np.exp(-step_s / hidden_after_s)
+    show = 1.0 - np.exp(-step_s / hidden_for_s)
+    for i in range(records.shape[0]):
+        one = records[i]
+        detectable = one.detectable * (1.0 - hide) + one.hidden * show
+        one.hidden = survive * (one.detectable * hide + one.hidden * (1.0 - show))
+        one.detectable = survive * detectable
+
+
+@njit(cache=True, nogil=True)
 def update_existence(
-    tracks: Population, missed: Float64, detection_probability: Float64, gate_probability: float
+    records: Records, missed: Float64, detection_probability: Float64, gate_probability: float
 ) -> Float64:
     """Weigh existence by what was seen; returns the (N,) chance that the sperm was detected.
 
     ``missed`` is the marginal probability that no measurement belongs to the track; the chance
     returned is conditional on existence.
     """
-    escaped = 1.0 - detection_probability * gate_probability
-    unseen = 1.0 - detection_probability * gate_probability * tracks.detectable
-    found = 1.0 - missed
-    tracks.detectable = missed * escaped * tracks.detectable / unseen + found
-    tracks.hidden = missed * tracks.hidden / unseen
-    seen: Float64 = found / np.maximum(tracks.existence, 1e-12)
-    return np.minimum(seen, 1.0)
+    seen = np.empty(records.shape[0])
+    for i in range(records.shape[0]):
+        one = records[i]
+        found = 1.0 - missed[i]
+        caught = detection_probability[i] * gate_probability
+        unseen = 1.0 - caught * one.detectable
+        one.detectable = missed[i] * (1.0 - caught) * one.detectable / unseen + found
+        one.hidden = missed[i] * one.hidden / unseen
+        seen[i] = min(found / max(one.detectable + one.hidden, 1e-12), 1.0)
+    return seen
 
 
-def confirm(tracks: Population, settings: TrackerSettings) -> None:
-    """Confirm tentative tracks that exist beyond doubt and were seen often enough."""
-    window = (1 << settings.confirm_steps) - 1
-    hits = np.bitwise_count(tracks.hits & window)
-    tracks.confirmed |= (tracks.existence > settings.confirm_existence) & (
-        hits >= settings.confirm_hits
-    )
-
-
-def surviving(
-    tracks: Population,
+def live_on(
+    records: Records,
+    own: Int64,
+    box_px: Float64,
+    label: Int64,
     time_s: float,
     step_s: float,
-    gate_area_um2: Float64,
-    depth_um: Float64,
+    inward: Float64,
+    offset_um: Float64,
     settings: TrackerSettings,
-) -> Bool:
-    """Rows that live on.
+) -> int:
+    """Let tracks learn from their own detections; confirm, and drop those that end.
 
     Parameters
     ----------
-    gate_area_um2 : (N,)
-        Area of the gate that the next measurement would be searched in.
-    depth_um : (N,)
-        Distance from the border of the view, negative outside.
+    records : (N,)
+        Those that live on are moved to the front.
+    own : (N,)
+        Detection of each track, -1 for none; moved with them.
+    box_px : (M, 4)
+    label : (M,)
+    time_s, step_s : float
+    inward, offset_um
+        Of the View.
+    settings : TrackerSettings
+
+    Returns
+    -------
+    int
+        How many live on.
     """
-    window = (1 << settings.confirm_steps) - 1
-    hits = np.bitwise_count(tracks.hits & window)
-    unseen_s = time_s - tracks.seen_s
+    _remember(records, own, box_px, label, np.exp(-step_s / settings.label_s))
+    _confirm(records, settings.confirm_steps, settings.confirm_hits, settings.confirm_existence)
+    _clock_shadows(
+        records, own, time_s - settings.recall_s, step_s, settings.merge_um,
+        settings.established_hits,
+    )  # fmt: skip
     longest_s = max(settings.coast_s, settings.coast_steps * step_s)
-    floor = np.where(tracks.confirmed, settings.delete_confirmed, settings.delete_tentative)
-    hopeless = (
-        ~tracks.confirmed
-        & (tracks.steps >= settings.confirm_steps)
-        & (hits < settings.confirm_hits)
+    return int(
+        _survive(
+            records,
+            own,
+            inward,
+            offset_um,
+            time_s - longest_s - 1e-9,
+            settings.gate,
+            settings.gate_side_um,
+            settings.outside_um,
+            settings.merge_s,
+            settings.delete_confirmed,
+            settings.delete_tentative,
+            settings.confirm_steps,
+            settings.confirm_hits,
+        )
     )
-    alive: Bool = (
-        (tracks.existence >= floor)
-        & (unseen_s <= longest_s + 1e-9)
-        & (gate_area_um2 <= settings.gate_side_um**2)
-        & (depth_um >= -settings.outside_um)
-        & (tracks.shadow_s < settings.merge_s)
-        & ~hopeless
-    )
-    return alive
 
 
-def clock_shadows(
-    tracks: Population, own: Int64, time_s: float, step_s: float, settings: TrackerSettings
+@njit(cache=True, nogil=True)
+def _remember(records: Records, own: Int64, box_px: Float64, label: Int64, kept: float) -> None:
+    """Smooth each track's size, and count its votes."""
+    for i in range(records.shape[0]):
+        one = records[i]
+        for k in range(3):
+            one.votes[k] *= kept
+        if own[i] >= 0:
+            one.votes[label[own[i]]] += 1.0
+            for k in range(2):
+                one.size_px[k] += _SIZE_GAIN * (box_px[own[i], 2 + k] - one.size_px[k])
+
+
+@njit(cache=True, nogil=True)
+def _hits(bits: int, frames: int) -> int:
+    """Count of the newest frames in which a track was seen."""
+    count = 0
+    for k in range(frames):
+        count += (bits >> k) & 1
+    return count
+
+
+@njit(cache=True, nogil=True)
+def _confirm(records: Records, frames: int, hits: int, existence: float) -> None:
+    """Confirm tentative tracks that exist beyond doubt and were seen often enough."""
+    for i in range(records.shape[0]):
+        one = records[i]
+        if not one.confirmed and one.detectable + one.hidden > existence:
+            one.confirmed = _hits(one.hits, frames) >= hits
+
+
+@njit(cache=True, nogil=True)
+def _clock_shadows(
+    records: Records, own: Int64, recent_s: float, step_s: float, reach_um: float, established: int
 ) -> None:
     """Clock for how long each track has had no detection that a senior one does not need."""
-    shadow = shadows_senior(tracks.mean[:, :2], tracks.confirmed, own >= 0, settings.merge_um)
-    for row in np.flatnonzero(shadow):
-        # It was seen on its own often enough: it is no second track on one head.
-        seen = np.count_nonzero(tracks.trail[row, :, 0] > time_s - settings.recall_s)
-        shadow[row] = seen < settings.established_hits
-    tracks.shadow_s = np.where(shadow, tracks.shadow_s + step_s, 0.0)
+    n = records.shape[0]
+    position, confirmed, seen = np.empty((n, 2)), np.empty(n, np.bool_), np.empty(n, np.bool_)
+    for i in range(n):
+        position[i, 0], position[i, 1] = records[i].mean[0], records[i].mean[1]
+        confirmed[i], seen[i] = records[i].confirmed, own[i] >= 0
+    shadow = shadows_senior(position, confirmed, seen, reach_um)
+    for i in range(n):
+        one = records[i]
+        if not shadow[i]:
+            one.shadow_s = 0.0
+            continue
+        # Seen on its own often enough, it is no second track on one head.
+        hits = 0
+        for k in range(one.trail.shape[0]):
+            hits += one.trail[k, 0] > recent_s
+        one.shadow_s = one.shadow_s + step_s if hits < established else 0.0
+
+
+@njit(cache=True, nogil=True)
+def _survive(
+    records: Records,
+    own: Int64,
+    inward: Float64,
+    offset_um: Float64,
+    seen_since_s: float,
+    gate: float,
+    gate_side_um: float,
+    outside_um: float,
+    merge_s: float,
+    delete_confirmed: float,
+    delete_tentative: float,
+    confirm_steps: int,
+    confirm_hits: int,
+) -> int:
+    """Move the tracks that live on to the front; return how many they are."""
+    count = 0
+    for i in range(records.shape[0]):
+        one = records[i]
+        p = one.covariance
+        area = np.pi * gate * np.sqrt(p[0, 0] * p[1, 1] - p[0, 1] * p[1, 0])
+        floor = delete_confirmed if one.confirmed else delete_tentative
+        hopeless = (
+            not one.confirmed
+            and one.steps >= confirm_steps
+            and _hits(one.hits, confirm_steps) < confirm_hits
+        )
+        if (
+            one.detectable + one.hidden >= floor
+            and one.seen_s >= seen_since_s
+            and area <= gate_side_um * gate_side_um
+            and depth_um(one.mean[0], one.mean[1], inward, offset_um) >= -outside_um
+            and one.shadow_s < merge_s
+            and not hopeless
+        ):
+            if count < i:
+                records[count] = records[i]
+                own[count] = own[i]
+            count += 1
+    return count
+
+
+@njit(cache=True, nogil=True)
+def begin(
+    block: Records,
+    count: int,
+    own: Int64,
+    next_id: int,
+    time_s: float,
+    measured: Float64,
+    box_px: Float64,
+    score: Float64,
+    label: Int64,
+    explained: Float64,
+    birth_score: float,
+    clearance_um: float,
+    birth_existence: float,
+    variance: Float64,
+    speed_variance: Float64,
+    prior: Float64,
+) -> int:
+    """Start tentative tracks on unexplained detections, behind the ``count`` that live.
+
+    ``own`` has room for them, too. Returns how many there are then.
+    """
+    taken = np.zeros(measured.shape[0], np.bool_)
+    for i in range(count):
+        if own[i] >= 0:
+            taken[own[i]] = True
+    born = count
+    for j in range(measured.shape[0]):
+        if taken[j] or not (explained[j] < 0.5 and score[j] >= birth_score):
+            continue
+        clear = True
+        for i in range(count):
+            dx = measured[j, 0] - block[i].mean[0]
+            dy = measured[j, 1] - block[i].mean[1]
+            near = dx * dx + dy * dy <= clearance_um * clearance_um
+            clear &= block[i].coasting or not near
+        if not clear:
+            continue
+        one = block[born]
+        one.track_id = next_id + born - count
+        one.mode_mean[:] = 0.0
+        one.mode_covariance[:] = 0.0
+        for k in range(prior.shape[0]):
+            one.mode[k] = prior[k]
+            for a in range(2):
+                one.mode_mean[k, a] = measured[j, a]
+                one.mode_covariance[k, a, a] = variance[k]
+                one.mode_covariance[k, a + 2, a + 2] = speed_variance[k]
+        combine_one(one.mode_mean, one.mode_covariance, one.mode, one.mean, one.covariance)
+        one.detectable, one.hidden = birth_existence, 0.0
+        one.confirmed, one.coasting = False, False
+        one.hits, one.steps, one.seen_s, one.shadow_s = 1, 1, time_s, 0.0
+        one.size_px[0], one.size_px[1] = box_px[j, 2], box_px[j, 3]
+        one.votes[:] = 0.0
+        one.votes[label[j]] = 1.0
+        one.trail[:, :] = np.nan
+        one.identity, one.doubt_until_s = 1.0, -np.inf
+        own[born] = j
+        born += 1
+    return born

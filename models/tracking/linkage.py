@@ -53,6 +53,10 @@ class Piece:
     def __len__(self) -> int:
         return len(self.time_s)
 
+    def table(self) -> Float64:
+        """All of it side by side (n, 6)."""
+        return np.column_stack([self.time_s, self.place_um, self.look])
+
 
 def link(before: Piece, after: Piece) -> tuple[float, float]:
     """Log likelihood ratio of ``after`` as the continuation of ``before``, to any sperm's.
@@ -60,20 +64,15 @@ def link(before: Piece, after: Piece) -> tuple[float, float]:
     Returns what the path says (in which a path from anywhere has density 1 per um^2) and what
     the look says.
     """
-    path, look = _link(
-        before.time_s, before.place_um, before.look, after.time_s, after.place_um, after.look
-    )
+    path, look = link_paths_and_looks(before.table(), after.table())
     return float(path), float(look)
 
 
 @njit(cache=True, nogil=True)
-def _link(
-    before_s: Float64, before_um: Float64, before_look: Float64,
-    after_s: Float64, after_um: Float64, after_look: Float64,
-) -> tuple[float, float]:  # fmt: skip
-    path = _path(before_s, before_um, after_s, after_um)
-    alone = _path(after_s[:0], after_um[:0], after_s, after_um)
-    return path - alone, _look(before_look, after_look)
+def link_paths_and_looks(before: Float64, after: Float64) -> tuple[float, float]:
+    """Do that for pieces (n, 6): time, x, y, and the three of ``Piece.look``."""
+    path = _path(before, after)
+    return path - _path(after[:0], after), _look(before[:, 3:], after[:, 3:])
 
 
 @njit(cache=True, nogil=True)
@@ -97,11 +96,11 @@ def _look(before: Float64, after: Float64) -> float:
 
 
 @njit(cache=True, nogil=True)
-def _path(before_s: Float64, before_um: Float64, after_s: Float64, after_um: Float64) -> float:
+def _path(before: Float64, after: Float64) -> float:
     """Log density of the places after, given those before."""
     models = _WANDER.shape[0] * _SWING.shape[0]
     weight, found = np.empty(models), np.empty(models)
-    n, m = before_s.shape[0], after_s.shape[0]
+    n, m = before.shape[0], after.shape[0]
     for k in range(models):
         density, variance = _WANDER[k // _SWING.shape[0]], _SWING[k % _SWING.shape[0]]
         x, y, vx, vy = 0.0, 0.0, 0.0, 0.0
@@ -109,10 +108,8 @@ def _path(before_s: Float64, before_um: Float64, after_s: Float64, after_um: Flo
         weight[k], found[k] = 0.0, 0.0
         last = 0.0
         for e in range(n + m):
-            if e < n:
-                now, zx, zy = before_s[e], before_um[e, 0], before_um[e, 1]
-            else:
-                now, zx, zy = after_s[e - n], after_um[e - n, 0], after_um[e - n, 1]
+            row = before[e] if e < n else after[e - n]
+            now, zx, zy = row[0], row[1], row[2]
             if e == 0:
                 x, y, last = zx, zy, now
                 continue

@@ -23,8 +23,12 @@ from numba import njit
 from numpy.typing import NDArray
 
 from models.tracking.gating import Candidates
+from models.tracking.population import Records
 from models.tracking.settings import TrackerSettings
 from models.types import Float64, Int64
+
+# Numbers of one mode while modes are mixed: mean, covariance, probability.
+SCRATCH = 21
 
 
 @dataclass(slots=True)
@@ -43,31 +47,25 @@ class Motion:
     covariance: Float64
     mode: Float64
 
+    def copy(self) -> Motion:
+        """Make one that can be changed."""
+        return Motion(self.mean.copy(), self.covariance.copy(), self.mode.copy())
+
     def combined(self) -> tuple[Float64, Float64]:
         """Mean (N, 4) and covariance (N, 4, 4) over the modes."""
         mean, covariance = _combine(self.mean, self.covariance, self.mode)
         return mean, covariance
 
-    def rows(self, rows: NDArray[np.bool_]) -> Motion:
-        """Only these tracks."""
-        return Motion(self.mean[rows], self.covariance[rows], self.mode[rows])
-
-    def exchange(self, i: int, j: int) -> None:
-        """Exchange two rows."""
-        for column in (self.mean, self.covariance, self.mode):
-            column[[i, j]] = column[[j, i]]
-
-    def joined(self, other: Motion) -> Motion:
-        """Put the other's tracks after these."""
-        return Motion(
-            np.concatenate([self.mean, other.mean]),
-            np.concatenate([self.covariance, other.covariance]),
-            np.concatenate([self.mode, other.mode]),
-        )
-
 
 class MotionModel:
-    """Batched filter of N tracks that share modes and time step."""
+    """Batched filter of N tracks that share modes and time step.
+
+    Attributes
+    ----------
+    variance, speed_variance, prior : (K,) float64
+        Of each mode: variance of a measurement about the mean path (um^2 per axis), of the speed
+        of a sperm seen once ((um/s)^2 per axis), and how probable the mode is then.
+    """
 
     def __init__(self, settings: TrackerSettings) -> None:
         modes = settings.modes
@@ -77,13 +75,13 @@ class MotionModel:
         )
         self._decay_s = settings.coast_decay_s
         self._stay_s = settings.mode_s
-        self._variance = np.array(
+        self.variance = np.array(
             [settings.localisation_um**2 + mode.yaw_um**2 / 2.0 for mode in modes]
         )
-        self._prior = np.array([float(mode.prior) for mode in modes])
-        self._prior /= self._prior.sum()
-        self._speed_variance = np.array([mode.speed_um_s**2 for mode in modes])
-        self._noise_r = np.eye(2) * self._variance[:, None, None]
+        self.prior = np.array([float(mode.prior) for mode in modes])
+        self.prior /= self.prior.sum()
+        self.speed_variance = np.array([mode.speed_um_s**2 for mode in modes])
+        self._noise_r = np.eye(2) * self.variance[:, None, None]
         self._step_s = -1.0
         self._matrices: tuple[Float64, Float64, Float64, Float64] | None = None
 
@@ -98,7 +96,7 @@ class MotionModel:
     def parameters(self) -> list[tuple[float, float, float]]:
         """Process noise density (um^2/s^3), measurement and birth speed variance of each mode."""
         return list(
-            zip(self._density, self._variance.tolist(), self._speed_variance.tolist(), strict=True)
+            zip(self._density, self.variance.tolist(), self.speed_variance.tolist(), strict=True)
         )
 
     def switching(self, step_s: float) -> Float64:
@@ -106,7 +104,7 @@ class MotionModel:
         if self._count == 1:
             return np.ones((1, 1))
         leave = -np.expm1(-step_s / self._stay_s)
-        switch: Float64 = np.eye(self._count) * (1.0 - leave) + self._prior * leave
+        switch: Float64 = np.eye(self._count) * (1.0 - leave) + self.prior * leave
         return switch
 
     def noise(self, step_s: float) -> Float64:
@@ -129,21 +127,25 @@ class MotionModel:
         mean = np.zeros((n, k, 4))
         mean[:, :, :2] = position_um[:, None, :]
         covariance = np.zeros((n, k, 4, 4))
-        covariance[:, :, 0, 0] = covariance[:, :, 1, 1] = self._variance
-        covariance[:, :, 2, 2] = covariance[:, :, 3, 3] = self._speed_variance
-        return Motion(mean, covariance, np.tile(self._prior, (n, 1)))
+        covariance[:, :, 0, 0] = covariance[:, :, 1, 1] = self.variance
+        covariance[:, :, 2, 2] = covariance[:, :, 3, 3] = self.speed_variance
+        return Motion(mean, covariance, np.tile(self.prior, (n, 1)))
 
-    def predict(self, motion: Motion, step_s: float, coasting: NDArray[np.bool_]) -> Motion:
-        """Move all tracks ``step_s`` ahead, each mode from what the modes that lead to it say."""
+    def matrices(self, step_s: float) -> tuple[Float64, Float64, Float64, Float64]:
+        """Switching, transition, that of a coasting track, and noise over ``step_s``."""
         if self._matrices is None or step_s != self._step_s:
             self._step_s = step_s
             self._matrices = (
                 self.switching(step_s), self.transition(step_s),
                 self.transition(step_s, coasting=True), self.noise(step_s),
             )  # fmt: skip
-        return Motion(
-            *_predict(motion.mean, motion.covariance, motion.mode, *self._matrices, coasting)
-        )
+        return self._matrices
+
+    def predict(self, motion: Motion, step_s: float, coasting: NDArray[np.bool_]) -> Motion:
+        """Move all tracks ``step_s`` ahead, each mode from what the modes that lead to it say."""
+        moved = motion.copy()
+        _predict(moved.mean, moved.covariance, moved.mode, *self.matrices(step_s), coasting)
+        return moved
 
     def innovation_covariance(self, covariance: Float64) -> Float64:
         """S = H P H' + R (N, K, 2, 2), um^2."""
@@ -165,19 +167,12 @@ class MotionModel:
         seen : (N,)
             The sum of these over each track.
         """
-        return Motion(
-            *_correct(
-                motion.mean,
-                motion.covariance,
-                motion.mode,
-                self.innovation_covariance(motion.covariance),
-                pairs.start,
-                pairs.innovation_um,
-                pairs.density,
-                share,
-                seen,
-            )
-        )
+        corrected = motion.copy()
+        _correct(
+            corrected.mean, corrected.covariance, corrected.mode, self.variance, pairs.start,
+            pairs.innovation_um, pairs.density, share, seen,
+        )  # fmt: skip
+        return corrected
 
 
 @lru_cache(maxsize=64)
@@ -194,20 +189,132 @@ def _unit_noise(step_s: float) -> Float64:
 
 
 @njit(cache=True, nogil=True)
-def _combine(mean: Float64, covariance: Float64, mode: Float64) -> tuple[Float64, Float64]:
-    n, modes = mode.shape
-    total, spread = np.zeros((n, 4)), np.zeros((n, 4, 4))
-    for i in range(n):
-        for k in range(modes):
+def combine_one(
+    mean: Float64, covariance: Float64, mode: Float64, total: Float64, spread: Float64
+) -> None:
+    """Write mean (4,) and covariance (4, 4) over the modes of one track."""
+    for a in range(4):
+        total[a] = 0.0
+        for k in range(mode.shape[0]):
+            total[a] += mode[k] * mean[k, a]
+    for a in range(4):
+        for b in range(a + 1):
+            value = 0.0
+            for k in range(mode.shape[0]):
+                away = (mean[k, a] - total[a]) * (mean[k, b] - total[b])
+                value += mode[k] * (covariance[k, a, b] + away)
+            spread[a, b] = spread[b, a] = value
+
+
+@njit(cache=True, nogil=True)
+def predict_one(
+    mean: Float64,
+    covariance: Float64,
+    mode: Float64,
+    switching: Float64,
+    transition: Float64,
+    noise: Float64,
+    scratch: Float64,
+) -> None:
+    """Mix and move one track in place; ``scratch`` is (K, 21).
+
+    The transition is that of constant velocity: (0, 2) is how far a speed reaches, (2, 2) what
+    is left of it.
+    """
+    modes = mode.shape[0]
+    reach, kept = transition[0, 2], transition[2, 2]
+    for k in range(modes):
+        mixed = scratch[k]
+        total = 0.0
+        for q in range(modes):
+            total += mode[q] * switching[q, k]
+        mixed[:20] = 0.0
+        mixed[20] = total
+        for q in range(modes):
+            part = mode[q] * switching[q, k] / total
             for a in range(4):
-                total[i, a] += mode[i, k] * mean[i, k, a]
-        for k in range(modes):
+                mixed[a] += part * mean[q, a]
+        for q in range(modes):
+            part = mode[q] * switching[q, k] / total
             for a in range(4):
-                da = mean[i, k, a] - total[i, a]
+                da = mean[q, a] - mixed[a]
                 for b in range(4):
-                    db = mean[i, k, b] - total[i, b]
-                    spread[i, a, b] += mode[i, k] * (covariance[i, k, a, b] + da * db)
-    return total, spread
+                    away = da * (mean[q, b] - mixed[b])
+                    mixed[4 + 4 * a + b] += part * (covariance[q, a, b] + away)
+    for k in range(modes):
+        mixed, p = scratch[k], covariance[k]
+        mode[k] = mixed[20]
+        for a in range(2):
+            mean[k, a] = mixed[a] + reach * mixed[a + 2]
+            mean[k, a + 2] = kept * mixed[a + 2]
+        for a in range(2):
+            for b in range(2):
+                # Places, speeds, and what they have to do with each other.
+                pp = mixed[4 + 4 * a + b]
+                pv, vp = mixed[4 + 4 * a + b + 2], mixed[4 + 4 * (a + 2) + b]
+                vv = mixed[4 + 4 * (a + 2) + b + 2]
+                p[a, b] = noise[k, a, b] + (pp + reach * vp) + (pv + reach * vv) * reach
+                p[a, b + 2] = noise[k, a, b + 2] + (pv + reach * vv) * kept
+                p[a + 2, b] = noise[k, a + 2, b] + kept * vp + kept * vv * reach
+                p[a + 2, b + 2] = noise[k, a + 2, b + 2] + kept * vv * kept
+
+
+@njit(cache=True, nogil=True)
+def correct_one(
+    mean: Float64,
+    covariance: Float64,
+    mode: Float64,
+    variance: Float64,
+    innovation: Float64,
+    density: Float64,
+    share: Float64,
+    seen: float,
+) -> None:
+    """Correct one track in place with its pairs: ``innovation`` (e, K, 2), ``share`` (e,)."""
+    norm = 0.0
+    gain, spread = np.empty((4, 2)), np.empty((2, 2))
+    mixed = np.zeros(share.shape[0])
+    for e in range(share.shape[0]):
+        for q in range(mode.shape[0]):
+            mixed[e] += mode[q] * density[e, q]
+    for k in range(mode.shape[0]):
+        # How much likelier than over all modes each measurement is in this one.
+        found, dx, dy, xx, xy, yy = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+        for e in range(share.shape[0]):
+            if share[e] == 0.0:
+                continue
+            part = share[e] * density[e, k] / mixed[e]
+            x, y = innovation[e, k, 0], innovation[e, k, 1]
+            found += part
+            dx += part * x
+            dy += part * y
+            xx += part * x * x
+            xy += part * x * y
+            yy += part * y * y
+        total = max(found + 1.0 - seen, 1e-30)
+        p = covariance[k]
+        sxx, sxy, syy = p[0, 0] + variance[k], p[0, 1], p[1, 1] + variance[k]
+        found, dx, dy = found / total, dx / total, dy / total
+        determinant = sxx * syy - sxy * sxy
+        spread[0, 0] = xx / total - dx * dx - found * sxx
+        spread[1, 1] = yy / total - dy * dy - found * syy
+        spread[0, 1] = spread[1, 0] = xy / total - dx * dy - found * sxy
+        for a in range(4):
+            px, py = p[a, 0], p[a, 1]
+            gain[a, 0] = (px * syy - py * sxy) / determinant
+            gain[a, 1] = (py * sxx - px * sxy) / determinant
+            mean[k, a] += gain[a, 0] * dx + gain[a, 1] * dy
+        for a in range(4):
+            for b in range(a + 1):
+                value = p[a, b]
+                for c in range(2):
+                    for d in range(2):
+                        value += gain[a, c] * spread[c, d] * gain[b, d]
+                p[a, b] = p[b, a] = value
+        mode[k] *= total
+        norm += mode[k]
+    for k in range(mode.shape[0]):
+        mode[k] /= norm
 
 
 @njit(cache=True, nogil=True)
@@ -220,44 +327,11 @@ def _predict(
     coasting_transition: Float64,
     noise: Float64,
     coasting: NDArray[np.bool_],
-) -> tuple[Float64, Float64, Float64]:
-    n, modes = mode.shape
-    out_mean, out_covariance = np.zeros_like(mean), np.empty_like(covariance)
-    out_mode = np.zeros_like(mode)
-    mixed, spread, moved = np.empty(4), np.empty((4, 4)), np.empty((4, 4))
-    for i in range(n):
+) -> None:
+    scratch = np.empty((mode.shape[1], SCRATCH))
+    for i in range(mode.shape[0]):
         f = coasting_transition if coasting[i] else transition
-        for k in range(modes):
-            total = 0.0
-            mixed[:] = 0.0
-            spread[:] = 0.0
-            for q in range(modes):
-                total += mode[i, q] * switching[q, k]
-            for q in range(modes):
-                part = mode[i, q] * switching[q, k] / total
-                for a in range(4):
-                    mixed[a] += part * mean[i, q, a]
-            for q in range(modes):
-                part = mode[i, q] * switching[q, k] / total
-                for a in range(4):
-                    da = mean[i, q, a] - mixed[a]
-                    for b in range(4):
-                        db = mean[i, q, b] - mixed[b]
-                        spread[a, b] += part * (covariance[i, q, a, b] + da * db)
-            out_mode[i, k] = total
-            for a in range(4):
-                for b in range(4):
-                    out_mean[i, k, a] += f[a, b] * mixed[b]
-                    moved[a, b] = 0.0
-                    for c in range(4):
-                        moved[a, b] += f[a, c] * spread[c, b]
-            for a in range(4):
-                for b in range(4):
-                    value = noise[k, a, b]
-                    for c in range(4):
-                        value += moved[a, c] * f[b, c]
-                    out_covariance[i, k, a, b] = value
-    return out_mean, out_covariance, out_mode
+        predict_one(mean[i], covariance[i], mode[i], switching, f, noise, scratch)
 
 
 @njit(cache=True, nogil=True)
@@ -265,57 +339,42 @@ def _correct(
     mean: Float64,
     covariance: Float64,
     mode: Float64,
-    innovation_covariance: Float64,
+    variance: Float64,
     start: Int64,
     innovation: Float64,
     density: Float64,
     share: Float64,
     seen: Float64,
-) -> tuple[Float64, Float64, Float64]:
-    n, modes = mode.shape
-    out_mean, out_covariance = mean.copy(), covariance.copy()
-    out_mode = mode.copy()
-    gain, spread = np.empty((4, 2)), np.empty((2, 2))
+) -> None:
+    for i in range(mode.shape[0]):
+        own = slice(start[i], start[i + 1])
+        correct_one(
+            mean[i], covariance[i], mode[i], variance, innovation[own], density[own], share[own],
+            seen[i],
+        )  # fmt: skip
+
+
+@njit(cache=True, nogil=True)
+def _combine(mean: Float64, covariance: Float64, mode: Float64) -> tuple[Float64, Float64]:
+    n = mode.shape[0]
+    total, spread = np.empty((n, 4)), np.empty((n, 4, 4))
     for i in range(n):
-        norm = 0.0
-        for k in range(modes):
-            # How much likelier than over all modes each measurement is in this one.
-            found, dx, dy, xx, xy, yy = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-            for e in range(start[i], start[i + 1]):
-                if share[e] == 0.0:
-                    continue
-                mixed = 0.0
-                for q in range(modes):
-                    mixed += mode[i, q] * density[e, q]
-                part = share[e] * density[e, k] / mixed
-                x, y = innovation[e, k, 0], innovation[e, k, 1]
-                found += part
-                dx += part * x
-                dy += part * y
-                xx += part * x * x
-                xy += part * x * y
-                yy += part * y * y
-            total = max(found + 1.0 - seen[i], 1e-30)
-            out_mode[i, k] = mode[i, k] * total
-            norm += out_mode[i, k]
-            found, dx, dy = found / total, dx / total, dy / total
-            s = innovation_covariance[i, k]
-            determinant = s[0, 0] * s[1, 1] - s[0, 1] * s[1, 0]
-            spread[0, 0] = xx / total - dx * dx - found * s[0, 0]
-            spread[1, 1] = yy / total - dy * dy - found * s[1, 1]
-            spread[0, 1] = spread[1, 0] = xy / total - dx * dy - found * s[0, 1]
-            for a in range(4):
-                px, py = covariance[i, k, a, 0], covariance[i, k, a, 1]
-                gain[a, 0] = (px * s[1, 1] - py * s[1, 0]) / determinant
-                gain[a, 1] = (py * s[0, 0] - px * s[0, 1]) / determinant
-                out_mean[i, k, a] += gain[a, 0] * dx + gain[a, 1] * dy
-            for a in range(4):
-                for b in range(a + 1):
-                    value = covariance[i, k, a, b]
-                    for c in range(2):
-                        for d in range(2):
-                            value += gain[a, c] * spread[c, d] * gain[b, d]
-                    out_covariance[i, k, a, b] = out_covariance[i, k, b, a] = value
-        for k in range(modes):
-            out_mode[i, k] /= norm
-    return out_mean, out_covariance, out_mode
+        combine_one(mean[i], covariance[i], mode[i], total[i], spread[i])
+    return total, spread
+
+
+@njit(cache=True, nogil=True)
+def advance(
+    records: Records,
+    switching: Float64,
+    transition: Float64,
+    coasting_transition: Float64,
+    noise: Float64,
+) -> None:
+    """Move all tracks ahead, in place: each mode, and the mean over the modes."""
+    scratch = np.empty((switching.shape[0], SCRATCH))
+    for i in range(records.shape[0]):
+        one = records[i]
+        f = coasting_transition if one.coasting else transition
+        predict_one(one.mode_mean, one.mode_covariance, one.mode, switching, f, noise, scratch)
+        combine_one(one.mode_mean, one.mode_covariance, one.mode, one.mean, one.covariance)

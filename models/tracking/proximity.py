@@ -25,15 +25,32 @@ def nearest_um(position_um: Float64, other_um: Float64) -> Float64:
 
 
 @njit(cache=True, nogil=True)
-def nearest_fellow_um(position_um: Float64, counts: Bool) -> Float64:
-    """Distance of each of (N, 2) points to the nearest other one that ``counts`` (N,)."""
+def depth_um(x_um: float, y_um: float, inward: Float64, offset_um: Float64) -> float:
+    """Distance of a point from the border of a View; negative outside."""
+    depth = np.inf
+    for k in range(offset_um.shape[0]):
+        depth = min(depth, inward[k, 0] * x_um + inward[k, 1] * y_um - offset_um[k])
+    return depth
+
+
+@njit(cache=True, nogil=True)
+def nearest_fellow_um(position_um: Float64, counts: Bool, reach_um: float = np.inf) -> Float64:
+    """Distance of each of (N, 2) points to the nearest other one that ``counts`` (N,).
+
+    Infinite where there is none within ``reach_um``.
+    """
     n = position_um.shape[0]
     least = np.full(n, np.inf)
     for i in range(n):
+        x, y = position_um[i, 0], position_um[i, 1]
         for j in range(i):
-            dx = position_um[i, 0] - position_um[j, 0]
-            dy = position_um[i, 1] - position_um[j, 1]
+            dx = x - position_um[j, 0]
+            if dx > reach_um or dx < -reach_um:
+                continue
+            dy = y - position_um[j, 1]
             d2 = dx * dx + dy * dy
+            if d2 > reach_um * reach_um:
+                continue
             if counts[j]:
                 least[i] = min(least[i], d2)
             if counts[i]:
@@ -53,9 +70,9 @@ def shadows_senior(position_um: Float64, confirmed: Bool, seen: Bool, reach_um: 
     shadow = np.zeros(n, np.bool_)
     for i in range(n):
         for j in range(i):
-            if seen[i] and seen[j]:
-                continue
             dx = position_um[i, 0] - position_um[j, 0]
+            if dx > reach_um or dx < -reach_um or (seen[i] and seen[j]):
+                continue
             dy = position_um[i, 1] - position_um[j, 1]
             if dx * dx + dy * dy < reach_um * reach_um:
                 if confirmed[i] and not confirmed[j]:

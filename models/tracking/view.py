@@ -18,11 +18,13 @@ class View:
     corners_um : (K, 2) float64
         Corners in order, either way round.
     area_um2 : float
+    inward, offset_um : (K, 2), (K,) float64
+        Unit vector from each side into the field, and the side's place along it.
     """
 
     corners_um: Float64
-    _normal: Float64 = field(init=False, repr=False, compare=False)
-    _offset_um: Float64 = field(init=False, repr=False, compare=False)
+    inward: Float64 = field(init=False, repr=False, compare=False)
+    offset_um: Float64 = field(init=False, repr=False, compare=False)
     area_um2: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -39,14 +41,14 @@ class View:
         x, y = corners.T
         twice = np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))
         object.__setattr__(self, "area_um2", float(abs(twice) / 2.0))
-        object.__setattr__(self, "_normal", normal)
-        object.__setattr__(self, "_offset_um", (normal * corners).sum(axis=1))
+        object.__setattr__(self, "inward", normal)
+        object.__setattr__(self, "offset_um", (normal * corners).sum(axis=1))
 
     def depth_um(self, position_um: Float64) -> Float64:
         """Distance of (N, 2) stage-frame points from the border; negative outside."""
         if len(position_um) == 0:
             return np.zeros(0)
-        depth: Float64 = (position_um @ self._normal.T - self._offset_um).min(axis=1)
+        depth: Float64 = (position_um @ self.inward.T - self.offset_um).min(axis=1)
         return depth
 
     @staticmethod

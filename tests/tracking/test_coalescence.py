@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.tracking.coalescence import Coalescence, best_permutations
+from models.tracking.population import record_type
 from models.tracking.settings import TrackerSettings
 from models.tracking.tracker import Tracker
 from models.types import Float64
@@ -63,16 +64,23 @@ def test_only_the_likeliest_permutation_of_each_set_counts(seed: int) -> None:
 
 def test_close_and_slow_tracks_count_after_a_while_and_apart_no_more() -> None:
     one = Coalescence(TrackerSettings(coalesce_s=0.15))
-    names, confirmed = np.array([4, 7]), np.ones(2, np.bool_)
-    covariance = np.tile(np.diag([0.5, 0.5, 100.0, 100.0]), (2, 1, 1))
+    tracks = np.zeros(2, record_type(1))
+    tracks["track_id"], tracks["confirmed"] = (4, 7), True
+    tracks["covariance"] = np.diag([0.5, 0.5, 100.0, 100.0])
+
+    def rows(time_s: float, mean: Float64) -> list[tuple[int, int]]:
+        tracks["mean"] = mean
+        return one.rows(time_s, tracks)
+
     close = np.array([[0.0, 0.0, 40.0, 0.0], [1.0, 0.5, 45.0, 5.0]])
     fast = close * [1.0, 1.0, 1.0, 1.0] + [[0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 20.0, 0.0]]
-    found = [one.rows(k / 30.0, names, close, covariance, confirmed) for k in range(8)]
+    found = [rows(k / 30.0, close) for k in range(8)]
     assert found[:5] == [[]] * 5
     assert found[5:] == [[(0, 1)]] * 3
-    assert one.rows(8 / 30.0, names, fast, covariance, confirmed) == []
-    assert one.rows(9 / 30.0, names, close, covariance, confirmed) == []
-    assert one.rows(1.0, names, close, covariance, ~confirmed) == []
+    assert rows(8 / 30.0, fast) == []
+    assert rows(9 / 30.0, close) == []
+    tracks["confirmed"] = False
+    assert rows(1.0, close) == []
 
 
 def test_two_that_pass_at_a_shallow_angle_stay_two() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
+from numba.core.dispatcher import Dispatcher
 
-from models.tracking import identity
 from models.tracking.linkage import Piece, link
 from models.tracking.settings import TrackerSettings
 from models.tracking.tracker import Tracker, warm_up
@@ -109,13 +111,21 @@ def test_without_an_encounter_there_is_no_doubt() -> None:
     assert empty.identity.shape == (0,)
 
 
-def test_warming_up_goes_through_a_whole_encounter(monkeypatch: pytest.MonkeyPatch) -> None:
-    judged: list[int] = []
-
-    def watched(before: Piece, after: Piece) -> tuple[float, float]:
-        judged.append(len(after))
-        return link(before, after)
-
-    monkeypatch.setattr(identity, "link", watched)
+def test_warming_up_compiles_all_that_an_encounter_needs() -> None:
     warm_up()
-    assert judged  # what is compiled on first use is compiled before the first frame
+    before = compiled()
+    assert before["models.tracking.identity._judge"] >= 1
+    assert before["models.tracking.identity._apply"] >= 1
+    for seed in range(2):
+        follow(touch_and_turn(0.1), (13.0, 20.0), seed)
+    assert compiled() == before
+
+
+def compiled() -> dict[str, int]:
+    """How often each kernel of the package was compiled so far."""
+    kernels = {}
+    for module in [one for name, one in sys.modules.items() if name.startswith("models.tracking.")]:
+        for kernel in vars(module).values():
+            if isinstance(kernel, Dispatcher):
+                kernels[f"{kernel.__module__}.{kernel.__name__}"] = len(kernel.signatures)
+    return kernels
