@@ -161,7 +161,7 @@ class NetworkConfig(_Strict):
 class ServoConfig(_Strict):
     """How the stage follows. The defaults are explained in app/core/README.md."""
 
-    gain_1_s: float = Field(default=10.0, gt=0, le=25)
+    gain_1_s: float = Field(default=20.0, gt=0, le=25)
     top_speed_um_s: float = Field(default=1000.0, gt=0, le=5000)
     slew_um_s2: float = Field(default=5000.0, gt=0, le=100_000)
     deadband_um: float = Field(default=0.3, ge=0, le=5)

@@ -1,5 +1,8 @@
 """The stage follows a sperm: velocity feed-forward, and a proportional pull to the centre.
 
+Who the target is, and whether it is seen, is the tracker's word; where its mean path leads is told
+by a filter of the servo's own, which knows that a head swings.
+
 The command is meant for the instant at which it takes effect: target and stage are both predicted
 to then, the stage with the commands that are still in flight. A proportional law alone would lag by
 speed/gain; on a pure delay it would be unstable above pi / (2 delay).
@@ -14,11 +17,15 @@ from enum import Enum
 import numpy as np
 
 from app.config import ServoConfig
+from app.core.mean_path import MeanPath
 from app.core.pose_history import PoseHistory
 from app.core.selection import Target
 from models.types import Float64
 
 COAST_TRAVEL_UM = 50.0  # the stage never runs farther than this without the target being seen
+PULL_SHARE = 0.7  # of what is off: no more is made good before the next frame can tell
+STRAYED_UM = 4.0  # the mean path so far from the track is not the track's any more
+UNTOLD = (0.5, 0.5, 100.0, 100.0)  # variances, um and um/s squared, where a track tells none
 CENTRED_UM = 4.0  # within a head's length of the centre: no longer approaching
 
 
@@ -60,6 +67,7 @@ class Servo:
     def __init__(self, settings: ServoConfig, frame_rate_hz: float) -> None:
         self._settings = settings
         self._period_s = 1.0 / frame_rate_hz
+        self._path = MeanPath(frame_rate_hz)
         self._target: Target | None = None
         self._seen_at_um: Float64 | None = None
         self._velocity_um_s = np.zeros(2)
@@ -70,6 +78,7 @@ class Servo:
     def choose(self, target: Target) -> None:
         """Take a new target; the stage keeps the velocity that it has until the next command."""
         self._target = target
+        self._begin_path(target)
         self._seen_at_um = None
         self.phase = Phase.APPROACH
         self.error_um = math.nan
@@ -91,6 +100,7 @@ class Servo:
         back = self.phase is Phase.WAIT
         if target is not None and self._credible(target, last, gap_s, back=back):
             self._target, self._seen_at_um = target, None
+            self._follow_path(target)
             if self.phase in (Phase.COAST, Phase.WAIT):
                 self.phase = Phase.APPROACH
             return
@@ -113,7 +123,8 @@ class Servo:
         if self.phase is Phase.COAST:
             return self._coast(now_s, pose_um)
         self._seen_at_um = pose_um
-        ahead_um = target.position_um + target.velocity_um_s * (arrival_s - target.time_s)
+        position_um, velocity_um_s = self._path.state()
+        ahead_um = position_um + velocity_um_s * (arrival_s - target.time_s)
         error_um = ahead_um - pose_um
         self.error_um = float(np.linalg.norm(error_um))
         if self.phase is Phase.APPROACH:
@@ -123,7 +134,20 @@ class Servo:
                 return Move(ahead_um)
             if self.error_um <= CENTRED_UM:
                 self.phase = Phase.FOLLOW
-        return self._stream(now_s, target.velocity_um_s + self._pull(error_um))
+        return self._stream(now_s, velocity_um_s + self._pull(error_um))
+
+    def _begin_path(self, target: Target) -> None:
+        """Take the track's word for where the mean path is."""
+        known = target.covariance
+        covariance = np.diag(UNTOLD) if known is None else known
+        self._path.begin(target.time_s, target.position_um, target.velocity_um_s, covariance)
+
+    def _follow_path(self, target: Target) -> None:
+        """Go on along the mean path; begin anew where the track is elsewhere."""
+        self._path.follow(target.time_s, target.measured_um)
+        position_um, _ = self._path.state()
+        if float(np.linalg.norm(position_um - target.position_um)) > STRAYED_UM:
+            self._begin_path(target)
 
     def _credible(self, target: Target, last: Target, gap_s: float, *, back: bool) -> bool:
         """Whether this is the sperm that was followed: seen, no jump, and alone if it was away."""
@@ -141,7 +165,8 @@ class Servo:
         if distance_um <= self._settings.deadband_um:
             return np.zeros(2)
         braking_um_s = math.sqrt(self._settings.slew_um_s2 * distance_um)
-        speed_um_s = min(self._settings.gain_1_s * distance_um, braking_um_s)
+        gain_1_s = min(self._settings.gain_1_s, PULL_SHARE / self._period_s)
+        speed_um_s = min(gain_1_s * distance_um, braking_um_s)
         return np.asarray(error_um * (speed_um_s / distance_um))
 
     def _stream(self, now_s: float, wanted_um_s: Float64) -> Velocity:
