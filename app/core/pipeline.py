@@ -56,7 +56,13 @@ class Assessor(Protocol):
         """Add what is known of shape, verdict, score and reasons to the motility of each track."""
         ...
 
-    def renew(self, tracks: Tracks, measured: Measurements, perception: Perception | None) -> None:
+    def renew(
+        self,
+        tracks: Tracks,
+        measured: Measurements,
+        perception: Perception | None,
+        image: UInt8 | None = None,
+    ) -> None:
         """Learn from a frame what is due; takes longer than there is time before it is shown."""
         ...
 
@@ -172,10 +178,13 @@ class Pipeline:
             tracks, track_px, measurements, order, self._ranking.changes, self._ranking.change
         )
 
-    def learn(self, findings: Findings, perception: Perception) -> None:
-        """Renew shapes and verdicts from a frame that has been shown already."""
+    def learn(self, findings: Findings, perception: Perception, image: UInt8 | None = None) -> None:
+        """Renew shapes and verdicts from a frame that has been shown already.
+
+        With the ``image`` (H, W) heads are fitted to the picture, else outlined by the network.
+        """
         if self._assessor is not None:
-            self._assessor.renew(findings.tracks, findings.measurements, perception)
+            self._assessor.renew(findings.tracks, findings.measurements, perception, image)
 
     def _middle_px(self) -> Float64:
         return ImageToStage.nominal(1.0, self._width_px, self._height_px).centre_px

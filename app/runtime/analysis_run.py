@@ -32,6 +32,7 @@ from app.records.video import FilmWriter
 from app.runtime.overlay import OverlayFrame, OverlayThread
 from calibration.transform import ImageToStage
 from drivers.types import Frame
+from models.measure.grey_head import with_grey_heads
 from models.measure.instances import identity_map
 from models.measure.live import LiveMotility
 from models.measure.paper_head import with_paper_heads
@@ -182,9 +183,10 @@ class AnalysisRun:
         shapes = measure_shapes(planes, box_px, *frame.image.shape)
         if self._shaped_s is None or frame.time_s - self._shaped_s >= _SHAPES_S - 1e-6:
             self._shaped_s = frame.time_s
-            kept = shapes
             if self._criteria.estimators == "paper" and perception.part_map is not None:
                 kept = with_paper_heads(shapes, perception.part_map, box_px)
+            else:
+                kept = with_grey_heads(shapes, planes, frame.image, box_px, self._um_per_px)
             self._shapes.add(tracks.track_id, tracks.detection, kept)
         return shapes
 

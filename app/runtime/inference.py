@@ -100,7 +100,7 @@ class Inference(Worker):
             tracks = scratch.follow(
                 k / 30.0, np.zeros(2), seen.perception.detections, seen.frame.image
             )
-            scratch.learn(scratch.measure(tracks, np.zeros(2)), seen.perception)
+            scratch.learn(scratch.measure(tracks, np.zeros(2)), seen.perception, seen.frame.image)
         self._pipeline = self._make_pipeline(width_px, height_px)
         self._shape = (height_px, width_px)
         self._results.clear()
@@ -165,4 +165,4 @@ class Inference(Worker):
             self._scoring.add(tracks, motion)
         if self._census is not None:
             self._census.add(tracks)
-        pipeline.learn(findings, perception)
+        pipeline.learn(findings, perception, frame.image)

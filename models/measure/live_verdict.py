@@ -1,8 +1,9 @@
 """Verdicts while the sperm swim: shapes twice a second, speeds over seconds, and a score.
 
-Costs little between: a frame's shapes are measured every ``SHAPES_S``, verdicts renewed every
-``VERDICT_S``, and what is known of each track is repeated in the frames between. Time is that of
-the frames; nothing depends on how many there are.
+Costs little between: a frame's shapes are measured every ``SHAPES_S``, its heads fitted to the
+picture a few at a time in the frames that follow, verdicts renewed every ``VERDICT_S``, and what is
+known of each track is repeated in the frames between. Time is that of the frames; nothing depends
+on how many there are.
 """
 
 from __future__ import annotations
@@ -12,19 +13,21 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from models.measure.grey_head import with_grey_heads
 from models.measure.motility import COLUMNS as MOTILITY
 from models.measure.motility import OK
 from models.measure.profile import CriteriaProfile, named_profile
 from models.measure.reasons import reasons
 from models.measure.shape_record import COLUMNS as SHAPE
 from models.measure.shape_record import Shape, ShapeRecord
-from models.measure.shapes import measure_shapes
-from models.measure.soft import planes_of
+from models.measure.shapes import Shapes, measure_shapes
+from models.measure.soft import Planes, planes_of
 from models.measure.verdict import GRADES, judge
-from models.types import Float64, Measurements, Perception, Tracks
+from models.types import Float32, Float64, Int64, Measurements, Perception, Tracks, UInt8
 
 SHAPES_S = 0.45
 VERDICT_S = 0.33
+_FITTED_BY = 0.7  # of that time: all heads of a frame are fitted
 # Speeds of one second waver with the path; a verdict rests on some seconds.
 _STEADY_S = 1.5
 # Relative standard uncertainty of a live speed, and of a ratio; from specimens.
@@ -33,6 +36,20 @@ _RATIO_SD = 0.05
 _RATIOS = ("lin", "wob", "str")
 _OUT = (*SHAPE, "score", "score_sd", "morphology_normal", "motility_normal", "healthy", "frames")
 _UNKNOWN = (math.nan,) * len(_OUT)
+
+
+@dataclass(slots=True)
+class _Looked:
+    """A frame whose heads are being fitted, ``done`` of its tracks by now."""
+
+    time_s: float
+    image: UInt8
+    planes: Planes
+    box_px: Float32
+    shapes: Shapes
+    track_id: Int64
+    detection: Int64
+    done: int = 0
 
 
 @dataclass(slots=True)
@@ -58,6 +75,11 @@ class LiveVerdict:
         Of the frames.
     profile : CriteriaProfile, optional
         The default profile when left out.
+
+    Attributes
+    ----------
+    record : ShapeRecord
+        What was seen of each track's shape.
     """
 
     def __init__(
@@ -69,11 +91,19 @@ class LiveVerdict:
     ) -> None:
         self.profile = profile or named_profile()
         self._size = (height_px, width_px)
-        self._record = ShapeRecord(um_per_px)
+        self._um_per_px = um_per_px
+        self.record = ShapeRecord(um_per_px)
+        self._looked: _Looked | None = None
         self._known: dict[int, _Known] = {}
         self._shaped_s = self._judged_s = -math.inf
 
-    def renew(self, tracks: Tracks, measured: Measurements, perception: Perception | None) -> None:
+    def renew(
+        self,
+        tracks: Tracks,
+        measured: Measurements,
+        perception: Perception | None,
+        image: UInt8 | None = None,
+    ) -> None:
         """Measure shapes and renew verdicts, if it is time to: some milliseconds.
 
         Parameters
@@ -83,17 +113,28 @@ class LiveVerdict:
             Live motility of the same rows.
         perception : Perception or None
             Of this frame; None, or one without parts, shows no shapes.
+        image : (H, W) uint8, optional
+            Of this frame; it is kept for a while, and not changed. Without it heads are measured
+            by the network's outline alone.
         """
         time_s = tracks.time_s
         if time_s < max(self._shaped_s, self._judged_s):  # the clock was set back
             self._shaped_s = self._judged_s = -math.inf
+            self._looked = None
         if perception is not None and time_s - self._shaped_s >= SHAPES_S:
             planes = planes_of(perception)
             if planes is not None:
+                self._fit_some(math.inf)
                 self._shaped_s = time_s
-                shapes = measure_shapes(planes, perception.detections.box_px, *self._size)
-                self._record.add(tracks.track_id, tracks.detection, shapes)
+                box_px = perception.detections.box_px
+                shapes = measure_shapes(planes, box_px, *self._size)
+                ids, detection = tracks.track_id, tracks.detection
+                if image is None:
+                    self.record.add(ids, detection, shapes)
+                else:
+                    self._looked = _Looked(time_s, image, planes, box_px, shapes, ids, detection)
                 return  # the verdicts wait for the next frame: never both at once
+        self._fit_some(time_s)
         if time_s - self._judged_s >= VERDICT_S:
             self._judged_s = time_s
             self._judge(tracks, measured)
@@ -112,11 +153,31 @@ class LiveVerdict:
             tuple(() if one is None else one.reasons for one in known),
         )
 
+    def _fit_some(self, time_s: float) -> None:
+        """Fit as many heads as are due, so that all are done well before the next frame's."""
+        looked = self._looked
+        if looked is None:
+            return
+        count = len(looked.track_id)
+        share = (time_s - looked.time_s) / (_FITTED_BY * SHAPES_S)
+        due = count if share >= 1.0 else math.ceil(count * share)
+        if due > looked.done:
+            now = slice(looked.done, due)
+            rows = looked.detection[now]
+            shapes = with_grey_heads(
+                looked.shapes, looked.planes, looked.image, looked.box_px, self._um_per_px,
+                rows[rows >= 0],
+            )  # fmt: skip
+            self.record.add(looked.track_id[now], rows, shapes)
+            looked.done = due
+        if looked.done == count:
+            self._looked = None
+
     def _judge(self, tracks: Tracks, measured: Measurements) -> None:
         present = tracks.track_id.tolist()
         for gone in self._known.keys() - set(present):
             del self._known[gone]
-        self._record.keep(tracks.track_id)
+        self.record.keep(tracks.track_id)
         rows = [self._known.setdefault(track, _Known()) for track in present]
         for k, (track, one) in enumerate(zip(present, rows, strict=True)):
             if measured.quality[k] == OK:
@@ -151,11 +212,11 @@ class LiveVerdict:
 
     def _look_at_shape(self, track: int, one: _Known) -> None:
         """Renew the shape when there are new frames; less often once there are many."""
-        frames = self._record.frames(track)
+        frames = self.record.frames(track)
         if frames == one.frames and one.shape is not None:
             return
         if frames < 16 or frames - one.frames >= 4 or one.shape is None:
-            one.shape, one.frames = self._record.shape(track), frames
+            one.shape, one.frames = self.record.shape(track), frames
 
 
 def _steady(one: _Known, speeds: Float64, time_s: float) -> None:

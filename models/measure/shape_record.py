@@ -24,6 +24,10 @@ _TAIL_AGREES = 0.15
 _LEAST_AGREEING = 0.3
 # What the mean over any number of frames leaves, relative; the bend's in degrees. From specimens.
 _FLOOR = np.array([0.06, 0.04, 0.05, 0.05, 4.0, 0.05])
+_REFUSED = {
+    Flag.BORDER: "at the border", Flag.OVERLAP: "touches another", Flag.BLURRED: "out of focus",
+    Flag.UNLIKE: "unlike one head",
+}  # fmt: skip
 _TAIL = Flag.BORDER | Flag.TAIL_CUT | Flag.TAIL_CROSSED
 
 
@@ -54,7 +58,7 @@ class _Ring:
     values: Float64 = field(default_factory=lambda: np.full((KEPT, 6), np.nan))
     at: Int64 = field(default_factory=lambda: np.zeros(6, np.int64))
     seen: int = 0
-    refused: Int64 = field(default_factory=lambda: np.zeros(3, np.int64))  # border, overlap, blur
+    refused: Int64 = field(default_factory=lambda: np.zeros(4, np.int64))  # by _REFUSED
 
     def add(self, columns: slice, values: Float64) -> None:
         self.values[self.at[columns.start] % KEPT, columns] = values
@@ -91,7 +95,7 @@ class ShapeRecord:
             values = shapes.values[row] * self._unit
             ring.seen += 1
             if flags & HEAD_FLAGS:
-                for k, flag in enumerate((Flag.BORDER, Flag.OVERLAP, Flag.BLURRED)):
+                for k, flag in enumerate(_REFUSED):
                     ring.refused[k] += bool(flags & flag)
                 continue
             ring.add(slice(0, 4), values[:4])
@@ -134,7 +138,7 @@ class ShapeRecord:
         if frames >= LEAST_HEADS:
             return ""
         if ring.refused.sum() > frames:
-            return ("at the border", "touches another", "out of focus")[int(ring.refused.argmax())]
+            return tuple(_REFUSED.values())[int(ring.refused.argmax())]
         return f"{frames} of {LEAST_HEADS} good frames"
 
 

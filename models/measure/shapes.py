@@ -25,9 +25,10 @@ class Flag(IntFlag):
     TAIL_CUT = 16  # the tail leaves the picture
     TAIL_CROSSED = 32  # the tail meets another sperm
     TWO_TAILS = 64  # two lines leave the head
+    UNLIKE = 128  # the picture is not that of one head
 
 
-HEAD_FLAGS = Flag.BORDER | Flag.OVERLAP | Flag.BLURRED
+HEAD_FLAGS = Flag.BORDER | Flag.OVERLAP | Flag.BLURRED | Flag.UNLIKE
 _LEAST_SOLID = 0.9
 
 

@@ -1,6 +1,6 @@
 """How far the measures are from the truth: the tables of models/measure/README.md.
 
-``python -m models.training.measure_accuracy [--true-maps] [--specimens N] [--frames N]``
+``python -m models.training.measure_accuracy [--true-maps] [--specimens N] [--frames N] [--seed S]``
 
 End to end: fresh ``exam`` specimens are rendered, found by the shipped network and followed by the
 tracker. With ``--true-maps``: the specimen's own maps, and true positions with 0.15 um of jitter
@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from models.measure.centre import refine_centres
+from models.measure.grey_head import with_grey_heads
 from models.measure.motility import COLUMNS as MOTILITY
 from models.measure.motility import measure_path, vcl_of_jitter
 from models.measure.profile import named_profile
@@ -128,7 +129,9 @@ def _end_to_end(
     tracks = tracker.step(k / FPS, place, box, score, label, view)
     planes = planes_of(found)
     if planes is not None and k % 3 == 0:
-        record.add(tracks.track_id, tracks.detection, measure_shapes(planes, box, *SIZE))
+        shapes = measure_shapes(planes, box, *SIZE)
+        shapes = with_grey_heads(shapes, planes, image, box, specimen.look.um_per_px)
+        record.add(tracks.track_id, tracks.detection, shapes)
     own = tracks.detection >= 0
     fine = (refine_centres(image, box) - middle) @ specimen.matrix_um_per_px.T
     raw_um = np.where(own[:, None], fine[np.where(own, tracks.detection, 0)], tracks.raw_um)
@@ -216,13 +219,14 @@ def main() -> None:
     parser.add_argument("--true-maps", action="store_true")
     parser.add_argument("--specimens", type=int, default=4)
     parser.add_argument("--frames", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=SEED)
     options = parser.parse_args()
     use_threads(1)
     detector = None if options.true_maps else load_shipped()
     for modality in ("brightfield", "phase"):
         pairs: list[Pair] = []
         for k in range(options.specimens):
-            specimen = Specimen(profile("exam", modality=modality), SEED + k)
+            specimen = Specimen(profile("exam", modality=modality), options.seed + k)
             pairs += examine(specimen, options.frames, detector)
         print(f"{modality}, {'true maps' if detector is None else detector.name}\n{table(pairs)}")
 

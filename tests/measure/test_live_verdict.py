@@ -8,9 +8,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from models.measure.grey_head import with_grey_heads
 from models.measure.live import LiveMotility
-from models.measure.live_verdict import LiveVerdict
-from models.measure.shape_record import LEAST_HEADS
+from models.measure.live_verdict import SHAPES_S, LiveVerdict
+from models.measure.shape_record import LEAST_HEADS, ShapeRecord
+from models.measure.shapes import measure_shapes
+from models.measure.soft import planes_of
 from models.specimen.profiles import profile
 from models.specimen.scene import Specimen
 from models.specimen.truth_tables import sperm_rows
@@ -126,3 +129,39 @@ def test_a_clock_that_is_set_back_does_not_stop_the_verdicts() -> None:
             tracks = as_tracks(offset_s + k / FPS, np.array([1]), np.array([[k * 1.5, 0.0]]))
             found = shown_by(verdict, tracks, motility.update(tracks), None)
     assert found.grade == ("rapid",)
+
+
+def test_heads_are_fitted_a_few_at_a_time_and_all_of_them() -> None:
+    specimen = Specimen(profile("exam"), 33)
+    um = specimen.look.um_per_px
+    verdict, motility = LiveVerdict(um, 480, 640), LiveMotility()
+    at_once = ShapeRecord(um)
+    looked_s = -math.inf
+    for k in range(55):
+        time_s = k / FPS
+        due = time_s - looked_s >= SHAPES_S
+        truth = specimen.truth(time_s, np.zeros(2), masks=due)
+        shown = np.flatnonzero(truth.visible)
+        tracks = as_tracks(time_s, truth.sperm_id[shown], truth.position_um[shown])
+        perception, image = None, None
+        if due:
+            looked_s = time_s
+            found = Detections(
+                truth.box_px[shown].astype(np.float32), np.ones(len(shown), np.float32),
+                np.zeros(len(shown), np.int8),
+            )  # fmt: skip
+            perception = Perception(found, truth.class_map, truth.part_map)
+            image = specimen.render(time_s, 0.008, lambda t: np.zeros((len(t), 2)))
+            planes = planes_of(perception)
+            assert planes is not None
+            shapes = measure_shapes(planes, found.box_px, 480, 640)
+            shapes = with_grey_heads(shapes, planes, image, found.box_px, um)
+            at_once.add(tracks.track_id, tracks.detection, shapes)
+        verdict.renew(tracks, motility.update(tracks), perception, image)
+    known = 0
+    for track in tracks.track_id.tolist():
+        spread, whole = verdict.record.shape(track), at_once.shape(track)
+        assert verdict.record.frames(track) == at_once.frames(track)
+        np.testing.assert_array_equal(spread.values, whole.values)
+        known += int(at_once.frames(track) > 2)
+    assert known > 10
