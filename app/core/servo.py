@@ -24,6 +24,7 @@ from models.types import Float64
 
 COAST_TRAVEL_UM = 50.0  # the stage never runs farther than this without the target being seen
 PULL_SHARE = 0.7  # of what is off: no more is made good before the next frame can tell
+STEADY_FRAMES = 3  # seen so often on end beside another, it is no mix-up of one frame
 STRAYED_UM = 4.0  # the mean path so far from the track is not the track's any more
 UNTOLD = (0.5, 0.5, 100.0, 100.0)  # variances, um and um/s squared, where a track tells none
 CENTRED_UM = 4.0  # within a head's length of the centre: no longer approaching
@@ -70,6 +71,7 @@ class Servo:
         self._path = MeanPath(frame_rate_hz)
         self._target: Target | None = None
         self._seen_at_um: Float64 | None = None
+        self._steady = 0
         self._velocity_um_s = np.zeros(2)
         self._commanded_s: float | None = None
         self.phase = Phase.IDLE
@@ -98,6 +100,7 @@ class Servo:
             return
         gap_s = frame_s - last.time_s
         back = self.phase is Phase.WAIT
+        self._steady = self._steady + 1 if target is not None and target.seen else 0
         if target is not None and self._credible(target, last, gap_s, back=back):
             self._target, self._seen_at_um = target, None
             self._follow_path(target)
@@ -150,8 +153,12 @@ class Servo:
             self._begin_path(target)
 
     def _credible(self, target: Target, last: Target, gap_s: float, *, back: bool) -> bool:
-        """Whether this is the sperm that was followed: seen, no jump, and alone if it was away."""
-        if not target.seen or (back and not target.alone):
+        """Whether this is the sperm that was followed.
+
+        Seen, no jump, and if it was away: alone, or told from its neighbour for some frames.
+        """
+        clear = target.alone or self._steady >= STEADY_FRAMES
+        if not target.seen or (back and not clear):
             return False
         expected_um = last.position_um + last.velocity_um_s * gap_s
         frames = max(1.0, gap_s / self._period_s)

@@ -123,6 +123,19 @@ def test_m7_it_resumes_only_the_same_sperm_without_doubt_and_in_time(
     assert servo.phase is phase
 
 
+def test_m7_beside_another_it_resumes_only_after_three_frames_on_end() -> None:
+    servo, poses = following((0.0, 0.0))
+    phases = []
+    for k in range(4, 14):
+        time_s = k * PERIOD_S
+        seen = target(time_s, 1.0, 0.0, alone=False) if k in (8, 9, 11, 12, 13) else None
+        servo.observe(seen, time_s)
+        servo.command(time_s, poses)
+        phases.append(servo.phase)
+    assert phases[2:-1] == [Phase.WAIT] * 7  # two frames on end are not enough
+    assert phases[-1] is Phase.FOLLOW
+
+
 def test_lost_is_final_until_it_is_chosen_again() -> None:
     servo, poses = following()
     for k in range(4, 30):
