@@ -61,6 +61,10 @@ class SceneCrops(Dataset[Crop]):
         )
         self._scenes: OrderedDict[int, Specimen] = OrderedDict()
 
+    def __getstate__(self) -> dict[str, object]:
+        # For a loader's process: it draws its own scenes, and running specimens cannot be sent.
+        return {**self.__dict__, "_frames": OrderedDict(), "_scenes": OrderedDict()}
+
     def __getitem__(self, index: int) -> Crop:
         """Cut crop number ``index``."""
         rng = np.random.default_rng([self.drawn.seed, 7, index])

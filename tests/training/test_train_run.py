@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import pickle
 import socket
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from models.training.datasets import open_data
 from models.training.evaluation import evaluate
 from models.training.folder_crops import RehearsedCrops
 from models.training.processes import Processes, ShareOf
+from models.training.scene_crops import SceneCrops
 from models.training.settings import TrainSettings, preset
 from models.training.step_schedule import stepped_rate
 from models.training.train import run, train
@@ -163,7 +165,7 @@ def test_a_few_boxes_of_ones_own_to_a_network_that_finds_them(tmp_path) -> None:
     convert([tmp_path / "film"], tmp_path / "boxes", to="voc")
     result = train(
         "joint", [tmp_path / "boxes"], tmp_path / "run", init=Path("lite"), steps=4, batch=2,
-        crop_px=128, workers=0, check_frames=0, scene_share=0.0,
+        crop_px=128, workers=1, check_frames=0, scene_share=0.0,
     )  # fmt: skip
     assert (result["steps"], result["dice"]) == (4, None)
     done = export(Path(str(result["weights"])), tmp_path / "mine.pt")
@@ -177,6 +179,13 @@ def test_a_few_boxes_of_ones_own_to_a_network_that_finds_them(tmp_path) -> None:
         assert float(str(after[key])) > max(float(str(before[key])) - 5.0, least), key
     # Nothing was said of pixels; what it knew of them is still there.
     assert float(str(after["binary"]["dice"])) > float(str(before["binary"]["dice"])) - 5.0
+
+
+def test_scenes_that_run_can_be_sent_to_a_loaders_process() -> None:
+    crops = SceneCrops(SpecimenCrops(3, (64, 64), 0.5, 0.0), 1.0)
+    first = crops[5]
+    sent = pickle.loads(pickle.dumps(crops))
+    assert (sent[5].image == first.image).all()
 
 
 def test_rehearsal_mixes_specimens_in() -> None:
