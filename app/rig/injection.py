@@ -20,7 +20,7 @@ def make_injection(
     """Make the sequence, or say in one sentence why this rig has none."""
     pipette, settings = config.pipette, config.injection
     if settings is None or pipette is None or pipette.safe_z_um is None:
-        return None, "the rig file has no [injection]"
+        return None, "the rig file has no [injection]; copy that of app/rig/example_injection.toml"
     if record is None:
         return None, "the rig is not calibrated"
     camera = config.camera
