@@ -6,6 +6,7 @@ import json
 import signal
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PySide6.QtGui import QImage
@@ -32,6 +33,24 @@ def rig() -> RigConfig:
     )
 
 
+def assert_possible(result: dict[str, Any], rig: RigConfig) -> None:
+    """What holds however busy the machine is: a figure outside is a mistake in the figures."""
+    camera = rig.camera
+    assert isinstance(camera, SceneCameraConfig)
+    assert 0 < result["fps_p5"]
+    assert 0 < result["fps_mean"] <= 1.1 * camera.frame_rate_hz
+    assert 0 <= result["dropped"] <= 20 * camera.frame_rate_hz
+    for name in ("frame_to_overlay_ms", "frame_to_command_ms"):
+        delay_ms = result[name]
+        if name == "frame_to_command_ms" and delay_ms["p50"] is None:
+            continue  # every frame was stale: nothing moves then
+        # Half of the exposure lies behind mid exposure; what is older than a second is not used.
+        assert 1e3 * camera.exposure_s / 2 < delay_ms["p50"] <= delay_ms["p95"] <= delay_ms["p99"]
+        assert delay_ms["p50"] < 1000
+    centring_um = result["centring_rms_um"]
+    assert centring_um is None or 0 <= centring_um < camera.height_px * 0.495 / 2
+
+
 def test_live_headless_follows_and_tells(
     rig: RigConfig, tmp_path: Path, qapp: QApplication
 ) -> None:
@@ -39,11 +58,12 @@ def test_live_headless_follows_and_tells(
     result = run_live(rig, headless_s=5.0, follow="best", out=tmp_path, progress=said.append)
     assert result.keys() >= KEYS
     json.dumps(result)
-    assert result["frames"] > 60
-    assert result["frame_to_overlay_ms"]["p50"] > 0
+    assert result["frames"] > 10
+    assert_possible(result, rig)
     folder = Path(str(result["out"]))
     assert folder.parent == tmp_path
-    assert json.loads((folder / "summary.json").read_text(encoding="utf-8"))["frames"] > 60
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    assert summary["frames"] == result["frames"]
     picture = QImage(str(folder / "window.png"))
     assert picture.width() > 1000
     assert sum("frames/s" in line for line in said) >= 3

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from emulated import served
+from notice_board import Board
 
 from app.config import ServoConfig
 from app.core.interlocks import Health
@@ -24,23 +25,6 @@ from drivers.protocols import Stage
 from models.types import Tracks, TrackState
 
 FRESH = Health(0.0, 0.15, 0.0)
-
-
-class Board:
-    """Collects what is reported."""
-
-    def __init__(self) -> None:
-        self.faults: dict[str, str] = {}
-        self.told: list[str] = []
-
-    def fault(self, source: str, error: Exception | str) -> None:
-        self.faults[source] = str(error)
-
-    def clear(self, source: str) -> None:
-        self.faults.pop(source, None)
-
-    def tell(self, text: str, severity: str = "info", **details: str) -> None:
-        self.told.append(text)
 
 
 class Kept:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_workers import Board
+from notice_board import Board
 
 from app.runtime.lanes import InOrder, Lane, Seen
 from app.runtime.mailbox import Latest

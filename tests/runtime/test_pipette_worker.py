@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 from emulated import served, wait_until
+from notice_board import Board
 
 from app.config import InjectionConfig
 from app.core.contact import TipSight
@@ -40,21 +41,6 @@ REACH = SoftLimits((-900.0, -900.0, -95.0), (900.0, 900.0, 100.0), 1_000.0)
 MAP = PipetteAffine(
     np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]), np.zeros(2), 0.1, DISH_UM, 0.0, (0.0, 0.0, 0.0)
 )
-
-
-class Board:
-    def __init__(self) -> None:
-        self.faults: dict[str, str] = {}
-        self.told: list[str] = []
-
-    def fault(self, source: str, error: Exception | str) -> None:
-        self.faults[source] = str(error)
-
-    def clear(self, source: str) -> None:
-        self.faults.pop(source, None)
-
-    def tell(self, text: str, severity: str = "info", **details: str) -> None:
-        self.told.append(text)
 
 
 class Bench:

@@ -8,6 +8,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from notice_board import Board
 
 from app.core.messages import Arm, Command, Follow, FollowBest, Mode, MotionState, Release, Snapshot
 from app.runtime.doctor import Probe, run_probes
@@ -17,26 +18,6 @@ from app.runtime.worker import Worker
 from calibration.errors import CalibrationError
 from drivers.errors import PortError
 from models.errors import WeightsError
-
-
-class Board:
-    """Collects what is reported."""
-
-    def __init__(self) -> None:
-        self.faults: dict[str, str] = {}
-        self.told: list[str] = []
-        self.news = threading.Event()
-
-    def fault(self, source: str, error: Exception | str) -> None:
-        self.faults[source] = str(error)
-        self.news.set()
-
-    def clear(self, source: str) -> None:
-        self.faults.pop(source, None)
-        self.news.set()
-
-    def tell(self, text: str, severity: str = "info", **details: str) -> None:
-        self.told.append(text)
 
 
 class Fragile(Worker):
