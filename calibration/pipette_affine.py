@@ -139,7 +139,7 @@ def focus_height_um(sights: Sequence[Sight]) -> float:
     """
     z_um = np.array([sight.pose_um[2] for sight in sights])
     square = np.array([sight.tip.blur_px**2 for sight in sights])
-    if np.ptp(z_um) < 1.0:
+    if np.ptp(z_um) < 1.0 or len(np.unique(np.round(z_um, 1))) < 3:
         return math.nan
     middle = float(z_um.mean())
     bend, slope, _ = np.polyfit(z_um - middle, square, 2)

@@ -1,0 +1,192 @@
+"""Two walls that end, fitted to the picture about a tip."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import least_squares
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+Int64 = NDArray[np.int64]
+
+_STARTS = ((0.0, 1.6), (0.0, 3.0))  # px along the shaft, blur px
+_TURNS = 5
+_SETTLED_PX = 1.5
+_SCAN_PX = 110  # to both sides of the tip
+_CUT = 3.0  # of the noise: what is farther off is something else
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """The model's values, image frame, px.
+
+    Attributes
+    ----------
+    values : (8,) float64
+        Tip x, y; direction; half distance of the walls; taper; blur; darkness of the walls and
+        brightness of their rims, share of the light.
+    fit : float
+        Correlation of picture and model, 0 to 1.
+    """
+
+    values: Float64
+    fit: float
+
+
+def fit_walls(smooth: Float32, guess: Float64) -> Fitted | None:
+    """Fit walls about ``guess`` (5,): tip x, y, direction, half distance, taper.
+
+    Fitting what is near and looking along the whole shaft for its end take turns: along the shaft
+    a picture of two walls hardly changes. None where there is too little picture.
+    """
+    fitted: Fitted | None = None
+    for turn in range(_TURNS):
+        starts = _STARTS if fitted is None else ((0.0, float(fitted.values[5])),)
+        fitted = fit_here(smooth, guess, starts)
+        if fitted is None:
+            return None
+        ahead_px = _end(smooth, fitted.values)
+        moved = np.array(fitted.values[:5])
+        along = np.array((math.cos(moved[2]), math.sin(moved[2])))
+        if abs(ahead_px) < _SETTLED_PX or turn == _TURNS - 1:
+            break
+        guess = moved.copy()
+        guess[:2] += ahead_px * along
+        guess[3] = max(guess[3] + ahead_px * guess[4], 1.0)
+    return fitted
+
+
+def fit_here(
+    smooth: Float32, guess: Float64, starts: tuple[tuple[float, float], ...]
+) -> Fitted | None:
+    """Fit the model about ``guess`` (5,), from several places along the shaft and blurs."""
+    x, y = _patch(guess, *smooth.shape)
+    if len(x) < 400:
+        return None
+    seen = smooth[y, x].astype(np.float64)
+    seen -= np.median(seen)
+    scale = 1.4826 * float(np.median(np.abs(seen))) + 1e-4
+    points = x.astype(np.float64), y.astype(np.float64)
+    near = np.array([*guess, 2.0, 0.1, 0.03])
+    low = near - np.array([30, 30, 0.12, 0, 0, 0, 0, 0])
+    high = near + np.array([30, 30, 0.12, 0, 0, 0, 0, 0])
+    low[3:], high[3:] = (1.0, -0.01, 0.8, 0.0, -0.3), (25.0, 0.12, 7.0, 1.0, 0.5)
+
+    def off(values: Float64) -> Float64:
+        wall, rim = _model(values, *points)
+        return np.asarray(values[7] * rim - values[6] * wall - seen)
+
+    cost, fitted, correlation = math.inf, near, 0.0
+    for ahead, blur in starts:
+        start = near.copy()
+        start[:2] += ahead * np.array([math.cos(guess[2]), math.sin(guess[2])])
+        start[5] = blur
+        found = least_squares(
+            off, np.clip(start, low + 1e-6, high - 1e-6), bounds=(low, high), loss="cauchy",
+            f_scale=2 * scale, x_scale=[1, 1, 0.02, 1, 0.01, 0.5, 0.05, 0.05], max_nfev=25,
+        )  # fmt: skip
+        if found.cost < cost:
+            cost, fitted = float(found.cost), np.asarray(found.x, np.float64)
+            inside = np.abs(found.fun) < 6 * scale
+            told = found.fun + seen
+            if inside.sum() > 100:
+                correlation = float(np.corrcoef(told[inside], seen[inside])[0, 1])
+    return Fitted(fitted, correlation)
+
+
+def _wall_darkness(smooth: Float32, values: Float64) -> tuple[Float64, Float64]:
+    """Darkness of both walls, (2, n), at distances ``u_px`` (n,) along the shaft, from the tip on.
+
+    Each is compared with what lies beside it: the halo of a sperm is on both, and drops out. NaN
+    outside the picture.
+    """
+    height, width = smooth.shape
+    tip_x, tip_y, direction, half, taper, blur, darkness, rim = values
+    cosine, sine = math.cos(direction), math.sin(direction)
+    u = np.arange(-_SCAN_PX, _SCAN_PX + 1, dtype=np.float64)
+    beside = np.arange(-math.ceil(3.5 * blur), math.ceil(3.5 * blur) + 1, dtype=np.float64)
+    profile = _across(beside, float(blur), float(darkness), float(rim))
+    profile -= profile.mean()
+    profile /= float((profile**2).sum())
+    found = []
+    for side in (-1.0, 1.0):
+        v = side * (half + u * taper)[:, None] + beside[None, :]
+        x, y = tip_x + u[:, None] * cosine - v * sine, tip_y + u[:, None] * sine + v * cosine
+        seen = cv2.remap(smooth, x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR)
+        there = ((x >= 0) & (y >= 0) & (x <= width - 1) & (y <= height - 1)).all(axis=1)
+        there &= half + u * taper > 1.0
+        found.append(np.where(there, seen.astype(np.float64) @ profile, np.nan))
+    return u, np.array(found)
+
+
+def _end(smooth: Float32, values: Float64) -> float:
+    """Say how far along the shaft (px, from the tip on) its end rather is.
+
+    Each place along the two walls is asked whether it looks more like a wall (1) or like nothing
+    (0); the end is where the answers on both sides of it agree best. What is neither, because a
+    sperm lies there, says little.
+    """
+    u, dark = _wall_darkness(smooth, values)
+    seen = np.isfinite(dark)
+    inner = dark[:, (u > 5) & (u < 60)]
+    inner = inner[np.isfinite(inner)]
+    if inner.size < 10:
+        return 0.0
+    noise = float(np.clip(1.4826 * np.median(np.abs(inner - np.median(inner))), 0.05, 0.4))
+    limit = (_CUT * noise) ** 2
+    ends = np.arange(-_SCAN_PX + 10, _SCAN_PX - 10, 0.1)
+    blur = float(values[5])
+    dark = np.where(seen, dark, 0.0)
+    off = np.zeros(len(ends))
+    wall = np.where(seen, np.minimum((dark - 1.0) ** 2, limit), 0.0).sum(axis=0)
+    none = np.where(seen, np.minimum(dark**2, limit), 0.0).sum(axis=0)
+    # The end itself is round: a stretch of a few blurs about it is looked at in full.
+    reach = math.ceil(3 * blur)
+    walls_from = np.concatenate([np.cumsum(wall[::-1])[::-1], [0.0]])
+    none_until = np.concatenate([[0.0], np.cumsum(none)])
+    for k, end in enumerate(ends):
+        low = int(np.searchsorted(u, end - reach))
+        high = int(np.searchsorted(u, end))
+        told = np.exp(-0.5 * ((u[low:high] - end) / blur) ** 2)
+        near = np.where(
+            seen[:, low:high], np.minimum((dark[:, low:high] - told) ** 2, limit), 0.0
+        ).sum()
+        off[k] = none_until[low] + float(near) + walls_from[high]
+    return float(ends[int(off.argmin())])
+
+
+def _across(across: Float64, blur: float, darkness: float, rim: float) -> Float64:
+    """Brightness at distances from a wall, px."""
+    wall = np.exp(-0.5 * (across / blur) ** 2)
+    bright = np.exp(-0.5 * ((np.abs(across) - 2.3 * blur) / blur) ** 2)
+    return np.asarray(rim * bright - darkness * wall)
+
+
+def _model(values: Float64, x: Float64, y: Float64) -> tuple[Float64, Float64]:
+    """Walls and their bright rims (n,) each, of unit height, for points (n,)."""
+    tip_x, tip_y, direction, half, taper, blur = values[:6]
+    dx, dy = x - tip_x, y - tip_y
+    u = dx * math.cos(direction) + dy * math.sin(direction)
+    v = np.abs(dy * math.cos(direction) - dx * math.sin(direction))
+    across = v - half - np.maximum(u, 0.0) * taper
+    away = np.where(u < 0, np.hypot(across, u), across)
+    wall = np.exp(-0.5 * (away / blur) ** 2)
+    fade = np.where(u < 0, np.exp(-0.5 * (u / blur) ** 2), 1.0)
+    near = np.exp(-0.5 * ((np.abs(across) - 2.3 * blur) / blur) ** 2) * fade
+    return np.asarray(wall), np.asarray(near)
+
+
+def _patch(tip: Float64, height: int, width: int) -> tuple[Int64, Int64]:
+    """Give the pixels about the tip: some ahead of it, more of the shaft."""
+    x, y = np.meshgrid(np.arange(width), np.arange(height))
+    dx, dy = x - tip[0], y - tip[1]
+    u = dx * math.cos(tip[2]) + dy * math.sin(tip[2])
+    v = np.abs(dy * math.cos(tip[2]) - dx * math.sin(tip[2]))
+    # Half the room around it, to see that the walls end here.
+    inside = (u > -30) & (u < 90) & (v < tip[3] + 14 + 0.08 * np.maximum(u, 0))
+    return x[inside], y[inside]
