@@ -83,6 +83,10 @@ def _add_calibrate(verbs: argparse._SubParsersAction[_Parser], common: _Parser) 
         "--line", type=float, nargs=4, metavar="PX", help="by hand: x0 y0 x1 y1 in the picture"
     )
     parser.add_argument("--length", type=positive, help="what that line measures, um")
+    parser.add_argument("--objective", type=positive, help="of the picture: 20 for 20x")
+    parser.add_argument(
+        "--camera-pixel", type=positive, metavar="UM", help="of the picture, times the binning"
+    )
     parser.add_argument("--operator", default="", help="who accepts the result; saves it")
     parser.add_argument("--out", type=Path, help="calibration file, instead of the rig's own")
     parser.add_argument("--picture", type=Path, help="write what was detected")

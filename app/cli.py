@@ -234,6 +234,8 @@ def calibrate(options: argparse.Namespace) -> Result:
         line_px=options.line,
         length_um=options.length,
         plausible=options.rig is not None,
+        objective=options.objective,
+        camera_pixel_um=options.camera_pixel,
         operator=options.operator,
         out=options.out,
         picture=options.picture,

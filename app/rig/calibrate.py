@@ -31,6 +31,8 @@ def calibrate(
     line_px: tuple[float, float, float, float] | None = None,
     length_um: float | None = None,
     plausible: bool = True,
+    objective: float | None = None,
+    camera_pixel_um: float | None = None,
     operator: str = "",
     out: Path | None = None,
     picture: Path | None = None,
@@ -46,6 +48,8 @@ def calibrate(
     division_um : of the micrometer
     line_px, length_um : x0, y0, x1, y1 in ``image``, and what that line measures: the manual way
     plausible : whether the rig is known, so that the size of a pixel can be checked against it
+    objective, camera_pixel_um : magnification, and the camera's pixel (times the binning), of a
+        picture that comes from another rig: what its pixel size is checked against
     operator : who accepts the result; empty only shows it
     out : calibration file, instead of the rig's own
     picture : file for a picture of what was detected
@@ -65,8 +69,9 @@ def calibrate(
     if image is not None:
         if procedure != "pixel":
             raise CalibrationError(f"--image is for 'calibrate pixel', not for {procedure}")
-        expected = expected_um_per_px(config) if plausible else None
+        expected = _expected(config, plausible, objective, camera_pixel_um)
         outcome = measure_picture(read_picture(image), division_um, line_px, length_um, expected)
+        outcome = replace(outcome, details=outcome.details | {"plausibility": _checked(expected)})
         if not operator:
             return _result(outcome, None, None, picture)
         path, record = known_calibration(config)
@@ -74,6 +79,11 @@ def calibrate(
         return _keep(outcome, config, path, record, operator, out, picture)
     if line_px is not None:
         raise CalibrationError("a line by hand is drawn in a picture; name it with --image")
+    if objective is not None or camera_pixel_um is not None:
+        raise CalibrationError(
+            "--objective and --camera-pixel are for a picture (--image); the rig file names those "
+            "of a rig"
+        )
     with calibration_bench(config, procedure) as rig:
         if out is not None and out.exists():
             rig = replace(rig, path=out, record=load_calibration(out))
@@ -82,6 +92,29 @@ def calibrate(
     if not operator:
         return _result(outcome, record if outcome.section is None else None, None, picture)
     return _keep(outcome, config, path, record, operator, out, picture)
+
+
+def _expected(
+    config: RigConfig, plausible: bool, objective: float | None, camera_pixel_um: float | None
+) -> float | None:
+    """Size of a pixel by camera and objective; None where nobody has named them."""
+    if (objective is None) != (camera_pixel_um is None):
+        raise CalibrationError(
+            "a pixel size is checked against objective and camera together; state both --objective "
+            "and --camera-pixel, or neither"
+        )
+    if objective is not None and camera_pixel_um is not None:
+        return camera_pixel_um / objective
+    return expected_um_per_px(config) if plausible else None
+
+
+def _checked(expected_um_per_px: float | None) -> str:
+    if expected_um_per_px is not None:
+        return f"within 20 % of {expected_um_per_px:.4f} um per pixel, by camera and objective"
+    return (
+        "not checked: camera and objective are not known; state --rig, or --objective and "
+        "--camera-pixel"
+    )
 
 
 def _keep(

@@ -10,6 +10,7 @@ from PySide6.QtCore import QCoreApplication, QEvent
 
 from app.config import NOMINAL, RigConfig
 from app.rig.calibration_bench import calibration_bench, expected_um_per_px, known_calibration
+from app.rig.practice import NOTE, practices, with_practice_file
 from app.ui.calibration_wizard import CalibrationWizard
 from app.ui.calibration_workshop import Workshop
 from app.ui.session import SIZE, application
@@ -71,11 +72,17 @@ def visit(config: RigConfig, notice: str = "") -> int:
 
 
 def workshop_of(config: RigConfig) -> Workshop:
-    """Return what the calibration window needs of a rig."""
+    """Return what the calibration window needs of a rig.
+
+    The simulated rig is calibrated as a new one would be, into a file for practice.
+    """
+    note = NOTE if practices(config) else ""
+    config = with_practice_file(config)
     return Workshop(
         name=config.name,
         objective=config.objective,
         open_bench=lambda procedure: calibration_bench(config, procedure),
         expected_um_per_px=expected_um_per_px(config),
         known=lambda: known_calibration(config),
+        note=note,
     )

@@ -255,6 +255,7 @@ class CalibrationWizard(QWidget):
         self.chooser.show_record(record, datetime.now(UTC).date())
         self.pages.setCurrentWidget(self.chooser)
         where = "no calibration file is named in the rig file" if path is None else path.name
+        where += f", {self._workshop.note}" if self._workshop.note else ""
         self.view.show_picture(None, notice=ORDER)
         self._banner(None, notice or f"{self._workshop.name}, {self._workshop.objective}: {where}")
         for button in (self.go_button, self.accept_button, self.repeat_button, self.back_button):

@@ -24,6 +24,8 @@ class Workshop:
         By camera and objective.
     known : callable
         The calibration file, and what it holds now. Raises CalibrationError.
+    note : str
+        What is to be said of that file.
     """
 
     name: str
@@ -31,3 +33,4 @@ class Workshop:
     open_bench: OpenBench
     expected_um_per_px: float
     known: Callable[[], tuple[Path | None, CalibrationRecord | None]]
+    note: str = ""

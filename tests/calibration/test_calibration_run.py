@@ -13,6 +13,8 @@ from virtual_bench import VirtualPipette, VirtualStage, make_bench
 from app import cli
 from app.config import RigConfig, simulated_rig
 from app.rig.calibrate import calibrate
+from app.rig.calibration_bench import calibration_bench, known_calibration
+from app.rig.practice import with_practice_file
 from app.runtime.calibration_run import RigBench, accept, measure
 from calibration.check import check_square
 from calibration.errors import CalibrationError
@@ -81,6 +83,9 @@ def test_by_hand(tmp_path: Path) -> None:
         (["pixel", "--line", "1", "2", "300", "4"], "--image"),
         (["pixel", "--image", "m.png", "--line", "1", "2", "300", "4"], "length"),
         (["pixel", "--image", "m.txt"], "not a picture"),
+        (["pixel", "--image", "m.png", "--objective", "20"], "--camera-pixel"),
+        (["pixel", "--image", "m.png", "--objective", "40", "--camera-pixel", "9.9"], "objective"),
+        (["stage", "--objective", "20", "--camera-pixel", "9.9"], "--image"),
         (["pixel", "--image", "m.png", "--operator", "mk"], "--out"),
         (["pixel", "--image", "m.png", "--operator", "mk", "--out", "broken.toml"], "broken.toml:"),
     ],
@@ -103,6 +108,16 @@ def test_a_mistake_is_one_line(
     assert (tmp_path / "broken.toml").read_text(encoding="utf-8") == "version = 1\n[image\n"
 
 
+def test_a_picture_says_whether_its_pixel_size_was_checked(tmp_path: Path) -> None:
+    image = ruled(tmp_path / "m.png")
+    alone = calibrate(simulated_rig(), "pixel", image=image, plausible=False)
+    assert str(alone["plausibility"]).startswith("not checked")
+    stated = calibrate(
+        simulated_rig(), "pixel", image=image, plausible=False, objective=20, camera_pixel_um=9.9
+    )
+    assert "0.4950" in str(stated["plausibility"])
+
+
 def test_a_wrong_objective_is_implausible(tmp_path: Path) -> None:
     with pytest.raises(CalibrationError, match="another objective"):
         calibrate(simulated_rig(), "pixel", image=ruled(tmp_path / "m.png", 0.2475))
@@ -114,6 +129,25 @@ def test_a_recording_is_not_calibrated(tmp_path: Path) -> None:
     config = RigConfig.model_validate({**simulated_rig().model_dump(), **alone})
     with pytest.raises(CalibrationError, match="recording"):
         calibrate(config, "stage")
+
+
+def test_the_simulated_rig_is_calibrated_for_practice_into_a_file_of_the_user(
+    tmp_path: Path,
+) -> None:
+    config = with_practice_file(simulated_rig(), tmp_path)
+    path, record = known_calibration(config)
+    assert path is not None
+    assert path.parent == tmp_path
+    assert record is None
+    with calibration_bench(config, "pixel") as rig:
+        outcome = measure(rig, "pixel", 10.0, lambda step: None)
+        kept = accept(outcome, rig.set_up, rig.record, path, "mk")
+    assert kept.origin == "measured"
+    assert kept.pixel is not None
+    assert known_calibration(config) == (path, kept)
+    # Nothing reads it by itself, and a rig that names its own file keeps that.
+    assert known_calibration(simulated_rig())[0] is None
+    assert with_practice_file(config, tmp_path / "other") == config
 
 
 def live_bench(seed: int) -> tuple[RigBench, VirtualStage]:

@@ -15,7 +15,7 @@ from PySide6.QtGui import QFontMetrics
 from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
 
-from app.config import NetworkConfig
+from app.config import NetworkConfig, simulated_rig
 from app.core.messages import Mode, MotionState
 from app.runtime.calibration_run import Outcome, RigBench
 from app.runtime.calibration_session import Phase, SessionState
@@ -68,6 +68,13 @@ def wait(qtbot: QtBot, wizard: CalibrationWizard, phase: Phase, timeout: int = 3
     qtbot.waitUntil(lambda: wizard.phase is phase or wizard.phase.over, timeout=timeout)
     wizard.pull()
     assert wizard.phase is phase, wizard.session.state.text
+
+
+def asked(qtbot: QtBot, wizard: CalibrationWizard, procedure: str) -> CalibrationWizard:
+    """A wizard that has begun a procedure and waits for the person."""
+    wizard.begin(procedure)
+    wait(qtbot, wizard, Phase.ASKING)
+    return wizard
 
 
 def test_nothing_begins_before_a_name_and_the_objective(
@@ -131,6 +138,27 @@ def test_pixel_size_on_the_simulated_rig_from_the_list_to_the_file(
     assert "by M. Keller" in wizard.chooser.standing_of("pixel")
 
 
+def test_the_simulated_rig_is_calibrated_for_practice(
+    make: Callable[..., CalibrationWizard],
+    tmp_path: Path,
+    qtbot: QtBot,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("app.rig.practice.user_data_path", lambda *_, **__: tmp_path)
+    wizard = make(workshop_of(simulated_rig()))
+    assert "for practice" in wizard.banner_text
+    wizard.begin("pixel")
+    wait(qtbot, wizard, Phase.ASKING)
+    wizard.go_on()
+    wait(qtbot, wizard, Phase.MEASURED)
+    assert wizard.accept_button.isEnabled()
+    wizard.accept()
+    wait(qtbot, wizard, Phase.SAVED)
+    assert load_calibration(tmp_path / "practice-20x.toml").pixel is not None
+    wizard.back()
+    assert "by M. Keller" in wizard.chooser.standing_of("pixel")
+
+
 @pytest.mark.parametrize("how", ["Esc", "Space", "button", "close"])
 def test_stop_halts_the_stage_and_the_old_calibration_stays(
     make: Callable[..., CalibrationWizard], tmp_path: Path, qtbot: QtBot, how: str
@@ -139,9 +167,7 @@ def test_stop_halts_the_stage_and_the_old_calibration_stays(
     save_calibration(measured(), path, "a test")
     before = path.read_bytes()
     workshop, stage, bench = stage_workshop(path)
-    wizard = make(workshop)
-    wizard.begin("stage")
-    wait(qtbot, wizard, Phase.ASKING)
+    wizard = asked(qtbot, make(workshop), "stage")
     wizard.go_on()
     qtbot.waitUntil(lambda: wizard.session.state.done > 0.02, timeout=30_000)
     session = wizard.session
@@ -168,9 +194,7 @@ def test_stop_halts_the_stage_and_the_old_calibration_stays(
 def test_stop_works_wherever_the_focus_is(
     make: Callable[..., CalibrationWizard], tmp_path: Path, qtbot: QtBot
 ) -> None:
-    wizard = make(stage_workshop(tmp_path / "rig.toml")[0])
-    wizard.begin("stage")
-    wait(qtbot, wizard, Phase.ASKING)
+    wizard = asked(qtbot, make(stage_workshop(tmp_path / "rig.toml")[0]), "stage")
     pressed: list[int] = []
     wizard.session.cancel = lambda: pressed.append(1)  # the real one would end the test early
     for widget in wizard.findChildren(QWidget):
@@ -200,9 +224,7 @@ def test_back_drops_a_result_and_repeat_measures_anew(
     make: Callable[..., CalibrationWizard], tmp_path: Path, qtbot: QtBot
 ) -> None:
     path = tmp_path / "rig.toml"
-    wizard = make(ruler_workshop(path))
-    wizard.begin("pixel")
-    wait(qtbot, wizard, Phase.ASKING)
+    wizard = asked(qtbot, make(ruler_workshop(path)), "pixel")
     wizard.go_on()
     wait(qtbot, wizard, Phase.MEASURED)
     first = wizard.session
@@ -223,9 +245,7 @@ def test_by_hand_two_ticks_are_pressed_and_the_divisions_between_them_counted(
     make: Callable[..., CalibrationWizard], tmp_path: Path, qtbot: QtBot
 ) -> None:
     path = tmp_path / "rig.toml"
-    wizard = make(ruler_workshop(path))
-    wizard.begin("pixel")
-    wait(qtbot, wizard, Phase.ASKING)
+    wizard = asked(qtbot, make(ruler_workshop(path)), "pixel")
     qtbot.waitUntil(lambda: wizard.view.viewport() is not None)
     assert wizard.ruler.isVisible()
     assert not wizard.ruler.done.isEnabled()
@@ -252,9 +272,7 @@ def test_by_hand_two_ticks_are_pressed_and_the_divisions_between_them_counted(
 def test_the_nominal_calibration_cannot_be_replaced(
     make: Callable[..., CalibrationWizard], qtbot: QtBot
 ) -> None:
-    wizard = make(ruler_workshop(None))
-    wizard.begin("pixel")
-    wait(qtbot, wizard, Phase.ASKING)
+    wizard = asked(qtbot, make(ruler_workshop(None)), "pixel")
     wizard.go_on()
     wait(qtbot, wizard, Phase.MEASURED)
     assert not wizard.accept_button.isEnabled()
