@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from app.argument_types import count, positive, seed
+from app.edit_verb import add_edit
 
 VARIANTS = ("lite", "r50")
 EXIT_CODES = """exit codes:
@@ -68,6 +69,7 @@ def _add_live(verbs: argparse._SubParsersAction[_Parser], common: _Parser) -> No
     where.add_argument("--tcp", metavar="HOST:PORT", help="loopback only; port 0: any free one")
     where.add_argument("--pty", metavar="LINK", help="a terminal device, not on Windows")
     parser.add_argument("--variant", help="model of the instrument")
+    parser.add_argument("--baud", help="rate of its line; the variant's own without")
     parser.add_argument("--fault", metavar="SPEC", help="fault schedule")
     parser.set_defaults(verb="emulate")
 
@@ -218,5 +220,6 @@ def build_parser() -> argparse.ArgumentParser:
     _add_live(verbs, common)
     _add_calibrate(verbs, common)
     _add_analysis(verbs, common)
+    add_edit(verbs, common)
     _add_network(verbs, common)
     return parser

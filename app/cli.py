@@ -19,6 +19,7 @@ from typing import Final
 
 from app.arguments import build_parser
 from app.config import ConfigError, RigConfig, load_rig, simulated_rig, with_network
+from app.edit_verb import edit
 from app.plain_text import checks_text, plain_text
 from calibration.errors import CalibrationError
 from drivers.errors import DeviceError
@@ -212,7 +213,7 @@ def emulate(options: argparse.Namespace) -> Result:
     where = ["--pty", options.pty] if options.pty else ["--tcp", options.tcp]
     extra = [
         word
-        for name in ("variant", "fault")
+        for name in ("variant", "baud", "fault")
         if (value := getattr(options, name))
         for word in (f"--{name}", value)
     ]
@@ -266,7 +267,7 @@ def verify(options: argparse.Namespace) -> Result:
 VERBS: Final[dict[str, Verb]] = {
     verb.__name__: verb
     for verb in (
-        live, doctor, emulate, calibrate, verify, analyze, track, specimen, train, evaluate,
+        live, doctor, emulate, calibrate, verify, analyze, track, edit, specimen, train, evaluate,
         convert, export, bench_network, bench_tracker, bench_specimen, bench_live, bench_servo,
     )
 }  # fmt: skip

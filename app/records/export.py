@@ -69,6 +69,12 @@ def state_text(state: NDArray[np.integer]) -> NDArray[np.object_]:
     return text
 
 
+def state_value(text: Sequence[object]) -> NDArray[np.int8]:
+    """TrackState of each name; TENTATIVE for anything else."""
+    known = {name: k for k, name in enumerate(_STATE_TEXT)}
+    return np.array([known.get(str(one).strip().lower(), 0) for one in text], dtype=np.int8)
+
+
 class TableWriter:
     """A CSV table that grows on disk, row group by row group.
 

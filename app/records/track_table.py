@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -33,6 +34,17 @@ class TrackTables:
     count: int
     drift: Drift
     frame_rate_hz: float
+
+    def findings(self) -> dict[str, object]:
+        """Say what analysis.json tells of them."""
+        flow_um_s = self.drift.speed_um_s
+        healthy = list(self.sperm.get("healthy", []))
+        return {
+            "healthy": healthy.count(1), "judged": len(healthy) - healthy.count(None),
+            "kinematics_hz": None if math.isnan(self.frame_rate_hz) else self.frame_rate_hz,
+            "drift_um_s": None if math.isnan(flow_um_s) else flow_um_s,
+            "drift_cells": self.drift.cells, "drift_corrected": self.drift.corrected,
+        }  # fmt: skip
 
 
 class TrackTable:
@@ -71,13 +83,20 @@ class TrackTable:
             self._frames.append(rows)
         return self._columns(rows)
 
-    def finish(self, *, online: bool, shapes: ShapeRecord | None = None) -> TrackTables:
+    def put(self, rows: Rows) -> None:
+        """Keep rows of many frames at once: the columns that ``add`` keeps of one."""
+        self._frames.append(rows)
+
+    def finish(
+        self, *, online: bool, shapes: ShapeRecord | None = None, named: bool = False
+    ) -> TrackTables:
         """All rows of the sperm that were confirmed at one time.
 
         A track ends with the frame in which it was last seen: the coasting after it is no
         knowledge. The position is the head's, smoothed over the whole track, gaps filled, or with
         ``online`` as the tracker knew it in that frame. ``shapes`` are those of the tracks, and
-        bind their names; without them encounters are judged again with all that is known.
+        bind their names; without them encounters are judged again with all that is known, but not
+        where they were ``named`` by a person.
         """
         if not self._frames:
             nothing = sperm_table([], shapes, self._profile)
@@ -85,7 +104,7 @@ class TrackTable:
         rows = {
             name: np.concatenate([part[name] for part in self._frames]) for name in self._frames[0]
         }
-        if not online and shapes is None:
+        if not online and shapes is None and not named:
             rows["track_id"] = self._relinked(rows)
         order = np.lexsort([rows["frame"], rows["track_id"]])
         rows = {name: column[order] for name, column in rows.items()}

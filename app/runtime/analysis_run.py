@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from app.core.pipeline import Pipeline
 from app.records.criteria import load_criteria
 from app.records.drawing import OverlayPainter
+from app.records.edit import forget_edits
 from app.records.export import (
     DETECTIONS,
     SPERM,
@@ -26,6 +26,7 @@ from app.records.export import (
 )
 from app.records.labelme import write_labelme
 from app.records.masks import MaskWriter
+from app.records.shape_table import SHAPES, shape_columns
 from app.records.store import software_version
 from app.records.track_table import TrackTable
 from app.records.video import FilmWriter
@@ -116,6 +117,7 @@ class AnalysisRun:
         self._rows: TableWriter | None = None
         self._detections: TableWriter | None = None
         self._masks: MaskWriter | None = None
+        self._shape_rows: TableWriter | None = None
         self._overlay: OverlayThread | None = None
         self._stack = ExitStack()
         self._facts = {**facts, "width_px": width_px, "height_px": height_px}
@@ -130,6 +132,7 @@ class AnalysisRun:
         """
         with self._stack as stack:
             stack.callback(self._finish)
+            forget_edits(self._folder)
             self._rows = stack.enter_context(TableWriter(self._folder / "tracks.csv", TRACKS))
             if frame_rate_hz is not None:
                 self._detections = stack.enter_context(
@@ -188,6 +191,10 @@ class AnalysisRun:
             else:
                 kept = with_grey_heads(shapes, planes, frame.image, box_px, self._um_per_px)
             self._shapes.add(tracks.track_id, tracks.detection, kept)
+            if self._shape_rows is None:
+                path = self._folder / "shapes.csv"
+                self._shape_rows = self._stack.enter_context(TableWriter(path, SHAPES))
+            self._shape_rows.write(shape_columns(frame.number, tracks, kept))
         return shapes
 
     def follow(
@@ -222,23 +229,17 @@ class AnalysisRun:
         shaped = None if self._shaped_s is None else self._shapes
         tables = self._table.finish(online=self._options.online, shapes=shaped)
         self._tracks = tables.count
-        flow_um_s = tables.drift.speed_um_s
-        healthy = list(tables.sperm.get("healthy", []))
-        self._findings = {
-            "healthy": healthy.count(1), "judged": len(healthy) - healthy.count(None),
-            "kinematics_hz": None if math.isnan(tables.frame_rate_hz) else tables.frame_rate_hz,
-            "drift_um_s": None if math.isnan(flow_um_s) else flow_um_s,
-            "drift_cells": tables.drift.cells, "drift_corrected": tables.drift.corrected,
-        }  # fmt: skip
+        self._findings = tables.findings()
         write_table(self._folder / "tracks.csv", TRACKS, tables.tracks)
         write_table(self._folder / "sperm.csv", SPERM, tables.sperm)
         about = {"um_per_px": str(self._um_per_px), "software": f"sfcscope {software_version()}"}
         # VCL, ALH and BCF mean nothing without the rate at which the sperm was looked at.
         about |= {"frame_rate_hz": f"{tables.frame_rate_hz:.3f}", "criteria": self._criteria.name}
-        for name, schema in (("detections", DETECTIONS), ("tracks", TRACKS), ("sperm", SPERM)):
-            path = self._folder / f"{name}.csv"
-            if name != "detections" or self._detections is not None:
-                to_parquet(path, schema, about)
+        tables_written = [("tracks", TRACKS), ("sperm", SPERM)]
+        tables_written += [("detections", DETECTIONS)] * (self._detections is not None)
+        tables_written += [("shapes", SHAPES)] * (self._shape_rows is not None)
+        for name, schema in tables_written:
+            to_parquet(self._folder / f"{name}.csv", schema, about)
         document = self.summary() | {
             "software": software_version(),
             "options": asdict(self._options),

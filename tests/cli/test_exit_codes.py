@@ -27,7 +27,8 @@ def words_of_every_verb() -> list[list[str]]:
     return [
         ["live"], ["doctor"], ["verify", "s"], ["emulate", "proscan", "--tcp", "127.0.0.1:0"],
         ["calibrate", "pixel"], ["analyze", "a.mp4", "--out", "o"],
-        ["track", "d.csv", "--out", "o"], ["specimen", "--out", "o"],
+        ["track", "d.csv", "--out", "o"], ["edit", "o", "--delete", "3"],
+        ["specimen", "--out", "o"],
         ["train", "joint", "--out", "o"], ["evaluate", "--data", "d"],
         ["convert", "--data", "d", "--out", "o", "--to", "coco"],
         ["export", "--weights", "w", "--out", "o"], ["bench", "network"], ["bench", "tracker"],

@@ -1,0 +1,222 @@
+"""Tracks of a finished analysis are deleted, joined and split, and all tables follow."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pa_parquet
+import pytest
+
+from app.cli import main
+from app.records.edit import Edit, edit_analysis, undo_edits
+from app.records.export import write_table
+from app.records.shape_table import SHAPES, read_shapes, record_of, shape_columns
+from app.runtime.analysis import track
+from models.errors import DataError
+from models.measure.shape_record import ShapeRecord
+from models.measure.shapes import Flag, Shapes
+from models.types import Tracks
+
+FRAMES, FPS, UM_PER_PX = 120, 30.0, 0.5
+GAP = range(50, 80)  # sperm 2 is out of sight: longer than a track lives unseen
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def sperm(folder: Path) -> dict[int, dict[str, str]]:
+    return {int(row["track_id"]): row for row in table(folder / "sperm.csv")}
+
+
+def rows_of(folder: Path, track_id: int) -> list[dict[str, str]]:
+    return [row for row in table(folder / "tracks.csv") if row["track_id"] == str(track_id)]
+
+
+@pytest.fixture
+def analysis(tmp_path: Path) -> Path:
+    """Two that swim, one that rests; the second is lost for a second and has two tracks."""
+    rng = np.random.default_rng(0)
+    start = np.array([[40.0, 60.0], [300.0, 300.0], [200.0, 120.0]])
+    step = np.array([[1.5, 0.5], [-1.0, 0.4], [0.0, 0.0]])
+    with (tmp_path / "detections.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["frame", "time_s", "x_px", "y_px", "w_px", "h_px", "score", "label"])
+        for k in range(FRAMES):
+            place = start + k * step + rng.normal(0.0, 0.2, (3, 2))
+            for n, (x, y) in enumerate(place):
+                if n != 1 or k not in GAP:
+                    writer.writerow([k, k / FPS, x, y, 10, 10, 0.9, "normal"])
+    out = tmp_path / "out"
+    track(tmp_path / "detections.csv", out, um_per_px=UM_PER_PX)
+    assert sorted(sperm(out)) == [1, 2, 3, 4]
+    return out
+
+
+def split_one(folder: Path) -> tuple[int, int]:
+    """The two names of the sperm that was lost: those not seen in all frames."""
+    short = [name for name, row in sperm(folder).items() if int(row["frames"]) < FRAMES]
+    first, second = sorted(short, key=lambda name: int(sperm(folder)[name]["first_frame"]))
+    return first, second
+
+
+def test_a_false_object_is_deleted_from_all_tables(analysis: Path) -> None:
+    before = sperm(analysis)
+    gone = next(name for name, row in before.items() if row["grade"] == "immotile")
+    result = edit_analysis(analysis, [Edit("delete", (gone,))])
+    assert result["tracks"] == 3
+    assert gone not in sperm(analysis)
+    assert rows_of(analysis, gone) == []
+    for name in ("tracks", "sperm"):
+        rows = pa_parquet.read_table(analysis / f"{name}.parquet")
+        assert gone not in rows["track_id"].to_pylist()
+        assert rows.num_rows == len(table(analysis / f"{name}.csv"))
+    about = json.loads((analysis / "analysis.json").read_text())
+    assert about["tracks"] == 3
+    assert about["edits"] == [{"kind": "delete", "track_id": [gone], "frame": None}]
+    # What was not touched says what it said before.
+    for name, row in sperm(analysis).items():
+        for column in ("vsl_um_s", "vcl_um_s", "vap_um_s", "lin"):
+            if before[name][column]:
+                was = float(before[name][column])
+                assert float(row[column]) == pytest.approx(was, rel=1e-3, abs=1e-2)
+
+
+def test_two_tracks_of_one_sperm_become_one_without_holes(analysis: Path) -> None:
+    first, second = split_one(analysis)
+    edit_analysis(analysis, [Edit("join", (first, second))])
+    rows = rows_of(analysis, first)
+    assert [int(row["frame"]) for row in rows] == list(range(FRAMES))
+    assert {row["state"] for row in rows[52:78]} == {"coasting"}
+    assert {row["x_raw_px"] for row in rows[52:78]} == {""}
+    place = np.array([[float(row["x_px"]), float(row["y_px"])] for row in rows])
+    true = np.array([300.0, 300.0]) + np.arange(FRAMES)[:, None] * np.array([-1.0, 0.4])
+    assert np.hypot(*(place - true).T).max() < 4.0
+    assert [float(row["time_s"]) for row in rows] == pytest.approx(
+        (np.arange(FRAMES) / FPS).tolist(), abs=1e-3
+    )
+    one = sperm(analysis)[first]
+    assert second not in sperm(analysis)
+    assert float(one["duration_s"]) == pytest.approx((FRAMES - 1) / FPS, abs=1e-3)
+    assert float(one["vsl_um_s"]) == pytest.approx(np.hypot(1.0, 0.4) * 0.5 * FPS, rel=0.05)
+
+
+def test_a_split_track_gets_a_new_name_and_joining_brings_it_back(analysis: Path) -> None:
+    whole = next(n for n, row in sperm(analysis).items() if row["frames"] == str(FRAMES))
+    before = sperm(analysis)[whole]
+    result = edit_analysis(analysis, [Edit("split", (whole,), 45)])
+    assert result["new_tracks"] == [5]
+    assert int(sperm(analysis)[whole]["frames"]) == 45
+    assert int(sperm(analysis)[5]["first_frame"]) == 45
+    edit_analysis(analysis, [Edit("join", (whole, 5))])
+    after = sperm(analysis)[whole]
+    assert after.keys() == before.keys()
+    for name in ("frames", "first_frame", "grade", "quality"):
+        assert after[name] == before[name]
+    assert float(after["vcl_um_s"]) == pytest.approx(float(before["vcl_um_s"]), rel=1e-3, abs=0.01)
+    # A name is never given twice.
+    again = edit_analysis(analysis, [Edit("split", (whole,), 60)])
+    assert again["new_tracks"] == [6]
+
+
+def test_edits_can_be_undone(analysis: Path) -> None:
+    kept = {name: (analysis / name).read_bytes() for name in ("tracks.csv", "sperm.csv")}
+    edit_analysis(analysis, [Edit("delete", (1,))])
+    edit_analysis(analysis, [Edit("delete", (2,))])
+    undo_edits(analysis)
+    for name, text in kept.items():
+        assert (analysis / name).read_bytes() == text
+    assert not (analysis / "unedited").exists()
+    assert "edits" not in json.loads((analysis / "analysis.json").read_text())
+    with pytest.raises(DataError, match="nothing to undo"):
+        undo_edits(analysis)
+
+
+def test_what_makes_no_sense_is_refused_and_changes_nothing(analysis: Path) -> None:
+    kept = (analysis / "tracks.csv").read_bytes()
+    whole = [n for n, row in sperm(analysis).items() if row["frames"] == str(FRAMES)]
+    for edits, said in (
+        ([Edit("delete", (99,))], "no track 99"),
+        ([Edit("delete", (1,)), Edit("delete", (1,))], "no track 1"),
+        ([Edit("join", (whole[0], whole[1]))], "both seen in frame 0"),
+        ([Edit("split", (whole[0],), 0)], "split it between"),
+        ([Edit("split", (whole[0],), FRAMES)], "split it between"),
+    ):
+        with pytest.raises(DataError, match=said):
+            edit_analysis(analysis, edits)
+    for kind, ids, frame in (("join", (1,), None), ("split", (1,), None), ("mend", (1,), None)):
+        with pytest.raises(DataError, match="edit"):
+            Edit(kind, ids, frame)
+    assert (analysis / "tracks.csv").read_bytes() == kept
+    assert not (analysis / "unedited").exists()
+    with pytest.raises(DataError, match=r"analysis\.json"):
+        edit_analysis(analysis.parent, [Edit("delete", (1,))])
+
+
+def test_the_command_line_edits_in_the_order_given(
+    analysis: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = split_one(analysis)
+    words = ["edit", str(analysis), "--json"]
+    asked = ["--join", str(first), str(second), "--split", str(first), "90", "--delete", "5"]
+    assert main([*words, *asked]) == 0
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert result["tracks"] == 3
+    assert [one["kind"] for one in result["edits"]] == ["join", "split", "delete"]
+    assert int(sperm(analysis)[first]["frames"]) == 90
+    assert main([*words, "--undo"]) == 0
+    assert sorted(sperm(analysis)) == [1, 2, 3, 4]
+    capsys.readouterr()
+    for wrong in ([], ["--delete", "77"], ["--undo", "--delete", "1"]):
+        assert main([*words, *wrong]) == 2
+        assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_masks_follow_their_tracks(analysis: Path) -> None:
+    first, second = split_one(analysis)
+    gone = next(n for n, row in sperm(analysis).items() if row["grade"] == "immotile")
+    masks = {
+        "categories": [{"id": 1, "name": "normal"}],
+        "annotations": [
+            {"id": 1, "image_id": 3, "track_id": first}, {"id": 2, "image_id": 3, "track_id": gone},
+            {"id": 3, "image_id": 90, "track_id": second}, {"id": 4, "image_id": 90},
+        ],
+        "images": [{"id": 3}, {"id": 90}],
+    }  # fmt: skip
+    (analysis / "masks.json").write_text(json.dumps(masks))
+    edit_analysis(analysis, [Edit("join", (first, second)), Edit("delete", (gone,))])
+    after = json.loads((analysis / "masks.json").read_text())
+    told = [(one["id"], one.get("track_id")) for one in after["annotations"]]
+    assert told == [(1, first), (3, first), (4, None)]
+    assert after["images"] == masks["images"]
+
+
+def test_shapes_are_kept_frame_by_frame(tmp_path: Path) -> None:
+    rng, record, rows = np.random.default_rng(1), ShapeRecord(0.5), []
+    for k in range(0, 60, 3):
+        n = 3
+        values = np.array([40.0, 9.0, 6.0, 1.5, 10.0, 90.0]) * rng.normal(1.0, 0.05, (n, 6))
+        values[rng.random((n, 6)) < 0.1] = np.nan
+        flags = rng.choice([0, 0, 0, int(Flag.BORDER), int(Flag.TAIL_CROSSED)], n)
+        shapes = Shapes(
+            values, np.zeros((n, 2)), np.zeros((n, 2)), flags, np.zeros((n, 1, 2)), np.zeros(n, int)
+        )
+        tracks = Tracks(
+            k / 30.0, np.array([4, 7, 9, 11]), *(np.zeros((4, 2)),) * 2, np.zeros((4, 4, 4)),
+            *(np.zeros((4, 2)),) * 2, *(np.ones(4),) * 2, *(np.ones(4, np.int8),) * 2,
+            np.array([2, -1, 0, 1]),
+        )  # fmt: skip
+        record.add(tracks.track_id, tracks.detection, shapes)
+        rows.append(shape_columns(k, tracks, shapes))
+    joined = {name: np.concatenate([np.asarray(one[name]) for one in rows]) for name in rows[0]}
+    write_table(tmp_path / "shapes.csv", SHAPES, joined, decimals=9)
+    again = record_of(read_shapes(tmp_path / "shapes.csv"), 0.5)
+    for name in (4, 7, 9, 11):
+        one, other = record.shape(name), again.shape(name)
+        np.testing.assert_allclose(one.values, other.values, rtol=1e-6)
+        np.testing.assert_array_equal(one.frames, other.frames)
+        assert one.why_not == other.why_not
