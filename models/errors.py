@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+
 
 class ModelError(Exception):
     """Weights, data sets or settings that cannot be used as they are."""
@@ -17,3 +20,13 @@ class NoWeights(WeightsError):
 
 class DataError(ModelError):
     """A data set, table or annotation that cannot be read."""
+
+
+def exit_code_of(work: Callable[[], object]) -> int:
+    """Do the work of a command: 0, or 2 after a user's mistake, told in one line."""
+    try:
+        work()
+    except ModelError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 def main() -> int:
     """Run from the command line; 2 for a user's mistake."""
     sys.path.insert(0, str(ROOT))
-    from models.errors import ModelError
+    from models.errors import exit_code_of
     from models.training.tables.budget import Budget
     from models.training.tables.tables import NAMES, Tables, check_names
 
@@ -36,13 +36,11 @@ def main() -> int:
     def say(text: str) -> None:
         print(f"{time.monotonic() - begin:6.0f} s  {text}", file=sys.stderr, flush=True)
 
-    try:
+    def run() -> None:
         check_names(names)
         print(Tables(out, Budget(**given), say).run(names))
-    except ModelError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+
+    return exit_code_of(run)
 
 
 if __name__ == "__main__":

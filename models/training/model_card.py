@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from models.errors import ModelError
+from models.errors import exit_code_of
 from models.sfcnet.manifest import Entry, trusted_entry
 from models.training.paper_layout import markdown
 
@@ -89,15 +89,14 @@ def write_card(archive: Path) -> Path:
     return card
 
 
+def _write_cards() -> None:
+    for name in sys.argv[1:]:
+        print(write_card(Path(name)))
+
+
 def main() -> int:
     """Write the cards of the archives named; 2 for a user's mistake."""
-    try:
-        for name in sys.argv[1:]:
-            print(write_card(Path(name)))
-    except ModelError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+    return exit_code_of(_write_cards)
 
 
 if __name__ == "__main__":

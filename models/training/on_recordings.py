@@ -8,12 +8,11 @@ was fitted on a recording which is then left out.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from models.detector import Detector
-from models.errors import ModelError
+from models.errors import exit_code_of
 from models.sfcnet.manifest import shipped_archive
 from models.sfcnet.runtime import SFCNetDetector
 from models.training.datasets import open_data
@@ -84,16 +83,14 @@ def main() -> int:
     parser.add_argument("--fit-on", metavar="RECORDING")
     parser.add_argument("--weights", type=Path, help="TorchScript archive; default: as shipped")
     parser.add_argument("--device", default="cpu")
-    given = parser.parse_args()
-    try:
-        archive = given.weights or shipped_archive("lite")
-        network = SFCNetDetector(archive, device=given.device, score_threshold=_LEAST_SCORE)
-        detectors: list[Detector] = [network, specimen_threshold()]
-        print(beside_thresholding(detectors, given.data, given.fit_on))
-    except ModelError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+    return exit_code_of(lambda: _print_table(parser.parse_args()))
+
+
+def _print_table(given: argparse.Namespace) -> None:
+    archive = given.weights or shipped_archive("lite")
+    network = SFCNetDetector(archive, device=given.device, score_threshold=_LEAST_SCORE)
+    detectors: list[Detector] = [network, specimen_threshold()]
+    print(beside_thresholding(detectors, given.data, given.fit_on))
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ def test_live_headless_follows_and_tells(
     folder = Path(str(result["out"]))
     assert folder.parent == tmp_path
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    assert summary["frames"] == result["frames"]
+    assert summary["frames"] >= result["frames"]  # the loop goes on until it is closed
     picture = QImage(str(folder / "window.png"))
     assert picture.width() > 1000
     assert sum("frames/s" in line for line in said) >= 3
