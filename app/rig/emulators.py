@@ -82,7 +82,7 @@ class EmulatorProcess:
         except queue.Empty:
             line = ""
         if line.startswith("ready "):
-            return line.removeprefix("ready ")
+            return line.split()[1]
         self._process.kill()
         self._process.wait()
         self._complaints.seek(0)

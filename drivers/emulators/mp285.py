@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from drivers.emulators.axis import AxisSettings
+from drivers.emulators.mp285_programs import Programs, Vector
 from drivers.emulators.plant import Plant, PlantSettings
 from drivers.errors import DeviceError
 from drivers.mp285 import codec
@@ -137,6 +138,7 @@ class MP285Emulator:
             time_s,
         )
         self._dice = random.Random(seed)
+        self._programs = Programs()
         self._input: deque[tuple[float, int]] = deque()
         self._output: list[tuple[float, bytes]] = []
         self._received_s = self._sent_s = -math.inf
@@ -222,6 +224,7 @@ class MP285Emulator:
             _STATUS, step_div=self._variant.step_div, step_mul=self._variant.step_mul
         )
         self._relative = False
+        self._way: deque[Vector] = deque()
         self._buffer = bytearray()
         self._arrival_s = math.inf
         self._line_end_s = self._interrupted_s = -math.inf
@@ -235,7 +238,9 @@ class MP285Emulator:
             first_s = min(byte_s, self._arrival_s, self._next_roe_s)
             if first_s > now_s or first_s == math.inf:
                 return
-            if first_s == self._arrival_s:
+            if first_s == self._arrival_s and self._way:
+                self._move(self._way.popleft(), first_s, relative=False)
+            elif first_s == self._arrival_s:
                 self._arrival_s = math.inf
                 self._reply(codec.CR * (2 if self._trailing_reply else 1), first_s)
                 self._trailing_reply = False
@@ -286,6 +291,7 @@ class MP285Emulator:
             return
         self._plant.halt(time_s)
         self._arrival_s = math.inf
+        self._way.clear()
         self._trailing_reply = False
         self._interrupted_s = time_s
         replies = self._variant.interrupted if byte == codec.INTERRUPT[0] else (b"8\r",)
@@ -293,9 +299,9 @@ class MP285Emulator:
             self._reply(reply, max(time_s, self._plant.rest_s))
 
     def _parse(self, time_s: float) -> None:
-        """Execute once a command is complete: by length for m and V, else at its CR."""
+        """Execute once a command is complete: by length where it is binary, else at its CR."""
         line = bytes(self._buffer)
-        length = _LENGTHS.get(line[:1])
+        length = _LENGTHS.get(line[:1], self._programs.length(line))
         if length is not None and len(line) < length:
             return
         if length is None and not line.endswith(codec.CR):
@@ -308,12 +314,30 @@ class MP285Emulator:
         if not line.endswith(codec.CR):
             self._reply(_BAD_COMMAND, time_s)
         elif line[:1] == b"m":
-            self._move(struct.unpack("<3i", line[1:-1]), time_s)
+            self._move(struct.unpack("<3i", line[1:-1]), time_s, relative=self._relative)
         elif line[:1] == b"V":
             self._set_speed(struct.unpack("<H", line[1:-1])[0])
             self._reply(codec.CR, time_s)
+        elif length is not None:
+            self._use_program(line, time_s)
         else:
             self._reply(self._answer(line[:-1], time_s), time_s)
+
+    def _use_program(self, line: bytes, time_s: float) -> None:
+        """Load, read back or run one; a run is answered at its end, as a move is."""
+        if line[:1] == b"d":
+            self._reply(codec.CR if self._programs.load(line) else _BAD_COMMAND, time_s)
+            return
+        positions = self._programs.positions(line)
+        if positions is None:
+            self._reply(_BAD_COMMAND, time_s)
+        elif line[:1] == b"u":
+            self._reply(self._programs.encode(positions) + codec.CR, time_s)
+        elif not positions:
+            self._reply(codec.CR, time_s)
+        else:
+            self._way = deque(positions)
+            self._move(self._way.popleft(), time_s, relative=False)
 
     def _answer(self, command: bytes, time_s: float) -> bytes:
         if command == b"c":
@@ -337,8 +361,8 @@ class MP285Emulator:
         top = codec.FINE_MAX_UM_S if fine else self._variant.coarse_max_um_s
         self._status = replace(self._status, fine=fine, speed_um_s=max(1, min(word & 0x7FFF, top)))
 
-    def _move(self, microsteps: tuple[int, ...], time_s: float) -> None:
-        here = self._microsteps(time_s) if self._relative else (0, 0, 0)
+    def _move(self, microsteps: tuple[int, ...], time_s: float, *, relative: bool) -> None:
+        here = self._microsteps(time_s) if relative else (0, 0, 0)
         grain = 1 if self._status.fine else _COARSE_MICROSTEPS
         target_um = [
             origin_um + grain * round((base + step) / grain) / codec.MICROSTEPS_PER_UM
@@ -369,6 +393,7 @@ class MP285Emulator:
         """Stop listening. What moves goes on to its target, but nobody is told."""
         self.hung = True
         self._arrival_s = math.inf
+        self._way.clear()
         self._buffer.clear()
 
     def _reply(self, reply: bytes, time_s: float) -> None:

@@ -7,27 +7,25 @@ of real controllers, not from the driver: the two meet only on the wire.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 from drivers.emulators.prior_controller import (
     MICROSTEPS_PER_UM,
-    NO_FOCUS,
     PARSE,
     RANGE,
     UNKNOWN,
     ProScanController,
     Refusal,
+    Z,
 )
+from drivers.emulators.prior_focus import Action, FocusCommands, numbers, whole
 
 _SEPARATORS = re.compile(r"[,\s;:]+")
-_AXES = {"X": 0, "Y": 1}
+_AXES = {"X": 0, "Y": 1, "Z": Z}
 _RATES = {"96": 9600, "19": 19200, "38": 38400, "115": 115200}
 _RESET_S = 20.0
 NO_WHEEL, NO_SHUTTER = 17, 20
 _WORDS = {1: "NO STAGE", 2: "NOT IDLE", 4: "STRING PARSE", 5: "COMMAND NOT FOUND",
           7: "NO FOCUS", 8: "VALUE OUT OF RANGE", 18: "QUEUE FULL"}  # fmt: skip
-
-Action = Callable[[str, list[str], float], list[str] | None]
 
 
 class ProScanCommands:
@@ -36,24 +34,26 @@ class ProScanCommands:
     def __init__(self, controller: ProScanController) -> None:
         self._controller = controller
         self._jog_units = [100.0, 100.0]
-        self._backlash = {"BLSH": ["0", "0"], "BLSJ": ["0", "0"]}
+        self._backlash = {verb: ["0", "0"] for verb in ("BLSH", "BLSJ", "BLZH", "BLZJ")}
         self._error_words = False
         self.rate = 0  # that has been asked for, and not been taken yet
         self._actions: dict[str, Action] = {
             "": self._position, "=": self._latched, "?": self._report, "$": self._busy,
-            "V": self._absolute_z, "X": self._jog_size, "Z": self._zero, "M": self._home,
+            "X": self._jog_size, "Z": self._zero, "M": self._home,
             "I": self._halt, "K": self._kill, "VS": self._velocity, "LMT": self._switches,
             "SS": self._steps, "RES": self._resolution, "STAGE": self._stage, "DATE": self._date,
-            "FOCUS": self._focus, "SIS": self._index, "COMP": self._comp, "ERROR": self._error,
+            "SIS": self._index, "COMP": self._comp, "ERROR": self._error,
             "H": self._joystick, "J": self._joystick,
             "VERSION": lambda *_: [controller.variant.version],
             "SERIAL": lambda *_: ["20417"], "RIS": lambda *_: ["R"],
+            "ERRORSTAT": lambda *_: ["END"],
             "BAUD": self._rate, "RESET": self._reset, "7": self._unfitted, "8": self._unfitted,
         }  # fmt: skip
+        self._actions |= FocusCommands(controller).actions
         for verbs, action in (
             ("P PS PX PY PZ", self._position), ("G GX GY GR", self._go), ("F B L R", self._jog),
-            ("GZ U D VZ", self._no_focus), ("SMS SAS SCS", self._percent),
-            ("XD YD", self._sign), ("BLSH BLSJ", self._play),
+            ("SMS SAS SCS SMZ SAZ SCZ", self._percent),
+            ("XD YD ZD", self._sign), ("BLSH BLSJ BLZH BLZJ", self._play),
         ):  # fmt: skip
             self._actions |= dict.fromkeys(verbs.split(), action)
 
@@ -73,46 +73,55 @@ class ProScanCommands:
     def _position(self, verb: str, arguments: list[str], at_s: float) -> list[str]:
         axis = _AXES.get(verb[1:])
         if arguments:
-            values = _numbers(arguments)
-            units = {axis: values[0]} if axis is not None else dict(enumerate(values[:2]))
-            self._controller.redefine(units, at_s)
+            if axis is not None:
+                self._controller.only_fitted(axis)
+            self._controller.redefine(self._units(axis, arguments, verb), at_s)
             return ["0"]
-        position = (*self._controller.position(at_s), 0)
+        position = self._controller.position(at_s)
         if verb in ("PX", "PY", "PZ"):
             return [str(position["XYZ".index(verb[1])])]
         return [",".join(map(str, position[:2] if verb == "PS" else position))]
 
     def _go(self, verb: str, arguments: list[str], at_s: float) -> list[str] | None:
-        values = _numbers(arguments)
-        if not values:
+        if not arguments:
             raise Refusal(PARSE)
-        axis = _AXES.get(verb[1:])
-        units = {axis: values[0]} if axis is not None else dict(enumerate(values[:2]))
+        units = self._units(_AXES.get(verb[1:]), arguments, verb)
         self._controller.go(units, at_s, relative=verb == "GR")
         return self._accepted()
 
+    def _units(self, axis: int | None, arguments: list[str], verb: str) -> dict[int, float]:
+        """Numbers by axis. A third one where there is no focus is heard, and does nothing."""
+        values = numbers(arguments)
+        if axis is not None:
+            return {axis: values[0]}
+        has_z = self._controller.variant.focus and verb != "PS"
+        return dict(enumerate(values[: 3 if has_z else 2]))
+
     def _jog(self, verb: str, arguments: list[str], at_s: float) -> list[str] | None:
         axis, sign = {"R": (0, 1), "L": (0, -1), "F": (1, 1), "B": (1, -1)}[verb]
-        step = _numbers(arguments)[0] if arguments else self._jog_units[axis]
+        step = numbers(arguments)[0] if arguments else self._jog_units[axis]
         self._controller.go({axis: sign * step}, at_s, relative=True)
         return self._accepted()
 
     def _jog_size(self, _verb: str, arguments: list[str], _at_s: float) -> list[str]:
         if arguments:
-            values = _numbers(arguments)
+            values = numbers(arguments)
             self._jog_units[: len(values[:2])] = values[:2]
             return ["0"]
         return [",".join(f"{unit:g}" for unit in self._jog_units)]
 
     def _home(self, _verb: str, _arguments: list[str], at_s: float) -> list[str] | None:
-        self._controller.go({0: 0.0, 1: 0.0}, at_s)
+        self._controller.go(self._zeros(), at_s)
         return self._accepted()
+
+    def _zeros(self) -> dict[int, float]:
+        return dict.fromkeys(range(3 if self._controller.variant.focus else 2), 0.0)
 
     def _accepted(self) -> list[str] | None:
         return None if self._controller.late_r else ["R"]
 
     def _velocity(self, _verb: str, arguments: list[str], at_s: float) -> list[str]:
-        values = _numbers(arguments)
+        values = numbers(arguments)
         if len(values) < 2:
             raise Refusal(PARSE)
         self._controller.run(values[0], values[1], at_s)
@@ -130,19 +139,11 @@ class ProScanCommands:
         self._controller.index(at_s)
 
     def _zero(self, _verb: str, _arguments: list[str], at_s: float) -> list[str]:
-        self._controller.redefine({0: 0.0, 1: 0.0}, at_s)
+        self._controller.redefine(self._zeros(), at_s)
         return ["0"]
 
-    def _no_focus(self, _verb: str, _arguments: list[str], _at_s: float) -> list[str]:
-        raise Refusal(NO_FOCUS)
-
-    def _absolute_z(self, _verb: str, arguments: list[str], _at_s: float) -> list[str]:
-        if arguments:
-            raise Refusal(NO_FOCUS)
-        return [self._controller.variant.bare_v]
-
     def _busy(self, _verb: str, arguments: list[str], at_s: float) -> list[str]:
-        mask = {"X": 1, "Y": 2, "S": 3}.get(arguments[0] if arguments else "", 0)
+        mask = {"X": 1, "Y": 2, "Z": 4, "S": 3}.get(arguments[0] if arguments else "", 0)
         return [str(self._controller.busy(at_s) & (mask if arguments else 0xFFF))]
 
     def _switches(self, _verb: str, _arguments: list[str], at_s: float) -> list[str]:
@@ -157,14 +158,16 @@ class ProScanCommands:
         return [str(self._controller.limits(hits))]
 
     def _percent(self, verb: str, arguments: list[str], _at_s: float) -> list[str]:
+        if verb.endswith("Z"):
+            self._controller.only_fitted(Z)
         percent = self._controller.percent
         if not arguments:
             return [f"{percent[verb]:g}"]
         in_um = arguments[-1] == "U"
-        value = _numbers(arguments[:-1] if in_um else arguments)[0]
+        value = numbers(arguments[:-1] if in_um else arguments)[0]
         if in_um:
             settings = self._controller.plant.settings
-            top = settings.max_speed_um_s if verb == "SMS" else settings.acceleration_um_s2
+            top = settings.max_speed_um_s if verb.startswith("SM") else settings.acceleration_um_s2
             value = max(1.0, 100 * value / top)
         if not 1 <= value <= self._controller.variant.percent_max:
             raise Refusal(RANGE)
@@ -174,22 +177,26 @@ class ProScanCommands:
     def _steps(self, _verb: str, arguments: list[str], _at_s: float) -> list[str]:
         if not arguments:
             return [str(self._controller.microsteps_per_unit)]
-        self._controller.microsteps_per_unit = _whole(_numbers(arguments)[0])
+        self._controller.microsteps_per_unit = whole(numbers(arguments)[0])
         return ["0"]
 
     def _resolution(self, _verb: str, arguments: list[str], _at_s: float) -> list[str]:
         if not arguments or arguments[0] not in ("S", "X", "Y", "Z"):
             raise Refusal(PARSE)
-        if arguments[0] == "Z":
-            raise Refusal(NO_FOCUS)
+        axis = Z if arguments[0] == "Z" else 0
+        if axis == Z:
+            self._controller.only_fitted(Z)
         if len(arguments) == 1:
-            return [f"{self._controller.um_per_unit:g}"]
-        um = _numbers(arguments[1:])[0]
-        self._controller.microsteps_per_unit = _whole(um * MICROSTEPS_PER_UM)
+            return [f"{self._controller.unit_um(axis):g}"]
+        um = numbers(arguments[1:])[0]
+        steps = whole(um * self._controller.microsteps_per_um(axis))
+        self._controller.units[axis : Z if axis == 0 else Z + 1] = [steps] * (2 if axis == 0 else 1)
         return ["0"]
 
     def _sign(self, verb: str, arguments: list[str], _at_s: float) -> list[str]:
         axis = _AXES[verb[0]]
+        if axis == Z:
+            self._controller.only_fitted(Z)
         if not arguments:
             return [str(self._controller.direction[axis])]
         if arguments[0] not in ("1", "-1"):
@@ -200,7 +207,7 @@ class ProScanCommands:
     def _play(self, verb: str, arguments: list[str], _at_s: float) -> list[str]:
         if not arguments:
             return [",".join(self._backlash[verb])]
-        _numbers(arguments)
+        numbers(arguments)
         self._backlash[verb] = arguments
         return ["0"]
 
@@ -237,10 +244,10 @@ class ProScanCommands:
         return [
             "PROSCAN INFORMATION",
             "DSP_1 IS 4-AXIS STEPPER VERSION 2.7",
-            f"DRIVE CHIPS {'000011' if variant.stage else '000000'}",
+            f"DRIVE CHIPS 000{int(variant.focus)}{'11' if variant.stage else '00'}",
             f"JOYSTICK {'ACTIVE' if self._controller.joystick else 'NOT ACTIVE'}",
             f"STAGE = {'H117(2MM)PHY' if variant.stage else 'NONE'}",
-            "FOCUS = NONE",
+            f"FOCUS = {'NORMAL' if variant.focus else 'NONE'}",
             "SHUTTERS = 000",
             "END",
         ]
@@ -258,9 +265,6 @@ class ProScanCommands:
             "END",
         ]
 
-    def _focus(self, _verb: str, _arguments: list[str], _at_s: float) -> list[str]:
-        return ["FOCUS = NONE", "END"]
-
     def _date(self, _verb: str, _arguments: list[str], _at_s: float) -> list[str]:
         variant = self._controller.variant
         return [
@@ -274,20 +278,6 @@ def _split(line: str) -> tuple[str, list[str]]:
     if len(words) == 1 and "=" in words[0][1:]:
         words = [word for word in words[0].split("=") if word]
     return (words[0], words[1:]) if words else ("", [])
-
-
-def _numbers(arguments: list[str]) -> list[float]:
-    try:
-        return [float(argument) for argument in arguments]
-    except ValueError as error:
-        raise Refusal(PARSE) from error
-
-
-def _whole(value: float) -> int:
-    steps = round(value)
-    if not 1 <= steps <= 100_000:
-        raise Refusal(RANGE)
-    return steps
 
 
 def _flag(arguments: list[str]) -> bool:

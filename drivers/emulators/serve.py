@@ -1,7 +1,7 @@
 """An emulated instrument as a process of its own, as instruments are.
 
-``python -m drivers.emulators.serve proscan --tcp 127.0.0.1:0`` prints ``ready ENDPOINT`` and runs
-until its standard input is closed.
+``python -m drivers.emulators.serve proscan --tcp 127.0.0.1:0`` prints ``ready ENDPOINT`` and how
+the line is set, and runs until its standard input is closed.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from drivers.emulators.shared_pose import PosePublisher
 from drivers.errors import DeviceError
 from drivers.process import raise_priority
 
+_BAUDS = ("1200", "2400", "4800", "9600", "19200", "38400", "57600", "115200")
 _STEP_S = 0.002
 _MOVING_WAKE_S = 0.008
 """Between looks at a moving plant. Its dead time is longer, so nothing is published late."""
@@ -124,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     plug.add_argument("--pty", metavar="LINK", help="name of a pseudo-terminal (not on Windows)")
     parser.add_argument("--pose-memory", metavar="NAME", help="publish the true path there")
     parser.add_argument("--variant", help="which controller; see drivers/emulators/README.md")
-    parser.add_argument("--baud", type=int, help="of the serial line, default as the variant")
+    parser.add_argument("--baud", metavar="RATE", help="of the serial line, default as the variant")
     parser.add_argument("--fault", metavar="SPEC", default="", help="what shall go wrong")
     parser.add_argument(
         "--stands-at", metavar="X,Y,Z", default="", help="um, of an mp285 whose origin is elsewhere"
@@ -147,7 +148,7 @@ def serve(options: argparse.Namespace) -> None:
     """Run one instrument until standard input ends. Raises DeviceError."""
     now_s = time.perf_counter()
     stands_at_um = _place(getattr(options, "stands_at", ""))
-    instrument = build(options.kind, options.variant, options.baud, now_s, stands_at_um)
+    instrument = build(options.kind, options.variant, _rate(options.baud), now_s, stands_at_um)
     if options.fault:
         instrument = FaultyInstrument(instrument, parse_faults(options.fault))
     link = open_link(tcp=options.tcp, pty=options.pty, baud=instrument.baud)
@@ -162,12 +163,21 @@ def serve(options: argparse.Namespace) -> None:
             signal.signal(signal.SIGTERM, lambda *_: server.end())
         _fine_timers()
         raise_priority()
-        print(f"ready {link.endpoint}", flush=True)
+        print(f"ready {link.endpoint} {instrument.baud} baud 8N1, no flow control", flush=True)
         server.run()
     finally:
         link.close()
         if memory is not None:
             memory.close()
+
+
+def _rate(text: str | None) -> int | None:
+    """Read a line rate. Raises DeviceError."""
+    if text is None:
+        return None
+    if text not in _BAUDS:
+        raise DeviceError(f"--baud {text}", "is no usual rate", f"allowed: {', '.join(_BAUDS)}")
+    return int(text)
 
 
 def _place(text: str) -> tuple[float, ...]:

@@ -10,7 +10,10 @@ from urllib.parse import urlsplit
 
 def test_the_verb_serves_a_foreign_client() -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "app.cli", "emulate", "proscan", "--tcp", "127.0.0.1:0"],
+        [
+            *(sys.executable, "-m", "app.cli", "emulate", "proscan", "--tcp", "127.0.0.1:0"),
+            *("--baud", "9600"),
+        ],
         stdin=subprocess.DEVNULL,  # as under a service: no input does not mean the end
         stdout=subprocess.PIPE,
         text=True,
@@ -19,7 +22,8 @@ def test_the_verb_serves_a_foreign_client() -> None:
         assert process.stdout is not None
         ready = process.stdout.readline().strip()
         assert ready.startswith("ready socket://127.0.0.1:")
-        where = urlsplit(ready.removeprefix("ready "))
+        assert ready.endswith(" 9600 baud 8N1, no flow control")
+        where = urlsplit(ready.split()[1])
         with socket.create_connection((where.hostname, where.port), 10.0) as client:
             client.settimeout(10.0)
             client.sendall(b"VERSION\r")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import struct
 
 import pytest
 from hypothesis import given, settings
@@ -276,3 +277,47 @@ def test_power_that_fails_amid_a_move_makes_a_new_origin():
     host.listen(host.now_s + 0.6)
     assert host.position() == (0, 0, 0)
     assert host.box.plant.motor_um(host.now_s)[0] > 100.0
+
+
+def program(number: int, *positions: tuple[int, int, int]) -> bytes:
+    body = b"".join(struct.pack("<3i", *position) for position in positions)
+    return b"d" + struct.pack("<HH", number, len(positions)) + body + b"\r"
+
+
+def test_stored_programs_are_kept_read_back_and_run():
+    host = Host()
+    # 3330 microsteps hold a 0x0D, 768 a 0x03
+    way = ((3330, 0, 0), (3330, 768, 0), (0, 768, 13))
+    assert host.ask(program(3, *way)) == b"\r"
+    stored = b"u" + struct.pack("<H", 3) + b"\r"
+    answer = host.ask(stored)
+    assert answer == struct.pack("<H", 3) + program(3, *way)[5:-1] + b"\r"
+    run = b"k" + struct.pack("<H", 3) + b"\r"
+    assert host.ask(b"V" + struct.pack("<H", 0x8000 | 1000) + b"\r") == b"\r"
+    assert host.ask(run, 0.15) == b""
+    assert host.listen(host.now_s + 2.0) == b"\r", "once, at the end of the program"
+    assert host.position() == way[-1]
+    host.box.power_cycle(host.now_s)
+    assert host.ask(stored) == answer
+
+
+def test_a_program_is_interrupted_as_a_move_is():
+    host = Host("mp285a")
+    host.ask(program(0, (25_000, 0, 0), (0, 0, 0)))
+    assert host.ask(b"k\x00\x00\r", 0.5) == b""
+    assert host.ask(b"\x03", 0.5) == b"=\r\r"
+    at = host.position()
+    assert 0 < at[0] < 25_000
+    host.listen(host.now_s + 2.0)
+    assert host.position() == at
+
+
+def test_programs_that_cannot_be_are_bad_commands():
+    host = Host()
+    assert host.ask(program(10, (0, 0, 0))) == b"4\r"
+    assert host.ask(b"k" + struct.pack("<H", 10) + b"\r") == b"4\r"
+    assert host.ask(b"u" + struct.pack("<H", 5) + b"\r") == b"\x00\x00\r"
+    assert host.ask(b"k" + struct.pack("<H", 5) + b"\r") == b"\r", "an empty one ends at once"
+    assert host.ask(program(1, *((0, 0, 0),) * 21), 1.0)[:2] == b"4\r"
+    assert host.ask(b"\r") == b""
+    assert host.ask(b"e\r") == b"\r"

@@ -233,7 +233,7 @@ def test_the_rate_of_a_terminal_line_is_found(tmp_path, baud):
     )
     try:
         assert process.stdout is not None
-        assert process.stdout.readline() == f"ready {link}\n".encode()
+        assert process.stdout.readline().startswith(f"ready {link} {baud} baud".encode())
         wire = Wire(str(link), device="stage", baud=38400)
         wire.open()
         driver = ProScan(wire)

@@ -320,3 +320,61 @@ def test_a_low_s_curve_setting_makes_moves_last_longer():
         box.take_output(7.5)
         times_s[percent] = box.plant.rest_s - 7.0
     assert times_s[10] - times_s[100] == pytest.approx(0.117, rel=0.05)
+
+
+def test_a_focus_drive_has_its_own_unit_limits_and_bits():
+    desk = Desk("proscan3-focus")
+    assert desk.ask("?").splitlines()[0] == "PROSCAN INFORMATION"
+    assert desk.ask("FOCUS") == "FOCUS = NORMAL\rTYPE = 0\rMICRONS/REV = 100\rEND\r"
+    assert desk.ask("RES,Z") == "0.1\r"
+    assert desk.ask("GZ,500") == "R\r"
+    assert desk.ask("$") == "4\r"
+    assert desk.ask("$,S") == "0\r"
+    assert desk.ask("$,Z") == "4\r"
+    desk.rest()
+    assert desk.ask("$") == "0\r"
+    assert desk.ask("P") == "0,0,500\r"
+    assert desk.emulator.plant.motor_um(desk.now_s) == pytest.approx((0, 0, 50.0))
+    for line, height in (
+        ("U,20", 520), ("D,100", 420), ("V,300", 300), ("C,7", 300), ("U", 307),
+        ("GR,0,0,-7", 300), ("G,10,20,40", 40),
+    ):  # fmt: skip
+        assert desk.ask(line) in ("R\r", "0\r")
+        desk.rest()
+        assert desk.ask("PZ") == f"{height}\r", line
+    assert desk.ask("PS") == "10,20\r"
+    assert desk.ask("M") == "R\r"
+    desk.rest()
+    assert desk.ask("P") == "0,0,0\r"
+
+
+def test_the_focus_runs_stops_at_its_limit_and_scales():
+    desk = Desk("proscan3-focus")
+    assert desk.ask("VZ,200") == "R\r"
+    desk.now_s += 1.0
+    assert float(desk.ask("PZ")) == pytest.approx(2000, abs=80)
+    assert desk.ask("I") == "R\r"
+    desk.rest()
+    assert desk.ask("$") == "0\r"
+    assert desk.ask("PZ,0") == "0\r"
+    assert desk.ask("GZ,99999") == "R\r"
+    desk.rest()
+    assert desk.ask("LMT") == "10\r"
+    assert desk.ask("=") == "16\r"
+    assert desk.ask("SSZ,500") == "0\r"
+    assert desk.ask("RES,Z") == "1\r"
+    assert desk.ask("UPR,Z,200") == "0\r"
+    assert desk.ask("UPR,Z") == "200\r"
+    assert desk.ask("RES,Z") == "2\r"
+    assert desk.ask("SMZ,50") == "0\r"
+    assert desk.ask("SMZ") == "50\r"
+    assert desk.ask("ZD,-1") == "0\r"
+    assert desk.ask("BLZH,1,10") == "0\r"
+
+
+@pytest.mark.parametrize(
+    "command", ["GZ,5", "V,5", "U,5", "D", "VZ,5", "SSZ", "UPR,Z", "SMZ,50", "PZ,5", "RES,Z", "C,5"]
+)
+def test_without_a_focus_drive_its_commands_are_refused(command):
+    assert Desk().ask(command) == "E,7\r"
+    assert Desk().ask("ERRORSTAT") == "END\r"

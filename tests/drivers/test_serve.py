@@ -38,6 +38,7 @@ def test_ends_cleanly_when_asked_to_terminate():
         (["proscan", "--tcp", "0.0.0.0:0"], "is not HOST:PORT on this machine"),
         (["proscan", "--tcp", "127.0.0.1:0", "--variant", "x"], "no such ProScan; known: proscan2"),
         (["mp285", "--tcp", "127.0.0.1:0", "--variant", "x"], "allowed: mp285"),
+        (["proscan", "--tcp", "127.0.0.1:0", "--baud", "9601"], "no usual rate; allowed: 1200"),
         (["proscan", "--tcp", "127.0.0.1:0", "--fault", "flop"], "'flop' is no fault; known: drop"),
         (["proscan", "--tcp", "127.0.0.1:0", "--fault", "flip:p=x"], "a number is needed"),
         (["proscan", "--tcp", "127.0.0.1:0", "--fault", "flip:q=1"], "KEY one of"),
