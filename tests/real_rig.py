@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,6 +88,76 @@ def real_pipette(config: pytest.Config) -> Iterator[GuardedManipulator]:
         yield pipette
 
 
+@contextmanager
+def real_tenth_pipette(config: pytest.Config, box: SoftLimits) -> Iterator[TenthPipette]:
+    """The manipulator of the rig file, in a tenth of a window that begins where it stands.
+
+    ``box`` is that window in the micrometres of a TenthPipette.
+    """
+    port = rig_config(config).pipette
+    if port is None:
+        pytest.skip("the rig file names no manipulator")
+    reach_um = TENTH * max(map(abs, (*box.low_um, *box.high_um)))
+    confirm(config, f"The manipulator at {port.url} will move by at most {reach_um:.0f} um, never"
+            " lower than it stands.")  # fmt: skip
+    ranges = (port.x_limits_um, port.y_limits_um, port.z_limits_um)
+    wide = SoftLimits(*zip(*ranges, strict=True), port.speed_um_s)
+    with GuardedManipulator(port.url, wide, baud=port.baud) as pipette:
+        pose = pipette.read_pose()
+    if port.safe_z_um is not None and port.up * (pose.z_um - port.safe_z_um) < 0:
+        pytest.skip("the pipette is below its safe height: raise it first")
+    scale = Scale((pose.x_um, pose.y_um, pose.z_um), box.low_um[2], port.up)
+    corners = np.sort([scale.real(end) for end in (box.low_um, box.high_um)], axis=0)
+    window = SoftLimits(
+        tuple(np.maximum(wide.low_um, corners[0]).tolist()),
+        tuple(np.minimum(wide.high_um, corners[1]).tolist()),
+        wide.max_speed_um_s,
+    )
+    with GuardedManipulator(port.url, window, baud=port.baud, deadman_s=1.0) as pipette:
+        yield TenthPipette(pipette, scale)
+        pipette.stop()
+
+
+@dataclass(frozen=True)
+class Scale:
+    """From micrometres that are ten to one of the real ones. The lowest z is where it stood."""
+
+    home_um: tuple[float, float, float]
+    lowest_um: float
+    up: int
+
+    def real(self, um: Sequence[float]) -> tuple[float, float, float]:
+        x_um, y_um, z_um = (TENTH * value for value in um)
+        z_um = self.up * (z_um - TENTH * self.lowest_um)
+        return self.home_um[0] + x_um, self.home_um[1] + y_um, self.home_um[2] + z_um
+
+    def far(self, pose: Pose) -> Pose:
+        x_um = (pose.x_um - self.home_um[0]) / TENTH
+        y_um = (pose.y_um - self.home_um[1]) / TENTH
+        z_um = self.up * (pose.z_um - self.home_um[2]) / TENTH + self.lowest_um
+        return Pose(pose.time_s, x_um, y_um, z_um, pose.moving)
+
+
+@dataclass
+class TenthPipette:
+    """A manipulator whose micrometres are ten to one of the real ones."""
+
+    pipette: GuardedManipulator
+    scale: Scale
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.pipette, name)
+
+    def read_pose(self) -> Pose:
+        return self.scale.far(self.pipette.read_pose())
+
+    def move_to(self, x_um: float, y_um: float, z_um: float, speed_um_s: float) -> None:
+        self.pipette.move_to(*self.scale.real((x_um, y_um, z_um)), TENTH * speed_um_s)
+
+    def stop(self) -> None:
+        self.pipette.stop()
+
+
 @dataclass
 class Tenth:
     """A stage whose micrometres are ten to one of the real ones, counted from where it stood."""
@@ -123,14 +193,14 @@ class Tenth:
 
 
 class ToldByItself:
-    """Stands in for the truth where there is none but what the stage reads back."""
+    """Stands in for the truth where there is none but what the instrument reads back."""
 
-    def __init__(self, stage: Tenth) -> None:
+    def __init__(self, stage: Tenth | TenthPipette) -> None:
         self._stage = stage
 
     def position_um(self) -> np.ndarray:
         pose = self._stage.read_pose()
-        return np.array((pose.x_um, pose.y_um, 0.0))
+        return np.nan_to_num((pose.x_um, pose.y_um, pose.z_um))
 
     def velocity_um_s(self) -> np.ndarray:
         one, two = self._stage.read_pose(), self._stage.read_pose()

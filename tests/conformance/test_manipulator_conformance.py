@@ -1,4 +1,4 @@
-"""What every Manipulator promises, whichever controller is behind it."""
+"""What every Manipulator promises, whichever controller is behind it: emulated, or real."""
 
 from __future__ import annotations
 
@@ -7,35 +7,50 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
+from emulated import Emulated, emulated, wait_until
+from real_rig import TENTH, TenthPipette, ToldByItself, real_tenth_pipette
 
 import drivers
 from drivers.errors import DeviceError, GuardianError, LimitError
 from drivers.guarded import GuardedManipulator
 from drivers.limits import SoftLimits
 from drivers.protocols import Manipulator
-from tests.emulated import Emulated, emulated, wait_until
 
 LIMITS = SoftLimits((-2000.0, -2000.0, -500.0), (2000.0, 2000.0, 1000.0), 3000.0)
 OPTIONS = {"poll_s": 0.0}
 
 
-@pytest.fixture(scope="module", params=["mp285", "mp285a", "mp285a-early"])
+REAL = pytest.param("real", marks=pytest.mark.hardware)
+
+
+@pytest.fixture(scope="module", params=["mp285", "mp285a", "mp285a-early", REAL])
 def rig(request):
+    if request.param == "real":
+        with real_tenth_pipette(request.config, LIMITS) as pipette:
+            pipette.move_to(0.0, 0.0, 0.0, 1000.0)
+            arrive(pipette)
+            yield pipette, ToldByItself(pipette)
+        return
     with emulated("mp285", "--variant", request.param, "--baud", "115200") as emulator:
         with GuardedManipulator(emulator.url, LIMITS, baud=115200, options=OPTIONS) as manipulator:
             yield manipulator, emulator
 
 
 @pytest.fixture
-def manipulator(rig) -> GuardedManipulator:
+def manipulator(rig) -> GuardedManipulator | TenthPipette:
     return rig[0]
 
 
 @pytest.fixture
-def truth(rig) -> Emulated:
+def truth(rig) -> Emulated | ToldByItself:
     return rig[1]
+
+
+@pytest.fixture
+def near_um(truth) -> float:
+    """Half a microstep; a real one rests within five of them."""
+    return 0.021 if isinstance(truth, Emulated) else 0.2 / TENTH
 
 
 def arrive(manipulator: Manipulator) -> None:
@@ -55,13 +70,13 @@ def test_is_a_manipulator(manipulator):
     ("target_um", "speed_um_s"),
     [((120.0, -80.0, 40.0), 1000.0), ((133.32, 0.52, -7.96), 400.0), ((0.0, 0.0, 0.0), 1310.0)],
 )
-def test_a_move_ends_at_its_target(manipulator, truth, target_um, speed_um_s):
+def test_a_move_ends_at_its_target(manipulator, truth, near_um, target_um, speed_um_s):
     manipulator.move_to(*target_um, speed_um_s)
     assert manipulator.read_pose().moving is not False
     arrive(manipulator)
     pose = manipulator.read_pose()
-    assert (pose.x_um, pose.y_um, pose.z_um) == pytest.approx(target_um, abs=0.021)
-    assert truth.position_um() == pytest.approx(target_um, abs=0.021)
+    assert (pose.x_um, pose.y_um, pose.z_um) == pytest.approx(target_um, abs=near_um)
+    assert truth.position_um() == pytest.approx(target_um, abs=near_um)
     assert not truth.moves()
 
 
@@ -88,7 +103,7 @@ def test_a_target_that_is_no_number_is_refused(manipulator, bad):
     assert manipulator.read_pose().moving is False
 
 
-def test_one_move_at_a_time_and_stop_ends_it(manipulator, truth):
+def test_one_move_at_a_time_and_stop_ends_it(manipulator, truth, near_um):
     start_um = truth.position_um()
     away = -1.0 if start_um[0] > 0 else 1.0
     manipulator.move_to(start_um[0] + away * 1500.0, 0.0, 0.0, 1000.0)
@@ -97,21 +112,24 @@ def test_one_move_at_a_time_and_stop_ends_it(manipulator, truth):
         manipulator.move_to(0.0, 0.0, 0.0, 1000.0)
     asked_s = time.perf_counter()
     manipulator.stop()
-    assert truth.rest_s() - asked_s < 0.1
+    # what is only read back is known later than it is
+    assert truth.rest_s() - asked_s < (0.1 if isinstance(truth, Emulated) else 1.0)
     pose = manipulator.read_pose()
     assert pose.moving is False
-    assert (pose.x_um, pose.y_um, pose.z_um) == pytest.approx(truth.position_um(), abs=0.05)
+    assert (pose.x_um, pose.y_um, pose.z_um) == pytest.approx(
+        truth.position_um(), abs=2.5 * near_um
+    )
     assert 1.0 < abs(pose.x_um - start_um[0]) < 800.0
     assert not manipulator.events()
     manipulator.move_to(0.0, 0.0, 0.0, 1310.0)
     arrive(manipulator)
 
 
-def test_stop_is_never_refused(manipulator, truth):
+def test_stop_is_never_refused(manipulator, truth, near_um):
     before_um = truth.position_um()
     manipulator.stop()
     manipulator.stop()
-    assert np.array_equal(truth.position_um(), before_um)
+    assert truth.position_um() == pytest.approx(before_um, abs=near_um)
     assert manipulator.read_pose().moving is False
 
 
