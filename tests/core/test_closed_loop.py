@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from virtual_loop import VirtualLoop
+from virtual_loop import HEIGHT_PX, UM_PER_PX, WIDTH_PX, VirtualLoop
 
 from app.config import ServoConfig
 from app.core.messages import Mode
+from app.core.servo import CENTRED_UM
 
 
-@pytest.mark.parametrize(("speed_um_s", "limit_um"), [(25.0, 1.0), (50.0, 1.5), (100.0, 3.0)])
+@pytest.mark.parametrize(("speed_um_s", "limit_um"), [(25.0, 1.0), (50.0, 1.2), (100.0, 1.8)])
 def test_the_chosen_sperm_stays_in_the_centre(
     speed_um_s: float, limit_um: float, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -32,7 +33,10 @@ def test_the_chosen_sperm_stays_in_the_centre(
         {"detect_delay_s": 0.080},
         {"resolution_um": 1.0},
         {"detection_probability": 0.85},
-        {"settings": ServoConfig(gain_1_s=20.0)},
+        {"settings": ServoConfig(gain_1_s=10.0)},
+        {"settings": ServoConfig(gain_1_s=25.0)},
+        {"frame_rate_hz": 15.0, "diffusion_rad2_s": 0.01},
+        {"frame_rate_hz": 60.0},
     ],
     ids=str,
 )
@@ -43,13 +47,33 @@ def test_it_is_robust(change: dict[str, object]) -> None:
     assert loop.modes[-1] is Mode.FOLLOWING
 
 
-def test_a_far_sperm_is_centred_within_a_second_and_a_half() -> None:
-    loop = VirtualLoop(seed=2, start_um=(100.0, -60.0))
+EDGE_UM = (WIDTH_PX * UM_PER_PX / 2 - 30.0, HEIGHT_PX * UM_PER_PX / 2 - 30.0)
+
+
+@pytest.mark.parametrize(
+    ("right", "down", "seed"),
+    [(1, 0, 2), (-1, 0, 3), (0, 1, 4), (0, -1, 5), (1, 1, 21), (-1, -1, 6)],
+)
+def test_a_sperm_at_the_edge_is_centred_by_one_planned_move_within_a_second_and_a_half(
+    right: int, down: int, seed: int
+) -> None:
+    start_um = (right * EDGE_UM[0], down * EDGE_UM[1])
+    loop = VirtualLoop(seed=seed, start_um=start_um, speed_um_s=25.0)
     loop.run(5.0)
     assert loop.chosen_s is not None
     times_s, errors_um = np.array(loop.error_times_s), np.array(loop.errors_um)
-    assert errors_um[times_s > loop.chosen_s + 1.5].max() < 10.0
+    centred_s = times_s[(times_s > loop.chosen_s) & (errors_um <= CENTRED_UM)][0]
+    assert centred_s - loop.chosen_s <= 1.5
+    assert errors_um[times_s > loop.chosen_s + 1.5].max() < 5.0
+    assert len(loop.planned_um) == 1
     assert loop.modes[-1] is Mode.FOLLOWING
+
+
+def test_a_near_sperm_needs_no_planned_move() -> None:
+    loop = VirtualLoop(seed=2, start_um=(40.0, -20.0))
+    loop.run(3.0)
+    assert loop.modes[-1] is Mode.FOLLOWING
+    assert loop.planned_um == []
 
 
 def test_after_a_loss_the_stage_rests_and_waits_for_a_person() -> None:

@@ -97,6 +97,7 @@ class VirtualLoop:
         self.error_times_s: list[float] = []
         self.modes: list[Mode] = []
         self.velocities_um_s: list[Float64] = []
+        self.planned_um: list[Float64] = []
         self.swaps = 0
         self.tracks = Tracks.empty(0.0)
         self.chosen_s: float | None = None
@@ -169,6 +170,7 @@ class VirtualLoop:
             self.velocities_um_s.append(action.um_s)
             self.plant.set_velocity((*action.um_s.tolist(), None), arrival_s)
         elif isinstance(action, Move):
+            self.planned_um.append(action.to_um)
             self.plant.move((*action.to_um.tolist(), None), arrival_s)
         elif isinstance(action, Halt):
             self.plant.halt(arrival_s)
