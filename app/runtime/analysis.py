@@ -65,7 +65,8 @@ def analyze(
     Returns
     -------
     dict
-        ``inputs``: for each recording frames, fps_mean, tracks, seconds and more; with a single
+        ``inputs``: for each recording frames, fps_mean (from the first frame done to the last
+        table: without what a first start compiles), tracks, seconds and more; with a single
         recording the same keys stand at the top too.
 
     Raises
@@ -200,14 +201,14 @@ def analyze_recording(
         "input": str(path), "detector": detector.name, "notice": notice, "frame_rate_hz": rate_hz,
     }  # fmt: skip
     run = AnalysisRun(folder, width_px, height_px, options, facts)
-    ready_s = time.perf_counter()
-    with run.open(rate_hz), FilmProgress(path.name, total, bar=bar) as progress:
+    progress = FilmProgress(path.name, total, bar=bar, clock=time.perf_counter)
+    with run.open(rate_hz), progress:
         for frame, perception in detect_ahead(video.frames(), detector, side_by_side):
             run.see(frame, perception)
             progress.seen()
     done_s = time.perf_counter()
     return run.summary() | {
-        "fps_mean": run.frames / max(done_s - ready_s, 1e-9),
+        "fps_mean": progress.rate_hz(done_s),
         "seconds": done_s - begin_s,
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -44,6 +45,7 @@ class FilmProgress:
         self._stream = sys.stderr if stream is None else stream
         self._clock = clock
         self._begin_s = self._told_s = clock()
+        self._first_s = self._begin_s
         self._frames = 0
         shown = self._stream.isatty() if bar is None else bar
         self._bar = tqdm(
@@ -72,13 +74,21 @@ class FilmProgress:
         self._frames += 1
         self._bar.update()
         now_s = self._clock()
+        if self._frames == 1:  # what is compiled for it on a first start says nothing of the rest
+            self._first_s = self._told_s = now_s
         if self._bar.disable and now_s - self._told_s >= LINE_EVERY_S:
             self._told_s = now_s
-            print(self._line(now_s - self._begin_s), file=self._stream, flush=True)
+            print(self._line(now_s), file=self._stream, flush=True)
 
-    def _line(self, elapsed_s: float) -> str:
-        per_s = self._frames / elapsed_s
-        said = f"{elapsed_s:5.0f} s  {self._name}: frame {self._frames}"
+    def rate_hz(self, now_s: float) -> float | None:
+        """Return the frames a second since the first one was done; None before the second."""
+        if self._frames < 2:
+            return None
+        return (self._frames - 1) / max(now_s - self._first_s, 1e-9)
+
+    def _line(self, now_s: float) -> str:
+        per_s = self.rate_hz(now_s) or math.nan
+        said = f"{now_s - self._begin_s:5.0f} s  {self._name}: frame {self._frames}"
         if self._total is None:
             return f"{said}, {per_s:.1f} frames/s"
         left = tqdm.format_interval(max(0, self._total - self._frames) / per_s)
