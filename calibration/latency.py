@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,12 +55,16 @@ class Delay:
         Of the motion seen over the motion commanded.
     residual_um : float
         Root mean square per interval and axis.
+    trace : (n, 3) float64
+        Of each interval that counted: its middle, s; the speed commanded, later by the delay, and
+        the speed seen along it, um/s.
     """
 
     seconds: float
     sd_s: float
     gain: float
     residual_um: float
+    trace: Float64 = field(default_factory=lambda: np.zeros((0, 3)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,8 @@ class Latency:
         are right.
     residual_um : float
         What the picture did otherwise than commanded, root mean square.
+    trace : (n, 3) float64
+        As of the picture's ``Delay``.
     """
 
     sum_s: float
@@ -89,6 +95,7 @@ class Latency:
     split_sd_s: float
     stamp_error_s: float
     residual_um: float
+    trace: Float64
 
 
 def chirp_um_s(time_s: float, duration_s: float, mean_um_s: float) -> float:
@@ -154,6 +161,7 @@ def fit_delay(
         sd_s=math.sqrt(variance / max(information, 1e-12)),
         gain=gain,
         residual_um=math.sqrt(float((weight[:, None] * off**2).sum() / weight.sum()) / 2),
+        trace=_trace(streamed, time_s, moved, believed, delay_s),
     )
 
 
@@ -179,11 +187,15 @@ def split(
             "calibrate the stage first, and check the objective"
         )
     sum_sd_s = math.hypot(picture.sd_s, stamp_to_host_sd_s)
-    if sum_sd_s > MAX_SD_S or readback.sd_s > MAX_READBACK_SD_S:
-        raise CalibrationError(
-            f"the delays are known to {1000 * max(sum_sd_s, readback.sd_s):.0f} ms only; close "
-            "other programs, see that the picture is sharp, and repeat"
-        )
+    for what, sd_s, limit_s in (
+        ("sum of the delays", sum_sd_s, MAX_SD_S),
+        ("command to motion", readback.sd_s, MAX_READBACK_SD_S),
+    ):
+        if sd_s > limit_s:
+            raise CalibrationError(
+                f"the {what} is known to {1000 * sd_s:.1f} ms only, {1000 * limit_s:.0f} ms are "
+                "allowed; close other programs, see that the picture is sharp, and repeat"
+            )
     total_s = picture.seconds + stamp_to_host_s
     if not 0 <= readback.seconds <= total_s:
         raise CalibrationError(
@@ -198,6 +210,7 @@ def split(
         split_sd_s=math.hypot(readback.sd_s, sum_sd_s),
         stamp_error_s=picture.seconds - readback.seconds,
         residual_um=picture.residual_um,
+        trace=picture.trace,
     )
 
 
@@ -205,6 +218,21 @@ def _between(
     streamed: Streamed, time_s: Float64, believed: NDArray[np.bool_], delay_s: float
 ) -> Float64:
     return np.asarray(np.diff(streamed.way_um(time_s - delay_s), axis=0)[believed])
+
+
+def _trace(
+    streamed: Streamed,
+    time_s: Float64,
+    moved: Float64,
+    believed: NDArray[np.bool_],
+    delay_s: float,
+) -> Float64:
+    told = _between(streamed, time_s, believed, delay_s)
+    way = np.linalg.norm(told, axis=1)
+    along = (moved * told).sum(axis=1) / np.maximum(way, 1e-9)
+    span_s = np.diff(time_s)[believed]
+    middle_s = (time_s[:-1] + np.diff(time_s) / 2)[believed]
+    return np.column_stack([middle_s, way / span_s, along / span_s])
 
 
 def _solve(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +50,11 @@ class PipetteAffine:
     direction_deg : float
         Where the shaft comes from, image frame.
     reference_um : (x, y, z) pose at which drift is checked later
+    seen_um, told_um : (n, 2) float64
+        Each tip in the view, as seen and as the map tells it; empty where the map was read from a
+        file.
+    used : (n,) bool
+        Pictures that the fit believes.
     """
 
     matrix: Float64
@@ -58,6 +63,9 @@ class PipetteAffine:
     focus_z_um: float
     direction_deg: float
     reference_um: tuple[float, float, float]
+    seen_um: Float64 = field(default_factory=lambda: np.zeros((0, 2)))
+    told_um: Float64 = field(default_factory=lambda: np.zeros((0, 2)))
+    used: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
 
     def view_um(self, pose_um: Float64) -> Float64:
         """Say where the tip is in the view, (..., 2), at poses (..., 3)."""
@@ -129,6 +137,9 @@ def fit_pipette(
             math.atan2(float(np.sin(directions).mean()), float(np.cos(directions).mean()))
         ),
         reference_um=sights[0].pose_um,
+        seen_um=view,
+        told_um=view - off,
+        used=used,
     )
 
 

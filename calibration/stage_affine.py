@@ -67,6 +67,8 @@ class StageAffine:
     drift_um_s : (x, y) of the content, while the stage stood
     used : (n,) bool
         Steps that the fit believes.
+    place_um, off_um : (n, 2) float64
+        Where each step ended, stage frame, and what is left of it; 0 where it was not recognised.
     """
 
     matrix_um_per_px: Float64
@@ -77,6 +79,8 @@ class StageAffine:
     repeatability_um: float
     drift_um_s: tuple[float, float]
     used: NDArray[np.bool_]
+    place_um: Float64
+    off_um: Float64
 
     @property
     def um_per_px(self) -> float:
@@ -173,6 +177,8 @@ def fit_stage(steps: Sequence[Step]) -> StageAffine:
         repeatability_um=_repeatability(move, turn, off_um, weight),
         drift_um_s=tuple((matrix @ solution[4]).tolist()),
         used=_scatter(alike, weight > 0.1),
+        place_um=np.array([step.to_um for step in steps]),
+        off_um=_scattered(alike, off_um),
     )
     _require_sense(result)
     return result
@@ -264,5 +270,11 @@ def _polar(matrix: Float64) -> tuple[float, Float64]:
 
 def _scatter(where: NDArray[np.bool_], values: NDArray[np.bool_]) -> NDArray[np.bool_]:
     out = np.zeros(len(where), bool)
+    out[where] = values
+    return out
+
+
+def _scattered(where: NDArray[np.bool_], values: Float64) -> Float64:
+    out = np.zeros((len(where), 2))
     out[where] = values
     return out

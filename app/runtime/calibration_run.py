@@ -20,6 +20,7 @@ from calibration.pipette_affine import MAX_DRIFT_UM
 from calibration.pipette_procedure import calibrate_pipette, see_tip
 from calibration.pixel_procedure import calibrate_pixel
 from calibration.pixel_size import PixelSize, implausible, measure_by_hand, measure_ruling
+from calibration.plots import picture_of_chirp, picture_of_star, picture_of_tips
 from calibration.procedure import Bench, Instruction, Progress, follow, require_pipette
 from calibration.stage_procedure import calibrate_stage
 from calibration.store import (
@@ -75,7 +76,7 @@ class Outcome:
     ok : bool
         False for a check that failed.
     picture : (H, W, 3) uint8 or None
-        What was detected; red, green, blue.
+        What was detected, and what is left of it; red, green, blue.
     """
 
     procedure: str
@@ -121,6 +122,7 @@ def measure(rig: RigBench, procedure: str, division_um: float, show: Show) -> Ou
                 "split_uncertainty": latency.split_sd_s,
                 "stamp_error_s": latency.stamp_error_s,
             },
+            picture=picture_of_chirp(latency),
         )  # fmt: skip
     if procedure == "pipette":
         return _pipette(rig, show)
@@ -303,8 +305,9 @@ def _stage(rig: RigBench, show: Show) -> Outcome:
         "moves": len(found.used),
     }
     return Outcome(
-        "stage", found.um_per_px, found.um_per_px_sd, found.residual_um, "um/px", values, details
-    )
+        "stage", found.um_per_px, found.um_per_px_sd, found.residual_um, "um/px", values, details,
+        picture=picture_of_star(found),
+    )  # fmt: skip
 
 
 def _pipette(rig: RigBench, show: Show) -> Outcome:
@@ -328,4 +331,5 @@ def _pipette(rig: RigBench, show: Show) -> Outcome:
     return Outcome(
         "pipette", scale, found.residual_um / rig.bench.field_um, found.residual_um,
         "um in the picture per um of the manipulator", values, details,
+        picture=picture_of_tips(found),
     )  # fmt: skip

@@ -192,11 +192,11 @@ class CalibrationWizard(QWidget):
             self._close_if_asked()
             return
         before, self._shown = self._shown, state
-        picture = state.picture
+        picture, marks = state.picture, _marks(state)
         if state.outcome is not None and state.outcome.picture is not None:
-            picture = state.outcome.picture
+            picture, marks = state.outcome.picture, None
         notice = "No picture yet" if state.phase is Phase.CONNECTING else ""
-        self.view.show_picture(picture, _marks(state), notice)
+        self.view.show_picture(picture, marks, notice)
         if before is None or _differs(before, state):
             self._show(session.procedure, state)
         if state.phase is Phase.SAVED and (before is None or before.phase is not Phase.SAVED):

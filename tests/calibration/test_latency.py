@@ -64,7 +64,7 @@ def test_noise_that_follows_nothing_is_refused() -> None:
     ("picture", "readback", "reason"),
     [
         (Delay(0.03, 0.0002, 2.0, 0.1), Delay(0.025, 0.0002, 1.0, 0.1), "calibrate the stage"),
-        (Delay(0.03, 0.0100, 1.0, 0.1), Delay(0.025, 0.0002, 1.0, 0.1), "known to 10 ms only"),
+        (Delay(0.03, 0.0100, 1.0, 0.1), Delay(0.025, 0.0002, 1.0, 0.1), "known to 10.0 ms only"),
         (Delay(0.03, 0.0002, 1.0, 0.1), Delay(0.080, 0.0002, 1.0, 0.1), "not possible"),
     ],
 )
