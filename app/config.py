@@ -123,6 +123,7 @@ class Mp285Config(_PortConfig):
 
     kind: Literal["mp285"] = "mp285"
     baud: Literal[1200, 2400, 4800, 9600, 19200] = 9600
+    rtscts: bool = Field(default=False, description="hardware handshake: some MP-285A want it")
     x_limits_um: Range = (-12_500.0, 12_500.0)
     y_limits_um: Range = (-12_500.0, 12_500.0)
     z_limits_um: Range = (-12_500.0, 12_500.0)

@@ -8,7 +8,6 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
 from typing import Self
 
 import serial
@@ -73,12 +72,7 @@ class Wire:
         self._lock.acquire()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._lock.release()
 
     @property
@@ -104,7 +98,7 @@ class Wire:
             try:
                 self._port = self._opened()
             except (serial.SerialException, OSError, ValueError) as error:
-                what = f"cannot open the port: {_reason(error)}"
+                what = f"cannot open the port: {_misread(self.url) or _reason(error)}"
                 raise PortError(self.device, what, _what_to_check(self.url)) from error
             self._unread.clear()
 
@@ -255,6 +249,14 @@ class Wire:
             f"the port has vanished: {_plain(error)}",
             "plug the cable in again, then reconnect; the position will be read anew",
         )
+
+
+def _misread(url: str) -> str:
+    """Say what is wrong with an address that is none; pyserial's own words name Python's types."""
+    address = url.removeprefix("socket://")
+    if address == url or re.fullmatch(r"[^/:?]+:\d{1,5}(/?\?.*)?", address):
+        return ""
+    return "the address is not socket://HOST:PORT"
 
 
 def _reason(error: Exception) -> str:

@@ -102,7 +102,7 @@ def real_tenth_pipette(config: pytest.Config, box: SoftLimits) -> Iterator[Tenth
             " lower than it stands.")  # fmt: skip
     ranges = (port.x_limits_um, port.y_limits_um, port.z_limits_um)
     wide = SoftLimits(*zip(*ranges, strict=True), port.speed_um_s)
-    with GuardedManipulator(port.url, wide, baud=port.baud) as pipette:
+    with GuardedManipulator(port.url, wide, baud=port.baud, rtscts=port.rtscts) as pipette:
         pose = pipette.read_pose()
     if port.safe_z_um is not None and port.up * (pose.z_um - port.safe_z_um) < 0:
         pytest.skip("the pipette is below its safe height: raise it first")
@@ -113,7 +113,9 @@ def real_tenth_pipette(config: pytest.Config, box: SoftLimits) -> Iterator[Tenth
         tuple(np.minimum(wide.high_um, corners[1]).tolist()),
         wide.max_speed_um_s,
     )
-    with GuardedManipulator(port.url, window, baud=port.baud, deadman_s=1.0) as pipette:
+    with GuardedManipulator(
+        port.url, window, baud=port.baud, rtscts=port.rtscts, deadman_s=1.0
+    ) as pipette:
         yield TenthPipette(pipette, scale)
         pipette.stop()
 

@@ -264,6 +264,7 @@ def connect_pipette(
         port.url if emulator is None else emulator.url,
         SoftLimits(low_um, high_um, port.speed_um_s),
         baud=port.baud,
+        rtscts=port.rtscts,
         safe_z_um=port.safe_z_um,
         up=port.up,
     )
