@@ -8,9 +8,11 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
@@ -33,6 +35,26 @@ def fail(text: str) -> None:
     raise SystemExit(2)
 
 
+def call(command: list[str], **options: Any) -> int:
+    """Run a command until it ends by itself; return its exit code, 130 where it was interrupted.
+
+    Ctrl-C reaches the command as well: it stops the stage and completes its files, which must not
+    be cut short from here. A request to end is passed on.
+    """
+    interrupted = False
+    child = subprocess.Popen(command, **options)
+    before = signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+    try:
+        while True:
+            try:
+                code = child.wait()
+                return 130 if interrupted else code if code >= 0 else 128 - code
+            except KeyboardInterrupt:
+                interrupted = True
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def has_display() -> bool:
     """Tell whether a window can be shown here."""
     if os.name == "nt" or sys.platform == "darwin":
@@ -47,17 +69,23 @@ def _wanted() -> str:
     return digest.hexdigest()
 
 
+def _has_pip(python: Path) -> bool:
+    """Whether an environment was made to its end, and not interrupted."""
+    if not python.exists():
+        return False
+    asked = [str(python), "-m", "pip", "--version"]
+    return subprocess.run(asked, capture_output=True).returncode == 0
+
+
 def _create_venv() -> None:
     say(f"creating {VENV.name} with Python {sys.version.split()[0]}")
-    result = subprocess.run(
-        [sys.executable, "-m", "venv", str(VENV)], capture_output=True, text=True
-    )
-    if result.returncode and _apt_install(["python3-venv"]):
-        shutil.rmtree(VENV, ignore_errors=True)
-        result = subprocess.run(
-            [sys.executable, "-m", "venv", str(VENV)], capture_output=True, text=True
-        )
-    if result.returncode:
+    command = [sys.executable, "-m", "venv", "--clear", str(VENV)]
+    failed = call(command, stdout=subprocess.DEVNULL)
+    if failed and failed != 130 and _apt_install(["python3-venv"]):
+        failed = call(command, stdout=subprocess.DEVNULL)
+    if failed == 130:
+        raise SystemExit(failed)
+    if failed:
         fail(
             "this Python cannot make virtual environments; on Debian: apt-get install python3-venv"
         )
@@ -110,13 +138,16 @@ def ensure(window: bool) -> Path:
     """
     if not (3, 11) <= sys.version_info[:2] <= (3, 13):
         fail(f"Python 3.11, 3.12 or 3.13 is needed, this is {sys.version.split()[0]}")
-    if not PYTHON.exists():
+    if not (STAMP.exists() and PYTHON.exists()) and not _has_pip(PYTHON):
         _create_venv()
     if not (STAMP.exists() and STAMP.read_text() == _wanted()):
         say("installing packages (a few minutes the first time; torch and pypylon are large)")
         command = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         command += ["-c", str(ROOT / "constraints.txt"), "-e", f"{ROOT}[dev]"]
-        if subprocess.run(command).returncode:
+        failed = call(command)
+        if failed == 130:
+            raise SystemExit(failed)
+        if failed:
             fail("pip could not install the packages; its message is above; then run this again")
         STAMP.write_text(_wanted())
     _ensure_qt("offscreen", QT_OFFSCREEN)

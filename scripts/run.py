@@ -7,10 +7,9 @@ headless, following the best sperm, with a picture of the window saved. Argument
 
 from __future__ import annotations
 
-import subprocess
 import sys
 
-from environment import ROOT, ensure, has_display
+from environment import ROOT, call, ensure, has_display
 
 if __name__ == "__main__":
     arguments = [a for a in sys.argv[1:] if a != "--set-up-only"]
@@ -21,4 +20,4 @@ if __name__ == "__main__":
         arguments = ["live"]
         if not has_display():
             arguments += ["--headless", "20", "--follow", "best", "--out", str(ROOT / "runs/demo")]
-    raise SystemExit(subprocess.run([str(python), "-m", "app.cli", *arguments]).returncode)
+    raise SystemExit(call([str(python), "-m", "app.cli", *arguments]))

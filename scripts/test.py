@@ -6,11 +6,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import time
 
-from environment import ROOT, ensure, say
+from environment import ROOT, call, ensure, say
 
 if __name__ == "__main__":
     python = str(ensure(window=False))
@@ -32,7 +31,9 @@ if __name__ == "__main__":
     failed = []
     for name, command in checks.items():
         started = time.monotonic()
-        code = subprocess.run([python, *command], cwd=ROOT, env=environment).returncode
+        code = call([python, *command], cwd=ROOT, env=environment)
+        if code == 130:
+            raise SystemExit(code)
         say(f"{name}: {'ok' if code == 0 else 'FAILED'} ({time.monotonic() - started:.0f} s)")
         failed += [name] if code else []
     if failed:
