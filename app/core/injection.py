@@ -15,6 +15,7 @@ from app.config import InjectionConfig
 from app.core.aim import Aim, Point
 from app.core.injection_rules import OFFERED, Standing, refusal
 from app.core.injection_values import (
+    AIMS,
     BUSY,
     HIGH,
     DriveStage,
@@ -138,8 +139,18 @@ class Injection:
             immobilised=self.immobilised,
             oocyte_um=self.oocyte_um,
             point="" if self.point is None else self.point.value,
+            aim_um=self._aim_um(sense),
             refusals={command: refusal(command, standing, sense) for command in OFFERED},
         )
+
+    def _aim_um(self, sense: Sense) -> tuple[float, float] | None:
+        target = sense.target
+        if self.point is None or target is None or target.track_id != self._target_id:
+            return None
+        if self.bound_for not in AIMS:
+            return None
+        at_um = self._aim.at_um(target, self.point, target.time_s)
+        return None if at_um is None else (float(at_um[0]), float(at_um[1]))
 
     def obey(self, command: PipetteCommand, now_s: float, sense: Sense) -> str:
         """Carry out what a person wants; return why not, empty when done."""

@@ -37,6 +37,7 @@ class Step(Enum):
 HIGH = (Step.PARKED, Step.STANDBY, Step.ALIGNED, Step.AT_OOCYTE, Step.RAISED)
 LOW = (Step.PAUSED, Step.CONTACT, Step.IMMOBILE)
 BUSY = (Step.GOING, Step.DESCENDING, Step.CARRYING)
+AIMS = (Step.ALIGNED, Step.DESCENDING, Step.PAUSED, Step.CONTACT)
 DESCENDS_FROM = (Step.ALIGNED, Step.AT_OOCYTE, Step.PAUSED)
 
 
@@ -153,6 +154,8 @@ class Outlook:
         Stage frame, as taught.
     point : str
         What the tip was aligned with last: 'tail', 'head', or empty.
+    aim_um : (x, y) or None
+        Where the tip is to come down on the sperm, stage frame, as of the newest frame.
     refusals : mapping
         From each command that can be asked for to why it cannot be now; empty where it can.
     """
@@ -164,4 +167,5 @@ class Outlook:
     immobilised: int
     oocyte_um: tuple[float, float] | None
     point: str
+    aim_um: tuple[float, float] | None
     refusals: Mapping[PipetteCommand, str]

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app.core.messages import Mode, Snapshot
 from app.ui import overlay
+from app.ui.injection_mark import draw_aim
 from app.ui.layers import DEFAULT_LAYERS, Layer
 from app.ui.loop import RigView
 from app.ui.marks import Marks, prepare
@@ -58,6 +59,7 @@ class LiveView(QWidget):
         self._stamps = Stamps(font(9.5), font(9.5, bold=True))
         self._notice_font = font(20, bold=True)
         self._small_font = font(13)
+        self._aim_um: tuple[float, float] | None = None
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setMinimumSize(480, 360)
@@ -104,6 +106,10 @@ class LiveView(QWidget):
         self._chosen = track_id
         self.update()
 
+    def set_aim(self, aim_um: tuple[float, float] | None) -> None:
+        """Mark where the pipette will come down, stage frame, from the next picture on."""
+        self._aim_um = aim_um
+
     def set_waiting(self, text: str) -> None:
         """Explain, until there is a first frame, why there is none yet."""
         if text != self._waiting:
@@ -142,6 +148,8 @@ class LiveView(QWidget):
             self._stamps,
         )  # fmt: skip
         overlay.draw(painter, snapshot, self._marks, view)
+        if self._aim_um is not None:
+            draw_aim(painter, snapshot, port, self._affine, self._aim_um)
         if self._age_s is not None:
             self._notice(painter, f"No new frame for {self._age_s:.1f} s", TEXT)
         painter.end()

@@ -95,6 +95,7 @@ class MainWindow(QWidget):
         outlook = self._loop.sequence()
         if outlook is not self.controller.injection.outlook:
             self.controller.injection.take(outlook)
+            self.live_view.set_aim(None if outlook is None else outlook.aim_um)
         # Not before a new picture is painted: that would make it 4 ms older.
         if all_of_it or (not fresh and now_s >= self._slow_due_s):
             self._slow_due_s = now_s + SLOW_S

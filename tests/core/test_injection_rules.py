@@ -84,6 +84,8 @@ def test_the_outlook_is_what_a_press_would_find(aligned: VirtualInjection) -> No
         assert set(outlook.refusals) == set(OFFERED)
         seen.add(outlook.step)
         run.pressed = True
+        assert outlook.aim_um is not None
+        assert np.linalg.norm(outlook.aim_um - run.tail_um(10.0)) < 6.0
         if outlook.step is Step.CONTACT and not outlook.under_way:
             break
         for command in (Tap(), Carry()):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from PySide6.QtCore import QCoreApplication, QEvent, QPoint, Qt
 from PySide6.QtWidgets import QApplication
@@ -29,6 +30,7 @@ from app.core.messages import (
 )
 from app.ui.actions import BY_KEY
 from app.ui.injection_control import HOLD_KEY
+from app.ui.injection_mark import AIM
 from app.ui.injection_panel import CONTROLS, HoldButton
 from app.ui.injection_words import advice, headline, next_step
 from app.ui.keys_card import KeysCard
@@ -39,7 +41,7 @@ from tests.gui.conftest import show_next
 from tests.gui.stand_in import RIG, StandIn, Swimmers
 
 FREE = dict.fromkeys(OFFERED, "")
-ABOVE = Outlook(Step.ALIGNED, False, "", 118.0, 3, None, "tail", FREE)
+ABOVE = Outlook(Step.ALIGNED, False, "", 118.0, 3, None, "tail", None, FREE)
 
 
 def refusing(outlook: Outlook, **why: str) -> Outlook:
@@ -224,6 +226,29 @@ def test_each_step_says_what_comes_next(step: Step, point: str, under_way: bool)
     following = next_step(outlook).command
     assert following is None or following in OFFERED
     assert ("not yet: arm first" in line) == (following == Park())
+
+
+def test_where_the_tip_will_come_down_is_marked_in_the_picture(
+    window: MainWindow, loop: StandIn
+) -> None:
+    aim_um = np.array((40.0, -25.0))
+
+    def inked() -> QPoint | None:
+        view = window.live_view
+        port, picture = view.viewport(), view.grab().toImage()
+        assert port is not None
+        x, y = port.to_screen(*RIG.image_to_stage.stage_to_image(aim_um, np.zeros(2)).tolist())
+        at = QPoint(round(x + 7), round(y + 7))
+        return at if picture.pixelColor(at).name() == AIM else None
+
+    show_next(window, loop)
+    assert inked() is None
+    loop.outlook = replace(ABOVE, aim_um=(40.0, -25.0))
+    show_next(window, loop)
+    assert inked() is not None
+    loop.outlook = ABOVE
+    show_next(window, loop)
+    assert inked() is None
 
 
 def test_the_next_step_is_marked(window: MainWindow, loop: StandIn) -> None:
