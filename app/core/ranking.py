@@ -9,6 +9,7 @@ from app.core.standing import Candidate, Standing
 from models.types import Float64, Measurements, Tracks, TrackState
 
 BORDER_PX = 60.0  # a tail's length: nearer to the border a sperm is about to leave
+LEAVING_PX = 20.0  # the first keeps its place so far out: no change for each turn at the border
 FASTEST_UM_S = 150.0  # faster is a mistaken association, not a sperm
 
 
@@ -16,6 +17,8 @@ class Ranking:
     """Ranks by score, steadily; until the first score by average-path velocity.
 
     A sperm has a score once its head and speed are known; from then on one without is not ranked.
+    The first keeps its place nearer to the border, and while an encounter hides it, than others
+    are ranked at all.
 
     Parameters
     ----------
@@ -45,6 +48,9 @@ class Ranking:
         if score is None or len(tracks) == 0:
             return rank(tracks, track_px, measurements, self._width_px, self._height_px)
         usable = can_be_ranked(tracks, track_px, measurements, self._width_px, self._height_px)
+        first = tracks.track_id == (-1 if self._standing.first is None else self._standing.first)
+        staying = _within(track_px, self._width_px, self._height_px, LEAVING_PX)
+        usable |= first & staying & (tracks.state != TrackState.TENTATIVE)
         rows = np.flatnonzero(usable & np.isfinite(score))
         if not len(rows) and self._standing.first is None:
             return rank(tracks, track_px, measurements, self._width_px, self._height_px)
@@ -52,6 +58,7 @@ class Ranking:
         return self._standing.update(
             tracks.time_s,
             {int(tracks.track_id[k]): Candidate(float(score[k]), float(score_sd[k])) for k in rows},
+            "is lost" if not first.any() else "has no score" if staying[first].all() else "leaves",
         )
 
 
@@ -60,8 +67,7 @@ def can_be_ranked(
 ) -> NDArray[np.bool_]:
     """Say which tracks are confirmed, seen, measured over the window, and off the border."""
     vap_um_s = measurements.values["vap_um_s"]
-    upper_px = np.array((width_px - 1 - BORDER_PX, height_px - 1 - BORDER_PX))
-    inside = np.all((track_px >= BORDER_PX) & (track_px <= upper_px), axis=1)
+    inside = _within(track_px, width_px, height_px, BORDER_PX)
     return np.asarray(
         (tracks.state == TrackState.CONFIRMED)
         & (tracks.detection >= 0)
@@ -70,6 +76,13 @@ def can_be_ranked(
         & (vap_um_s < FASTEST_UM_S)
         & np.array([quality == "ok" for quality in measurements.quality], bool)
     )
+
+
+def _within(
+    track_px: Float64, width_px: int, height_px: int, border_px: float
+) -> NDArray[np.bool_]:
+    upper_px = np.array((width_px - 1 - border_px, height_px - 1 - border_px))
+    return np.asarray(np.all((track_px >= border_px) & (track_px <= upper_px), axis=1))
 
 
 def rank(

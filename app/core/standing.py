@@ -49,8 +49,12 @@ class Standing:
         self._lead_since_s: dict[int, float] = {}
         self._order: tuple[int, ...] = ()
 
-    def update(self, time_s: float, candidates: Mapping[int, Candidate]) -> tuple[int, ...]:
+    def update(
+        self, time_s: float, candidates: Mapping[int, Candidate], absent: str = "is gone"
+    ) -> tuple[int, ...]:
         """Take in the candidates as of ``time_s``; return their track ids, best first.
+
+        ``absent`` says why the first is no candidate, should it not be one.
 
         The one that is first leads even while its lead is disputed; the others follow by score,
         and in their former order where scores are shown as equal.
@@ -61,14 +65,16 @@ class Standing:
             candidates,
             key=lambda t: (-round(candidates[t].score, 2), former.get(t, behind), t),
         )
-        self._crown(time_s, candidates, order)
+        self._crown(time_s, candidates, order, absent)
         if self.first is not None and self.first in candidates:
             order.remove(self.first)
             order.insert(0, self.first)
         self._order = tuple(order)
         return self._order
 
-    def _crown(self, time_s: float, candidates: Mapping[int, Candidate], order: list[int]) -> None:
+    def _crown(
+        self, time_s: float, candidates: Mapping[int, Candidate], order: list[int], absent: str
+    ) -> None:
         if self.first is not None and self.first in candidates:
             self._seen_s = time_s
             self._challenge(time_s, self.first, candidates)
@@ -77,7 +83,7 @@ class Standing:
                 return
             if self.first is not None:
                 self.changes += 1
-                self.change = f"{self.first} is at the border or lost; {order[0]} is the best now"
+                self.change = f"{self.first} {absent}; {order[0]} is the best now"
             self._enthrone(order[0], time_s)
 
     def _challenge(self, time_s: float, first: int, candidates: Mapping[int, Candidate]) -> None:

@@ -23,6 +23,9 @@ _LEAST_CONTRAST = 8.0  # grey levels; less is noise
 def refine_centres(image: UInt8, box_px: NDArray[np.floating]) -> Float64:
     """Give the centre of every head, (N, 2) px; that of its box where the picture shows none.
 
+    NaN where the border cuts the head: the middle of what is left of it would lag behind, and bend
+    the end of its path by microns.
+
     Parameters
     ----------
     image : (H, W) uint8
@@ -44,7 +47,10 @@ def _refine(image: UInt8, box: Float64) -> Float64:
         a, b = 0.5 * box[i, 2] + 0.5, 0.5 * box[i, 3] + 0.5
         left, right = int(np.ceil(x0 - a)), int(np.floor(x0 + a))
         top, bottom = int(np.ceil(y0 - b)), int(np.floor(y0 + b))
-        if left < 0 or top < 0 or right >= width or bottom >= height or right - left < 3:
+        if left < 0 or top < 0 or right >= width or bottom >= height:
+            out[i] = np.nan
+            continue
+        if right - left < 3:
             continue
         ground = _ground(image, left, top, right, bottom)
         sign, peak = _peak(image, ground, x0, y0)

@@ -15,7 +15,7 @@ COLUMNS = (
     "tail_length_um",
 )  # fmt: skip
 KEPT = 32
-LEAST_HEADS = 5
+LEAST_HEADS = 4
 LEAST_TAILS = 4
 # Tails break off more often than they are drawn too long: not the median, but this quantile.
 _TAIL_QUANTILE = 0.75

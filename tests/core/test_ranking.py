@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from app.core.ranking import BORDER_PX, Ranking, rank
+from app.core.ranking import BORDER_PX, LEAVING_PX, Ranking, rank
 from app.core.selection import find_target, may_be_chosen
 from models.types import Measurements, Tracks, TrackState
 
@@ -93,3 +93,42 @@ def test_the_target_and_its_neighbours() -> None:
     assert find_target(tracks, 9) is None
     assert "not in view" in may_be_chosen(tracks, 9)
     assert may_be_chosen(tracks, 3) == ""
+
+
+def test_the_first_keeps_its_place_at_the_border_until_it_leaves() -> None:
+    ranking = Ranking(640, 480)
+
+    def order(time_s: float, x_px: float, score: float = 0.9) -> tuple[int, ...]:
+        places = [(x_px, 240.0), MIDDLE]
+        tracks = tracks_at(places, time_s=time_s)
+        values = {"vap_um_s": np.array([20.0, 20.0]), "score": np.array([score, 0.5])}
+        measured = Measurements(tracks.track_id, values, ("ok", "ok"))
+        return ranking.update(tracks, np.array(places), measured)
+
+    assert order(0.0, BORDER_PX + 5) == (1, 2)
+    for k in range(1, 6):  # another that was not first would not be ranked here
+        assert order(float(k), LEAVING_PX + 5) == (1, 2)
+    assert order(6.0, LEAVING_PX - 5) == (2,)
+    assert order(7.0, LEAVING_PX - 5) == (2,)
+    assert order(8.0, LEAVING_PX + 5) == (2,)
+    assert ranking.change == "1 leaves; 2 is the best now"
+    assert ranking.changes == 1
+
+
+def test_a_change_says_whether_the_first_was_lost_or_has_no_score() -> None:
+    for gone, why in ((True, "is lost"), (False, "has no score")):
+        ranking = Ranking(640, 480)
+        for k in range(4):
+            tracks = tracks_at([MIDDLE] * 2, time_s=float(k))
+            score = np.array([0.9, 0.5])
+            if k and gone:
+                tracks = tracks_at([MIDDLE], time_s=float(k), track_id=np.array([2]))
+                score = np.array([0.5])
+            elif k:
+                score = np.array([np.nan, 0.5])
+            n = len(tracks)
+            measured = Measurements(
+                tracks.track_id, {"vap_um_s": np.full(n, 9.0), "score": score}, ("ok",) * n
+            )
+            ranking.update(tracks, np.array([MIDDLE] * n), measured)
+        assert ranking.change == f"1 {why}; 2 is the best now"

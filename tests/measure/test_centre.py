@@ -33,12 +33,18 @@ def test_the_centre_is_found_from_a_box_that_is_off(contrast: float) -> None:
 
 
 def test_what_the_picture_does_not_show_stays_where_the_box_is() -> None:
-    box = np.array(
-        [[50.0, 20.0, 14, 14], [2.0, 3.0, 14, 14], [np.nan] * 4, [300.0, 20.0, 14.0, 14.0]]
-    )
+    box = np.array([[50.0, 20.0, 14, 14], [60.0, 30.0, 1.0, 1.0], [np.nan] * 4])
     found = refine_centres(picture([(30.0, 60.0)]), box)
     np.testing.assert_array_equal(found, box[:, :2])
     assert refine_centres(picture([]), np.zeros((0, 4))).shape == (0, 2)
+
+
+@pytest.mark.parametrize("box", [[4.0, 45.0, 14, 14], [106.0, 45.0, 10, 14], [50.0, 86.0, 9, 9]])
+def test_a_head_that_the_border_cuts_has_no_middle(box: list[float]) -> None:
+    image = picture([(box[0], box[1])])
+    assert np.isnan(refine_centres(image, np.array([box]))).all()
+    inside = np.array([[40.0, 45.0, 14.0, 14.0]])
+    assert np.isfinite(refine_centres(image, inside)).all()
 
 
 def test_a_neighbour_does_not_pull() -> None:
