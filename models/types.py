@@ -135,6 +135,9 @@ class Tracks:
     identity : (N,) float64
         Probability that the track follows the sperm that it followed before its last encounter
         with another; 1 when it met none of late. Left out, all are 1.
+    box_um : (N, 2) float64
+        Centre of the associated detection's box; NaN while coasting. Left out, ``raw_um``, which
+        may be a finer place, of one field of an interlaced frame.
     """
 
     time_s: float
@@ -150,9 +153,12 @@ class Tracks:
     label: Int8
     detection: Int64
     identity: Float64 = field(default_factory=lambda: np.zeros(0))
+    box_um: Float64 = field(default_factory=lambda: np.zeros((0, 2)))
 
     def __post_init__(self) -> None:
         n = len(self.track_id)
+        if len(self.box_um) == 0:
+            object.__setattr__(self, "box_um", self.raw_um)
         if len(self.identity) == 0:
             sure = np.ones(n)
             sure.flags.writeable = False
@@ -161,6 +167,7 @@ class Tracks:
             "position_um": (n, 2), "velocity_um_s": (n, 2), "covariance": (n, 4, 4),
             "raw_um": (n, 2), "size_px": (n, 2), "score": (n,), "p_exist": (n,),
             "state": (n,), "label": (n,), "detection": (n,), "identity": (n,),
+            "box_um": (n, 2),
         }  # fmt: skip
         for name, shape in shapes.items():
             if getattr(self, name).shape != shape:

@@ -32,7 +32,8 @@ class Target:
     identity : float
         Probability that the track has not been taken over by another sperm of late.
     measured_um : (2,) float64 or None
-        Where its head was found in this frame; None where it was not.
+        Where its head was found in this frame: the box, which is of the whole exposure; None where
+        it was not.
     covariance : (4, 4) float64 or None
         Of position and velocity together, as filtered.
     """
@@ -57,7 +58,7 @@ def find_target(tracks: Tracks, track_id: int) -> Target | None:
     position_um = tracks.position_um[row]
     distance_um = np.linalg.norm(tracks.position_um - position_um, axis=1)
     distance_um[row] = np.inf
-    raw_um = tracks.raw_um[row]
+    box_um = tracks.box_um[row]
     return Target(
         track_id,
         tracks.time_s,
@@ -66,7 +67,7 @@ def find_target(tracks: Tracks, track_id: int) -> Target | None:
         seen=bool(tracks.state[row] != TrackState.COASTING and tracks.detection[row] >= 0),
         alone=bool(distance_um.min(initial=np.inf) > ALONE_UM),
         identity=float(tracks.identity[row]),
-        measured_um=raw_um if np.isfinite(raw_um).all() else None,
+        measured_um=box_um if np.isfinite(box_um).all() else None,
         covariance=tracks.covariance[row],
     )
 
