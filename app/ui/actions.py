@@ -141,7 +141,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
     Action("pipette_carry", "Carry", "Bring the oocyte's place under the objective", ("O",),
            lambda c: c.carry(), group="Pipette"),
     _pipette("abort", "Abort", "Up first, then to the park position; needs no arming",
-             "Shift+Esc", Abort()),
+             "Del", Abort()),
     Action("agree", "Agree", "Agree to the question that is open", ("Return", "Enter"),
            lambda c: c.agree(), group="Window"),
     Action("decline", "Cancel", "Decline the question that is open", ("Backspace",),

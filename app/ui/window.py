@@ -39,6 +39,7 @@ SLOW_S: Final = 0.2
 SIDE_WIDTH: Final = (496, 680)
 """Least and most: what the picture, which keeps its proportions, leaves over."""
 MARGIN: Final = 8
+STOP_TOO: Final = ("Shift+Esc", "Shift+Space")
 PROPORTION: Final = 4 / 3
 """Of a picture that is not there yet."""
 
@@ -233,6 +234,11 @@ class MainWindow(QWidget):
                 shortcut.setAutoRepeat(False)
                 shortcut.activated.connect(self._performer(action))
                 self.shortcuts[keys] = shortcut
+        # A finger that is still on Shift, from Shift+T say, must not keep Stop from being heard.
+        for keys in STOP_TOO:
+            shortcut = QShortcut(QKeySequence(keys), self)
+            shortcut.setContext(Qt.ShortcutContext.ApplicationShortcut)
+            shortcut.activated.connect(self._performer(BY_KEY["stop"]))
 
     def _performer(self, action: Action) -> Callable[[], None]:
         return lambda: perform(action, self.controller)

@@ -117,7 +117,7 @@ def test_down_while_the_key_is_held_and_at_rest_when_it_is_let_go(bench: Bench) 
     assert bench.rests_at_um() == low_um
     assert rested_s < 1.0  # 0.1 of it to the stop; the rest is reading the position
     bench.until(lambda: bench.window.injection.text("Pipette") == Step.PAUSED.value)
-    bench.bot.keyClick(bench.window, Qt.Key.Key_Escape, Qt.KeyboardModifier.ShiftModifier)
+    bench.bot.keyClick(bench.window, Qt.Key.Key_Delete)
     bench.until(lambda: bench.sequence.step is Step.PARKED and not bench.sequence.under_way)
     bench.until(lambda: (bench.sequence.height_um or 0.0) == pytest.approx(66.0, abs=0.5))
     assert bench.engine.faults == ()

@@ -177,6 +177,14 @@ def test_stop_while_it_is_held_comes_first_and_ends_the_hold(
     assert not window.controller.injection.held
 
 
+@pytest.mark.parametrize("key", [Qt.Key.Key_Escape, Qt.Key.Key_Space])
+def test_stop_is_heard_with_shift_held(
+    window: MainWindow, loop: StandIn, qtbot: QtBot, key: Qt.Key
+) -> None:
+    qtbot.keyClick(window, key, Qt.KeyboardModifier.ShiftModifier)
+    assert loop.commands == [Stop()]
+
+
 def test_contact_ends_the_hold(window: MainWindow, loop: StandIn, qtbot: QtBot) -> None:
     qtbot.keyPress(window, HOLD_KEY)
     loop.outlook = refusing(replace(ABOVE, step=Step.CONTACT), Descend="the tip is in contact")
