@@ -99,6 +99,7 @@ def measure(rig: RigBench, procedure: str, division_um: float, show: Show) -> Ou
         As the procedure does; the old calibration stays in force.
     """
     bench = rig.bench
+    _require_own(rig)
     if procedure == "pixel":
         size, image = follow(calibrate_pixel(bench, division_um), show)
         return pixel_outcome(size, image, "ruling")
@@ -134,6 +135,20 @@ def measure(rig: RigBench, procedure: str, division_um: float, show: Show) -> Ou
     return Outcome(
         procedure, check.scale, 0.0, check.error_um, "ratio", None, {"why": check.why}, check.passed
     )
+
+
+def _require_own(rig: RigBench) -> None:
+    """Refuse, before anything moves, a file that belongs to something else.
+
+    By it nothing can be checked, and into it nothing of this rig may go.
+    """
+    other = "" if rig.record is None else rig.record.other_set_up(rig.set_up)
+    if other:
+        where = "" if rig.path is None else f"{rig.path.name}: "
+        raise CalibrationError(
+            f"{where}{other.removesuffix('; calibrate again')}; name a file of its own in the rig "
+            "file, and calibrate into that"
+        )
 
 
 def measure_picture(
@@ -266,7 +281,8 @@ def look_at_pipette(rig: RigBench, procedure: str, show: Show) -> Outcome:
         z_um = require_pipette(rig.bench).read_pose().z_um
         taught = values.model_copy(update={"touch_down_z_um": z_um})
         return Outcome(procedure, z_um, 0.0, 0.0, "um", taught, {})
-    show(Instruction("Bring the tip into view and focus it. Nothing will move."))
+    # Nothing moves, so nothing is asked: a tip that is not seen is said, and one looks again.
+    show(Progress("looking for the tip; nothing moves", 0.0))
     affine = rig.record.image_to_stage
     sight = see_tip(rig.bench, affine)
     there = np.array(values.origin_um) + np.array(values.matrix) @ np.array(sight.pose_um)

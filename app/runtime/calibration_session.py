@@ -211,7 +211,7 @@ class CalibrationSession(threading.Thread):
         if isinstance(step, Instruction):
             self._ask(rig, step.text)
             return
-        self._tell(text=step.text, done=step.done)
+        self._tell(phase=Phase.RUNNING, text=step.text, done=step.done)
         if step.picture is None:
             return
         self._tell(picture=step.picture)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -18,11 +19,20 @@ from app.rig.practice import with_practice_file
 from app.runtime.calibration_run import RigBench, accept, measure
 from calibration.check import check_square
 from calibration.errors import CalibrationError
+from calibration.pixel_procedure import calibrate_pixel
 from calibration.procedure import Instruction, Progress, follow, run
 from calibration.stage_procedure import calibrate_stage
-from calibration.store import PipetteValues, SetUp, load_calibration, nominal_calibration
+from calibration.store import (
+    PipetteValues,
+    SetUp,
+    load_calibration,
+    nominal_calibration,
+    save_calibration,
+)
 from calibration.transform import ImageToStage
 from drivers.clock import VirtualClock
+from drivers.errors import CameraError
+from drivers.scene_camera import SceneCameraSettings
 from models.specimen.micrometer import Micrometer, MicrometerLook
 from models.specimen.profiles import profile
 from models.specimen.scene import Specimen
@@ -186,6 +196,54 @@ def test_the_check_passes_what_is_right_and_names_another_objective(tmp_path: Pa
     check = run(check_square(live_bench(2)[0].bench, other))
     assert not check.passed
     assert "objective" in check.why
+
+
+def test_a_camera_that_is_pulled_out_ends_it_with_the_stage_at_rest() -> None:
+    clock = VirtualClock(1.0)
+    stage = VirtualStage(clock)
+    settings = SceneCameraSettings(vanish_after_s=1.5)
+    bench = make_bench(Specimen(profile("exam"), 1), stage, clock, camera=settings)
+    with pytest.raises(CameraError, match="unplugged; plug it in") as caught:
+        run(calibrate_stage(bench))
+    assert "\n" not in str(caught.value)
+    assert not any(stage.plant.moving(clock.now_s() + 1.0))
+
+
+def test_a_camera_that_delivers_nothing_is_told() -> None:
+    clock = VirtualClock(1.0)
+    settings = SceneCameraSettings(drop_probability=0.999999)
+    bench = make_bench(Specimen(profile("exam"), 1), VirtualStage(clock), clock, camera=settings)
+    for procedure in (calibrate_stage(bench), calibrate_pixel(bench, 10.0)):
+        with pytest.raises(CalibrationError, match="delivers no frames; check its cable"):
+            run(procedure)
+
+
+def test_no_camera_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rig = tmp_path / "rig.toml"
+    rig.write_text(
+        'version = 1\ncalibration = "c.toml"\n[camera]\nkind = "basler"\nserial = "1"\n',
+        encoding="utf-8",
+    )
+    assert cli.main(["calibrate", "pixel", "--rig", str(rig), "--json"]) == 2
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "camera" in message.lower()
+
+
+def test_a_calibration_of_another_camera_is_neither_used_nor_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "rig.toml"
+    rig, stage = live_bench(2)
+    nominal = nominal_calibration("20x", 640, 480)
+    other = SET_UP.model_copy(update={"camera_serial": "40012345"})
+    save_calibration(
+        nominal.model_copy(update={"origin": "measured", "set_up": other}), path, "a test"
+    )
+    before = path.read_bytes()
+    rig = replace(rig, path=path, record=load_calibration(path))
+    for procedure in ("pixel", "stage", "latency", "pipette", "check", "drift", "touch-down"):
+        with pytest.raises(CalibrationError, match=r"rig\.toml: .*serial 40012345, not simulated"):
+            measure(rig, procedure, 10.0, lambda step: None)
+    assert stage.plant.motor_um(100.0) == (0.0, 0.0)
+    assert path.read_bytes() == before
 
 
 def test_latency_and_pipette_ask_for_the_stage_first() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from virtual_bench import VirtualStage, make_bench
+from virtual_bench import VirtualPipette, VirtualStage, make_bench
 
 from app.config import ProScanConfig, simulated_rig
 from app.rig import calibration_bench
@@ -21,7 +21,13 @@ from app.runtime.calibration_sight import Sight
 from app.runtime.cancellable import Brake, Cancelled, cancellable
 from calibration.errors import CalibrationError
 from calibration.procedure import Bench
-from calibration.store import SetUp, load_calibration, nominal_calibration, save_calibration
+from calibration.store import (
+    PipetteValues,
+    SetUp,
+    load_calibration,
+    nominal_calibration,
+    save_calibration,
+)
 from drivers.clock import VirtualClock
 from drivers.emulators.shared_pose import PoseReader
 from drivers.errors import DeviceError
@@ -232,6 +238,31 @@ def test_what_cannot_be_connected_is_refused_in_one_sentence() -> None:
     session.join(10.0)
     assert session.state.phase is Phase.REFUSED
     assert session.state.text == "a recording cannot be calibrated"
+
+
+def test_drift_is_checked_without_a_question() -> None:
+    clock = VirtualClock(1.0)
+    bench = make_bench(
+        Specimen(profile("exam"), 3), None, clock, pipette=VirtualPipette(clock),
+        tip_um=lambda times_s: np.tile((20.0, 10.0, 0.0), (len(times_s), 1)),
+    )  # fmt: skip
+    values = PipetteValues(
+        matrix=((1.0, 0.0, 0.0), (0.0, 1.0, 0.0)), origin_um=(20.0, 10.0), residual_um=0.1,
+        direction_deg=0.0, reference_um=(0.0, 0.0, 0.0),
+    )  # fmt: skip
+    record = nominal_calibration("20x", 640, 480).model_copy(update={"pipette": values})
+
+    @contextmanager
+    def opening(procedure: str) -> Iterator[RigBench]:
+        yield RigBench(bench, SET_UP, None, record)
+
+    session = CalibrationSession(opening, "drift")
+    session.start()
+    assert until(session, Phase.ASKING, Phase.MEASURED) is Phase.MEASURED
+    assert session.state.outcome is not None
+    assert session.state.outcome.ok
+    session.cancel()
+    session.join(10.0)
 
 
 def test_without_a_file_in_the_rig_nothing_can_be_kept() -> None:
