@@ -115,6 +115,29 @@ def test_nplab_drives_the_stage():
         assert host.line("J") == "0"
 
 
+def test_micro_manager_and_nplab_drive_the_focus():
+    # mmCoreAndDevices, DeviceAdapters/Prior/Prior.cpp: the Z stage; nplab reads the turn's length
+    with proscan("proscan3-focus") as (host, emulator):
+        assert host.line("COMP 0") == "0"
+        assert float(host.line("RES,Z")) == 0.1
+        assert host.line("PZ,0") == "0"
+        assert host.line("V,1200") == "R"
+        host.rests("$,Z")
+        assert host.line("PZ") == "1200"
+        assert host.line("U,-200") == "R"
+        host.rests()
+        assert host.line("PZ") == "1000"
+        assert emulator.plant.motor_um(time.perf_counter())[2] == pytest.approx(100.0, abs=0.1)
+        report = host.block("FOCUS")
+        assert next(float(t.split("=")[1]) for t in report if "MICRONS/REV" in t) == 100.0
+        assert host.line("UPR Z 100") == "0"
+        assert host.line("RES Z 0.04") == "0"
+        assert host.line("PZ") == "2500"
+        assert host.line("GR 0 0 -2500") == "R"
+        host.rests()
+        assert host.line("P") == "0,0,0"
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
 def test_squid_finds_its_rate_and_drives_the_stage(tmp_path: Path):
     # Cephla-Lab/Squid, squid/stage/prior.py: tells every rate to change, then asks at the new one
@@ -255,6 +278,22 @@ def test_micro_manager_moves_the_manipulator_with_line_feeds():
         assert say(b"o", 2) == b"\r\r"
         assert say(b"c", 14) == bytes(12) + b"\r\r"
         assert emulator.plant.motor_um(time.perf_counter())[0] == pytest.approx(20.0)
+
+
+def test_a_program_is_loaded_checked_and_run():
+    # Sutter's appendix on the computer interface: robotic programs from the host
+    way = [(2500, 0, 0), (2500, 2500, -250), (0, 0, 0)]
+    body = b"".join(struct.pack("<3i", *place) for place in way)
+    with mp285("mp285") as (host, _):
+        assert host.raw(b"d" + struct.pack("<HH", 2, len(way)) + body + b"\r", 1) == b"\r"
+        assert (
+            host.raw(b"u" + struct.pack("<H", 2) + b"\r", 39) == struct.pack("<H", 3) + body + b"\r"
+        )
+        assert host.raw(b"V" + struct.pack("<H", 2000) + b"\r", 1) == b"\r"
+        began_s = time.perf_counter()
+        assert host.raw(b"k" + struct.pack("<H", 2) + b"\r", 1) == b"\r"
+        assert time.perf_counter() - began_s > 0.15
+        assert host.raw(b"c\r", 13) == bytes(12) + b"\r"
 
 
 def test_a_stage_that_runs_goes_on_when_the_program_has_gone(tmp_path: Path):
