@@ -21,6 +21,7 @@ from models.sfcnet.runtime import best_precision
 from models.sfcnet.unfold import is_archive, load_archive, settle
 from models.sfcnet.variant import VARIANTS, variant
 from models.training.average import AverageWeights
+from models.training.beginning import begin_even
 from models.training.crops import Crop
 from models.training.processes import Processes
 from models.training.schedule import learning_rate
@@ -53,6 +54,7 @@ class Trainer:
         self.processes = processes or Processes()
         torch.manual_seed(settings.seed)
         network = SFCNet(variant(settings.variant), settings.task)
+        begin_even(network)
         self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = AverageWeights(self.network, settings.decay)
         self.optimiser = self._optimiser()

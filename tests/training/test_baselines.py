@@ -62,6 +62,17 @@ def test_a_few_steps_lower_the_loss(name: str, task: str) -> None:
         assert rows.shape == (0, 5)
 
 
+@pytest.mark.parametrize("name", [*SEGMENTERS, SFCNET])
+def test_no_class_is_ahead_before_anything_is_learnt(name: str) -> None:
+    torch.manual_seed(5)
+    network = candidate(name, "segment").train()
+    picture = torch.randint(90, 170, (4, 1, 64, 64)).float()
+    with torch.no_grad():
+        said = network(picture)
+    logits = said["segmentation"] if isinstance(said, dict) else said
+    assert logits.std() < 1.5
+
+
 def test_costs_are_counted() -> None:
     params_m, gmacs = cost(candidate("UNet"), 64, 64)
     assert params_m == pytest.approx(0.28, abs=0.01)

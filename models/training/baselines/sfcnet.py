@@ -9,6 +9,7 @@ from models.sfcnet.losses import LossSettings, Target, total_losses
 from models.sfcnet.network import SFCNet
 from models.sfcnet.variant import Variant
 from models.training.baselines.pyramid import FeaturePyramid
+from models.training.beginning import begin_even
 
 
 class SFCNetCandidate(nn.Module):
@@ -26,6 +27,7 @@ class SFCNetCandidate(nn.Module):
     def __init__(self, variant: Variant, task: str, *, attention: bool = True) -> None:
         super().__init__()
         self.network = SFCNet(variant, task)
+        begin_even(self.network)
         if not attention and self.network.detection is not None:
             self.network.detection.pyramid = FeaturePyramid(variant)  # type: ignore[assignment]
         self.inference = Inference(self.network)
