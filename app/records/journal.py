@@ -124,7 +124,10 @@ def verify_journal(path: Path) -> Verdict:
     try:
         lines = path.read_bytes().splitlines(keepends=True)
     except OSError as error:
-        raise JournalError(f"{path}: cannot be read ({error}); check the path") from error
+        why = error.strerror or error
+        raise JournalError(
+            f"{path}: cannot be read ({why}); name a session's folder or its journal.jsonl"
+        ) from error
     for number, line in enumerate(lines, start=1):
         try:
             entry = json.loads(line.decode("utf-8"))

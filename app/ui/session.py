@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import atexit
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from PySide6.QtCore import QCoreApplication, QEvent, Qt, QTimer
+from PySide6.QtCore import (
+    QCoreApplication,
+    QEvent,
+    QMessageLogContext,
+    Qt,
+    QTimer,
+    QtMsgType,
+    qInstallMessageHandler,
+)
 from PySide6.QtWidgets import QApplication, QLabel
 
 from app.ui import theme
@@ -15,6 +25,8 @@ from app.ui.window import MainWindow
 
 TICK_MS: Final = 50
 SIZE: Final = (1440, 900)
+NO_NEWS: Final = "This plugin does not support propagateSizeHints()"
+"""Said by Qt whenever a window is made off screen; nobody can do anything about it."""
 
 
 def application() -> QApplication:
@@ -24,8 +36,17 @@ def application() -> QApplication:
         return existing
     made = QApplication(["sfcscope"])
     made.setApplicationName("sfcscope")
+    if made.platformName() == "offscreen":
+        qInstallMessageHandler(_print_message)
+        atexit.register(qInstallMessageHandler, None)  # Qt lives on for a moment without Python
     theme.apply(made)
     return made
+
+
+def _print_message(_: QtMsgType, __: QMessageLogContext, text: str) -> None:
+    """Print what Qt says on standard error, as Qt itself would."""
+    if text != NO_NEWS:
+        print(text, file=sys.stderr, flush=True)
 
 
 class Splash(QLabel):
