@@ -106,13 +106,13 @@ def test_a_pose_is_timed_within_the_call_and_true(rig: Rig):
 
 
 def test_a_move_returns_at_once_and_ends_at_its_target(rig: Rig):
-    rig.stage.move_to(700.0, -400.0)
+    rig.stage.move_to(2_500.0, -1_400.0)
     assert rig.stage.read_pose().moving is True
-    assert np.abs(rig.where_um() - (700.0, -400.0)).max() > 10.0
+    assert np.abs(rig.where_um() - (2_500.0, -1_400.0)).max() > 10.0
     rig.arrive()
     pose = rig.stage.read_pose()
-    assert (pose.x_um, pose.y_um) == pytest.approx((700.0, -400.0), abs=0.51 * rig.coarse)
-    assert rig.where_um() == pytest.approx((700.0, -400.0), abs=rig.true_um)
+    assert (pose.x_um, pose.y_um) == pytest.approx((2_500.0, -1_400.0), abs=0.51 * rig.coarse)
+    assert rig.where_um() == pytest.approx((2_500.0, -1_400.0), abs=rig.true_um)
 
 
 def test_outside_the_limits_is_refused_not_clipped(rig: Rig):
