@@ -187,17 +187,19 @@ class PipetteWorker(Worker):
                 self._come_back()
             self._listen()
             if woken or self._is_busy() or time.perf_counter() - self._polled_s >= POLL_S:
-                self._polled_s = time.perf_counter()
-                self.pose = self._manipulator.read_pose()
+                self._look()
         except NotNow:
             self.pose = None  # somebody turns its knobs
         except DeviceError as error:
             self._fail(error)
-        else:
-            if self._broken:
-                self._broken = False
-                self.board.clear(self.role)
         self._steer()
+
+    def _look(self) -> None:
+        self._polled_s = time.perf_counter()
+        self.pose = self._manipulator.read_pose()
+        if self._broken:
+            self._broken = False
+            self.board.clear(self.role)
 
     def close(self) -> None:
         """Leave the manipulator at rest."""

@@ -31,6 +31,7 @@ from app.rig.dish import Dish
 from app.runtime.manipulator import Helm, PipetteWorker
 from calibration.pipette_affine import PipetteAffine
 from drivers.emulators.mp285 import MP285Emulator
+from drivers.errors import GuardianError
 from drivers.guarded import GuardedManipulator
 from drivers.limits import SoftLimits
 from models.types import Tracks, TrackState
@@ -226,3 +227,29 @@ def test_a_rig_without_the_section_says_so() -> None:
     worker.submit(Park())
     worker._steer()
     assert board.told == ["the rig file has no [injection]"]
+
+
+class Deaf:
+    """A manipulator that answers nothing."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def read_pose(self) -> object:
+        self.asked += 1
+        raise GuardianError("pipette", "no answer", "check the cable")
+
+    def move_to(self, *_: float) -> None:
+        raise AssertionError("it moved")
+
+    def stop(self) -> None:
+        """Nothing moves."""
+
+
+def test_a_look_at_the_sequence_alone_clears_no_fault() -> None:
+    deaf, board = Deaf(), Board()
+    worker = PipetteWorker(deaf, board)  # type: ignore[arg-type]
+    for _ in range(4):
+        worker.step()  # a tenth of a second each; the position is asked for twice a second
+        assert board.faults == {"pipette": "pipette: no answer; check the cable"}
+    assert deaf.asked == 1
