@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
@@ -202,7 +203,7 @@ def analyze_recording(
     }  # fmt: skip
     run = AnalysisRun(folder, width_px, height_px, options, facts)
     progress = FilmProgress(path.name, total, bar=bar, clock=time.perf_counter)
-    with run.open(rate_hz), progress:
+    with run.open(rate_hz), closing(progress):
         for frame, perception in detect_ahead(video.frames(), detector, side_by_side):
             run.see(frame, perception)
             progress.seen()

@@ -6,8 +6,7 @@ import math
 import sys
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import Final, Self, TextIO
+from typing import Final, TextIO
 
 from tqdm import tqdm
 
@@ -58,15 +57,8 @@ class FilmProgress:
             dynamic_ncols=True,
         )
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        fault: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Leave the bar as it stands."""
         self._bar.close()
 
     def seen(self) -> None:

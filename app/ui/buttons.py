@@ -7,7 +7,7 @@ from typing import Final
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QPushButton
+from PySide6.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
 from app.core.messages import Mode
 from app.ui.actions import Action, perform, possible, tooltip
@@ -71,6 +71,15 @@ class ToggleButton(ActionButton):
 
     def nextCheckState(self) -> None:
         """Leave the state to the owner."""
+
+
+def beside_stop(banner: QWidget, stop: QPushButton) -> QHBoxLayout:
+    """Lay out the top of a window: what it says, and Stop to the right of it."""
+    top = QHBoxLayout()
+    top.setSpacing(0)
+    top.addWidget(banner, 1)
+    top.addWidget(stop)
+    return top
 
 
 class StopButton(ActionButton):

@@ -17,7 +17,7 @@ from app.runtime.calibration_session import (
     SessionState,
 )
 from app.runtime.calibration_sight import Sighting
-from app.ui.buttons import PlainStop, plain_button
+from app.ui.buttons import PlainStop, beside_stop, plain_button
 from app.ui.calibration_chooser import CalibrationChooser
 from app.ui.calibration_page import CalibrationPage
 from app.ui.calibration_view import CalibrationView
@@ -273,10 +273,6 @@ class CalibrationWizard(QWidget):
         inside.setSpacing(24)
         inside.addWidget(self._word)
         inside.addWidget(self._reason, 1)
-        top = QHBoxLayout()
-        top.setSpacing(0)
-        top.addWidget(self.banner, 1)
-        top.addWidget(self.stop_button)
         lower = QHBoxLayout()
         lower.setSpacing(6)
         for button in (self.go_button, self.accept_button, self.repeat_button):
@@ -301,7 +297,7 @@ class CalibrationWizard(QWidget):
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.setSpacing(0)
-        whole.addLayout(top)
+        whole.addLayout(beside_stop(self.banner, self.stop_button))
         whole.addLayout(body, 1)
 
     def _bind(self) -> None:

@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QVBoxLayout, QWidget
 
 from app.core.messages import Event, Mode, Snapshot, Stop
 from app.ui.actions import ACTIONS, BY_KEY, Action, perform
-from app.ui.buttons import StopButton
+from app.ui.buttons import StopButton, beside_stop
 from app.ui.chosen_panel import ChosenPanel
 from app.ui.confirmation import ConfirmationCard, Question
 from app.ui.controller import Controller
@@ -178,10 +178,6 @@ class MainWindow(QWidget):
         self._loop.overlay_drawn(snapshot, time.perf_counter())
 
     def _lay_out(self) -> None:
-        top = QHBoxLayout()
-        top.setSpacing(0)
-        top.addWidget(self.banner, 1)
-        top.addWidget(self.stop_button)
         left = QVBoxLayout()
         left.setSpacing(8)
         left.addWidget(self.live_view, 1)
@@ -205,7 +201,7 @@ class MainWindow(QWidget):
         body.setSpacing(MARGIN)
         body.addLayout(left, 1)
         body.addWidget(self._side)
-        grid.addLayout(top, 0, 0)
+        grid.addLayout(beside_stop(self.banner, self.stop_button), 0, 0)
         grid.addLayout(body, 1, 0)
         grid.addWidget(self.status, 2, 0)
         grid.setRowStretch(1, 1)

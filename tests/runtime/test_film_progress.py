@@ -16,10 +16,11 @@ def run(
     stream: io.StringIO, total: int | None, frames: int, frame_s: float, first_s: float = 0.0
 ) -> list[str]:
     time_s = 0.0
-    with FilmProgress("a.mkv", total, stream=stream, clock=lambda: time_s) as progress:
-        for k in range(frames):
-            time_s += frame_s if k else first_s
-            progress.seen()
+    progress = FilmProgress("a.mkv", total, stream=stream, clock=lambda: time_s)
+    for k in range(frames):
+        time_s += frame_s if k else first_s
+        progress.seen()
+    progress.close()
     return stream.getvalue().splitlines()
 
 
