@@ -55,6 +55,11 @@ class Tally:
     swaps: int = 0
     unseen: int = 0
 
+    @property
+    def ended(self) -> int:
+        """Runs that did not end with the sperm followed."""
+        return self.lost + self.swaps + self.unseen
+
     def result(self, runs: int) -> dict[str, object]:
         """Return the keys of the verb."""
         errors = np.array(self.errors_um)
@@ -65,6 +70,7 @@ class Tally:
             "p95_um": round(float(np.percentile(errors, 95)), 3) if known else None,
             "time_to_centre_s": _rounded(np.median(self.to_centre_s)) if self.to_centre_s else None,
             "time_to_centre_worst_s": _rounded(max(self.to_centre_s)) if self.to_centre_s else None,
+            "kept_percent": round(100 * (1 - self.ended / runs), 1),
             "lost": self.lost,
             "swaps": self.swaps,
             "not_chosen": self.unseen,
@@ -83,7 +89,8 @@ def bench_servo(
     -------
     dict
         rms_um, p95_um (radial distance of the sperm's mean path from the picture's centre, from
-        3 s after it was chosen), time_to_centre_s, lost, swaps: counts of runs.
+        3 s after it was chosen), time_to_centre_s, lost, swaps, not_chosen: counts of runs, and
+        kept_percent, the share of the others.
 
     Raises
     ------
