@@ -112,3 +112,37 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert ended.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line == "set-up: Python 3.11, 3.12 or 3.13 is needed, this is 3.10.0"
+
+
+def test_missing_libraries_of_qt_are_installed_or_named(
+    environment: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = False
+
+    def install(packages: list[str]) -> bool:
+        nonlocal there
+        there = set(packages) >= set(environment.QT_OFFSCREEN)
+        return there
+
+    monkeypatch.setattr(environment, "_qt_starts", lambda _: there)
+    monkeypatch.setattr(environment, "_apt_install", install)
+    environment._ensure_qt("offscreen", environment.QT_OFFSCREEN)
+    assert there
+    there = False
+    monkeypatch.setattr(environment, "_apt_install", lambda _: False)
+    with pytest.raises(SystemExit) as ended:
+        environment._ensure_qt("xcb", environment.QT_OFFSCREEN + environment.QT_WINDOW)
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "sudo apt-get install" in line
+    assert all(package in line for package in environment.QT_WINDOW)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is always a display")
+@pytest.mark.parametrize(("display", "wanted"), [("", False), (":0", True)])
+def test_a_display_is_what_the_environment_names(
+    environment: ModuleType, monkeypatch: pytest.MonkeyPatch, display: str, wanted: bool
+) -> None:
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setenv("DISPLAY", display)
+    assert environment.has_display() is wanted
