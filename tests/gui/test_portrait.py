@@ -97,7 +97,7 @@ def test_the_worst_comes_first_with_its_number_and_its_limit() -> None:
     assert said.verdict == "not healthy"
     assert said.why[0] == "✖ head width 2.4 µm, below 2.5"
     assert "not known: tail length" in said.why
-    assert said.why[-1] == "not assessed: acrosome, vacuoles, DNA"
+    assert said.why[-1] == "not assessed: acrosome, vacuoles, midpiece width, DNA"
     assert said.shape == "Shape, good frames: head 12, bend 6"
     assert said.motion == "Motion, last second: rapid"
     assert said.numbers["head_width_um"] == "2.4 µm"

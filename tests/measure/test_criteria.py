@@ -153,7 +153,7 @@ def test_reasons_say_value_limit_and_frames() -> None:
     assert "ellipticity 2.08, at the limit of 2.0" in text
     assert "head length 5.0 um;" in text
     assert "tail length not known" in text
-    assert text.endswith("not assessed: acrosome, vacuoles, DNA")
+    assert text.endswith("not assessed: acrosome, vacuoles, midpiece width, DNA")
     assert {term.measure for one in PROFILES for term in one.term} <= set(NAMES)
 
 
