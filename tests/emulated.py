@@ -29,19 +29,10 @@ def wait_until(condition: Callable[[], object], timeout_s: float = 10.0) -> None
         time.sleep(0.005)
 
 
-class Emulated:
-    """An emulator process, its port, and the truth about its plant."""
+class Witness:
+    """Sees where an emulated instrument truly is."""
 
-    def __init__(self, kind: str, *options: str) -> None:
-        memory = f"sfcscope_test_{os.getpid()}_{next(_numbers)}"
-        arguments = [kind, "--pose-memory", memory, *options]
-        if "--pty" not in options:
-            arguments += ["--tcp", "127.0.0.1:0"]
-        self.process = start_module("drivers.emulators.serve", arguments)
-        assert self.process.stdout is not None
-        ready = self.process.stdout.readline().decode().split()
-        assert ready[:1] == ["ready"], ready
-        self.url = ready[1]
+    def __init__(self, memory: str) -> None:
         self.truth = PoseReader(memory)
 
     def position_um(self) -> np.ndarray:
@@ -63,6 +54,22 @@ class Emulated:
         rest_s = float(rows[moving[-1], 0]) if len(moving) else 0.0
         wait_until(lambda: time.perf_counter() > rest_s + 0.005)  # the path is published ahead
         return rest_s
+
+
+class Emulated(Witness):
+    """An emulator process, its port, and the truth about its plant."""
+
+    def __init__(self, kind: str, *options: str) -> None:
+        memory = f"sfcscope_test_{os.getpid()}_{next(_numbers)}"
+        arguments = [kind, "--pose-memory", memory, *options]
+        if "--pty" not in options:
+            arguments += ["--tcp", "127.0.0.1:0"]
+        self.process = start_module("drivers.emulators.serve", arguments)
+        assert self.process.stdout is not None
+        ready = self.process.stdout.readline().decode().split()
+        assert ready[:1] == ["ready"], ready
+        self.url = ready[1]
+        super().__init__(memory)
 
     def close(self) -> None:
         self.truth.close()

@@ -140,6 +140,7 @@ def test_following_over_a_line_with_other_faults(fault, variant):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", range(4))
 def test_s1_a_hundred_thousand_exchanges_with_one_percent_flipped(seed):
     # identifying the controller again takes 30 exchanges, of which every ninth is spoilt
