@@ -156,6 +156,14 @@ def test_a_jump_is_a_missed_frame(jump_um: float, angle: float) -> None:
     assert servo.phase is Phase.COAST
 
 
+def test_a_track_that_is_elsewhere_takes_its_mean_path_along() -> None:
+    servo, poses = following((0.0, 0.0))
+    place = np.array((14.0, 0.0))  # within what a jump may be: the tracker has changed its mind
+    servo.observe(target(4 * PERIOD_S, 14.0, measured_um=place), 4 * PERIOD_S)
+    servo.command(4 * PERIOD_S, poses)
+    assert servo.error_um == pytest.approx(14.0, abs=0.1)
+
+
 def test_m4_coasting_never_runs_farther_than_fifty_micrometres() -> None:
     servo, poses = following()
     servo.observe(None, 4 * PERIOD_S)
