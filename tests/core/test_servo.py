@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.config import ServoConfig
@@ -46,6 +46,7 @@ def speed(action: Velocity | Move) -> float:
     return float(np.linalg.norm(action.um_s))
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.floats(-500, 500), st.floats(-500, 500)), min_size=1, max_size=20),
     st.floats(0.01, 0.1),
@@ -53,17 +54,17 @@ def speed(action: Velocity | Move) -> float:
 def test_speed_and_slew_are_clamped_whatever_the_target_does(
     places: list[tuple[float, float]], step_s: float
 ) -> None:
-    settings = ServoConfig(approach_um=1000.0, jump_um=100.0)
-    servo, poses = Servo(settings, 30.0), resting()
+    config = ServoConfig(approach_um=1000.0, jump_um=100.0)
+    servo, poses = Servo(config, 30.0), resting()
     servo.choose(target(0.0, *places[0], velocity_um_s=np.array((900.0, 900.0))))
     last = np.zeros(2)
     for k, place in enumerate(places, start=1):
         servo.observe(target(k * step_s, *place), k * step_s)
         action = servo.command(k * step_s, poses)
         assert isinstance(action, Velocity)
-        assert np.linalg.norm(action.um_s) <= settings.top_speed_um_s + 1e-6
+        assert np.linalg.norm(action.um_s) <= config.top_speed_um_s + 1e-6
         if servo.phase not in (Phase.WAIT, Phase.LOST):
-            allowed = settings.slew_um_s2 * max(min(step_s, 3 * PERIOD_S), PERIOD_S)
+            allowed = config.slew_um_s2 * max(min(step_s, 3 * PERIOD_S), PERIOD_S)
             assert np.linalg.norm(action.um_s - last) <= allowed + 1e-6
         last = action.um_s
 
@@ -148,6 +149,7 @@ def test_lost_is_final_until_it_is_chosen_again() -> None:
     assert servo.phase is Phase.APPROACH
 
 
+@settings(deadline=None)
 @given(st.floats(16.0, 1000.0), st.floats(0, 2 * np.pi))
 def test_a_jump_is_a_missed_frame(jump_um: float, angle: float) -> None:
     servo, _ = following((0.0, 0.0))
