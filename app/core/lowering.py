@@ -14,6 +14,8 @@ from models.types import Float64
 
 MICRO_S = 0.080  # longest move downwards: with its end, released is stopped within 100 ms
 HELD_S = 0.100  # a control that is not renewed for so long has been let go
+FAR_UM = 12.0  # from where it is expected: what is seen there is not the tip
+SURE_UM = 6.0  # above the dish: from here on no step without the tip seen where it should be
 SIGHT_S = 0.6  # how long to wait for a picture of the tip before a descent is paused
 
 
@@ -70,7 +72,7 @@ class Lowering:
         One picture for each step: more of them would pass for steps on which it has not moved.
         Only a suspicion is looked at twice.
         """
-        if tip is None or tip.time_s < self._rested_s:
+        if not self._is_seen(tip, here) or tip is None:
             return False
         if self._looked_s == self._rested_s and not self._contact.suspects:
             return False
@@ -82,10 +84,18 @@ class Lowering:
         height_um = self._heights.above_dish_um(here[2])
         if height_um - self._step_um(height_um) < -self._settings.depth_um:
             return "no contact where the dish was taught to be"
-        seen = tip is not None and tip.time_s >= self._rested_s and not self._contact.suspects
-        if height_um > self._settings.sight_um or seen:
+        taken = tip is not None and tip.time_s >= self._rested_s
+        seen = taken and (height_um > SURE_UM or self._is_seen(tip, here))
+        if height_um > self._settings.sight_um or (seen and not self._contact.suspects):
             return None
         return "the tip is not seen" if now_s - self._rested_s > SIGHT_S else ""
+
+    def _is_seen(self, tip: TipSight | None, here: Place) -> bool:
+        """Whether a picture taken since it rests shows the tip, and about where it should be."""
+        if tip is None or tip.time_s < self._rested_s:
+            return False
+        off_um = tip.view_um - self._map.view_um(np.array(here))
+        return float(np.linalg.norm(off_um)) <= FAR_UM
 
     def beside(self, here: Place, view_um: Float64) -> Place:
         """Give the place at this height where the tip is seen at a point (2,) of the view."""
