@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.tip_fit import Fitted, fit_here, fit_walls
+from calibration.tip_fit import Fitted, fit_here, fit_walls, support
 from calibration.tip_search import OUTER_UM, TAPER, Place, all_leans, leans_about, search
 
 Float32 = NDArray[np.float32]
@@ -17,7 +17,8 @@ Float64 = NDArray[np.float64]
 UInt8 = NDArray[np.uint8]
 
 MIN_FIT = 0.45
-_MIN_CONTRAST = 0.02
+MIN_TRUST = 1.25  # fit and support together: noise and tails reach 1.12, the faintest pipette 1.27
+_MIN_CONTRAST = 0.03
 _PLACES = 3  # of the best pairs of walls, those that are looked at closely
 _SMOOTH_PX = 0.8
 _ABOUT_PX = 110  # half of the part of the picture in which a tip is followed
@@ -145,7 +146,9 @@ def _refine(flat: Float32, place: Place, um_per_px: float) -> Tip | None:
     if found is None:
         return None
     tip = _tip(found, 0, 0)
-    if tip.fit < MIN_FIT or tip.contrast < _MIN_CONTRAST or tip.taper < TAPER[0] / 2:
+    if tip.fit < MIN_FIT or tip.fit + support(smooth, found.values) < MIN_TRUST:
+        return None
+    if tip.contrast < _MIN_CONTRAST or tip.taper < TAPER[0] / 2:
         return None
     if not OUTER_UM[0] <= tip.outer_px * um_per_px <= OUTER_UM[1]:
         return None

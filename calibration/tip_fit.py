@@ -18,6 +18,10 @@ _STARTS = ((0.0, 1.6), (0.0, 3.0))  # px along the shaft, blur px
 _TURNS = 5
 _SETTLED_PX = 1.5
 _SCAN_PX = 110  # to both sides of the tip
+_NEAR_PX = 3.0
+_DARK = 0.4  # of the usual darkness of the walls
+_BOTH = 5.0
+_PIXELS_PER_PLACE = 2.0  # a place along a wall is several pixels of the picture
 _CUT = 3.0  # of the noise: what is farther off is something else
 
 
@@ -51,14 +55,65 @@ def fit_walls(smooth: Float32, guess: Float64) -> Fitted | None:
         if fitted is None:
             return None
         ahead_px = _end(smooth, fitted.values)
-        moved = np.array(fitted.values[:5])
-        along = np.array((math.cos(moved[2]), math.sin(moved[2])))
-        if abs(ahead_px) < _SETTLED_PX or turn == _TURNS - 1:
-            break
-        guess = moved.copy()
-        guess[:2] += ahead_px * along
-        guess[3] = max(guess[3] + ahead_px * guess[4], 1.0)
-    return fitted
+        if abs(ahead_px) < _SETTLED_PX:
+            return fitted
+        if turn < _TURNS - 1:
+            guess = _slid(fitted.values, ahead_px)[:5]
+    return None if fitted is None else _judged(smooth, fitted, ahead_px)
+
+
+def _slid(values: Float64, ahead_px: float) -> Float64:
+    """Move the tip along its shaft; the walls stay where they are."""
+    moved = np.array(values)
+    moved[:2] += ahead_px * np.array((math.cos(values[2]), math.sin(values[2])))
+    moved[3] = max(moved[3] + ahead_px * moved[4], 1.0)
+    return moved
+
+
+def _judged(smooth: Float32, fitted: Fitted, ahead_px: float) -> Fitted:
+    """Choose between two ends that do not agree: something lies there.
+
+    The walls' own end is taken where both walls are for it, and the picture about it is hardly
+    against it; half of the way where the two are near each other.
+    """
+    moved = _slid(fitted.values, ahead_px)
+    for_it = _misfit_of_walls(smooth, fitted.values, 0.0) - _misfit_of_walls(
+        smooth, fitted.values, ahead_px
+    )
+    against = _misfit(smooth, fitted.values, moved) - _misfit(smooth, fitted.values, fitted.values)
+    if for_it.min() < _BOTH or _PIXELS_PER_PLACE * for_it.sum() < against:
+        return fitted
+    if abs(ahead_px) < _NEAR_PX:
+        moved = _slid(fitted.values, ahead_px / 2)
+    return Fitted(moved, fitted.fit)
+
+
+def _misfit(smooth: Float32, about: Float64, values: Float64) -> float:
+    """Sum of the squared residuals about a tip, in units of the noise, each at most ``_CUT``."""
+    x, y = _patch(about, *smooth.shape)
+    seen = smooth[y, x].astype(np.float64)
+    wall, rim = _model(values, x.astype(np.float64), y.astype(np.float64))
+    off = values[7] * rim - values[6] * wall - (seen - np.median(seen))
+    noise = 1.4826 * float(np.median(np.abs(off))) + 1e-6
+    return float(np.minimum((off / noise) ** 2, _CUT**2).sum())
+
+
+def _misfit_of_walls(smooth: Float32, values: Float64, end_px: float) -> Float64:
+    """Give the same of the darkness along each wall, (2,), for an end there."""
+    u, dark = _wall_darkness(smooth, values)
+    noise = _noise_of_walls(u, dark)
+    told = np.where(u < end_px, np.exp(-0.5 * ((u - end_px) / values[5]) ** 2), 1.0)
+    off = np.minimum(((dark - told) / noise) ** 2, _CUT**2)
+    return np.asarray(np.nansum(off, axis=1))
+
+
+def _noise_of_walls(u: Float64, dark: Float64) -> float:
+    """Scatter of the darkness (2, n) along the shaft; 0.4 where too little is seen of it."""
+    inner = dark[:, (u > 5) & (u < 60)]
+    inner = inner[np.isfinite(inner)]
+    if inner.size < 10:
+        return 0.4
+    return float(np.clip(1.4826 * np.median(np.abs(inner - np.median(inner))), 0.05, 0.4))
 
 
 def fit_here(
@@ -99,7 +154,19 @@ def fit_here(
     return Fitted(fitted, correlation)
 
 
-def _wall_darkness(smooth: Float32, values: Float64) -> tuple[Float64, Float64]:
+def support(smooth: Float32, values: Float64) -> float:
+    """Say over which share of its length, tip to border, the fainter wall is dark, 0 to 1."""
+    u, dark = _wall_darkness(smooth, values, math.hypot(*smooth.shape))
+    shaft = dark[:, u > 3]
+    seen = np.isfinite(shaft)
+    if seen.sum(axis=1).min() < 10:
+        return 0.0
+    return float(((shaft > _DARK) & seen).sum(axis=1).min() / seen.sum(axis=1).max())
+
+
+def _wall_darkness(
+    smooth: Float32, values: Float64, reach_px: float = _SCAN_PX
+) -> tuple[Float64, Float64]:
     """Darkness of both walls, (2, n), at distances ``u_px`` (n,) along the shaft, from the tip on.
 
     Each is compared with what lies beside it: the halo of a sperm is on both, and drops out. NaN
@@ -108,7 +175,7 @@ def _wall_darkness(smooth: Float32, values: Float64) -> tuple[Float64, Float64]:
     height, width = smooth.shape
     tip_x, tip_y, direction, half, taper, blur, darkness, rim = values
     cosine, sine = math.cos(direction), math.sin(direction)
-    u = np.arange(-_SCAN_PX, _SCAN_PX + 1, dtype=np.float64)
+    u = np.arange(-_SCAN_PX, reach_px + 1, dtype=np.float64)
     beside = np.arange(-math.ceil(3.5 * blur), math.ceil(3.5 * blur) + 1, dtype=np.float64)
     profile = _across(beside, float(blur), float(darkness), float(rim))
     profile -= profile.mean()
@@ -133,11 +200,7 @@ def _end(smooth: Float32, values: Float64) -> float:
     """
     u, dark = _wall_darkness(smooth, values)
     seen = np.isfinite(dark)
-    inner = dark[:, (u > 5) & (u < 60)]
-    inner = inner[np.isfinite(inner)]
-    if inner.size < 10:
-        return 0.0
-    noise = float(np.clip(1.4826 * np.median(np.abs(inner - np.median(inner))), 0.05, 0.4))
+    noise = _noise_of_walls(u, dark)
     limit = (_CUT * noise) ** 2
     ends = np.arange(-_SCAN_PX + 10, _SCAN_PX - 10, 0.1)
     blur = float(values[5])

@@ -59,9 +59,7 @@ def table(what: str, found: list[Found], refused: int) -> tuple[list[str], bool]
     for name in found[0] if found else ():
         values = np.array([one[name] for one in found])
         known = values[~np.isnan(values)]
-        middle, most, worst = (
-            float(np.quantile(known, q, method="higher")) for q in (0.5, 0.95, 1)
-        )
+        middle, most, worst = (float(np.quantile(known, q)) for q in (0.5, 0.95, 1))
         text = f"  {name:22} median {middle:9.4f}  p95 {most:9.4f}  worst {worst:9.4f}"
         if len(known) < len(values):
             text += f"  ({len(values) - len(known)} not known)"
