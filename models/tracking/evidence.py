@@ -7,6 +7,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from models.tracking.life import update_existence
+from models.tracking.merging import merge
 from models.tracking.motion import combine_one, correct_one
 from models.tracking.population import COLUMNS, TRAIL, Records
 from models.tracking.proximity import contested, depth_um, nearest_fellow_um
@@ -82,7 +83,14 @@ def take_in(
     associated: float,
     contested_share: float,
     time_s: float,
-    measurements: int,
+    measured: Float64,
+    chance: Float64,
+    probability: float,
+    merged_um: float,
+    resolution_um: float,
+    recall_s: float,
+    step_s: float,
+    established: int,
 ) -> tuple[Int64, Float64, Int64]:
     """Correct all tracks with what belongs to them.
 
@@ -95,7 +103,12 @@ def take_in(
     contested_id : (C, 2) int64
         Tracks that may both have the same detection, elder first.
     """
-    n = records.shape[0]
+    n, measurements = records.shape[0], measured.shape[0]
+    both, both_share, both_innovation, both_density = merge(
+        records, start, measurement, density, measured, chance, missed, paired, variance,
+        probability, merged_um, resolution_um, time_s - recall_s, time_s - 1.5 * step_s,
+        established,
+    )  # fmt: skip
     seen = update_existence(records, missed, found, gate_probability)
     share, explained = np.empty(measurement.shape[0]), np.zeros(measurements)
     own = np.full(n + measurements, -1, np.int64)
@@ -113,9 +126,16 @@ def take_in(
                     own[holder[j]] = -1
                 own[i], holder[j], best[j] = j, i, share[e]
         pairs = slice(start[i], start[i + 1])
+        shift, likelihood, part = innovation[pairs], density[pairs], share[pairs]
+        if both[i] >= 0:
+            own_share = min(both_share[i] / existence, 1.0)
+            explained[both[i]] = max(explained[both[i]], both_share[i])
+            shift = np.concatenate((shift, both_innovation[i : i + 1]))
+            likelihood = np.concatenate((likelihood, both_density[i : i + 1]))
+            part = np.append(part, own_share)
         correct_one(
-            one.mode_mean, one.mode_covariance, one.mode, variance, innovation[pairs],
-            density[pairs], share[pairs], seen[i],
+            one.mode_mean, one.mode_covariance, one.mode, variance, shift, likelihood, part,
+            seen[i],
         )  # fmt: skip
         combine_one(one.mode_mean, one.mode_covariance, one.mode, one.mean, one.covariance)
         hit = seen[i] >= associated

@@ -65,6 +65,9 @@ class TrackerSettings:
         The density stays within this factor of the start, either way.
     resolution_um : float
         Two heads this close are often found as one; both may then be missed at little cost.
+    merged_um : float
+        Two established tracks this close may have one detection for both, which then corrects both
+        (5 suits heads that are found as one below 4 um). Zero turns that off.
     head_um : float
         Length of a head; detection fades out over the half of it at the border of the picture.
     hidden_after_s, hidden_for_s : float
@@ -153,6 +156,7 @@ class TrackerSettings:
     clutter_adapt_s: float = 5.0
     clutter_range: float = 10.0
     resolution_um: float = 3.0
+    merged_um: float = 0.0
     head_um: float = 5.0
     hidden_after_s: float = 4.0
     hidden_for_s: float = 0.15

@@ -132,7 +132,7 @@ class Tracker:
         own, explained = np.full(len(measured), -1, np.int64), np.zeros(len(measured))
         contested_id = np.zeros((0, 2), np.int64)
         if len(tracks):
-            own, explained, contested_id = self._update(time_s, measured, view)
+            own, explained, contested_id = self._update(time_s, step_s, measured, view)
             left = live_on(
                 tracks.records, own, box, labels, time_s, step_s, view.inward, view.offset_um,
                 settings,
@@ -175,7 +175,9 @@ class Tracker:
         if not isfinite(time_s) or (self._time_s is not None and time_s <= self._time_s):
             raise ValueError(f"Tracker.step: time {time_s} s after {self._time_s} s")
 
-    def _update(self, time_s: float, measured: Float64, view: View) -> tuple[Int64, Float64, Int64]:
+    def _update(
+        self, time_s: float, step_s: float, measured: Float64, view: View
+    ) -> tuple[Int64, Float64, Int64]:
         """Correct all tracks; see ``evidence.take_in`` for what is returned."""
         settings, records = self._settings, self._tracks.records
         found, chance = detectable(
@@ -189,7 +191,8 @@ class Tracker:
             records, pairs.start, pairs.measurement, pairs.innovation_um, pairs.density,
             association.missed, association.paired, found, self._motion.variance,
             settings.gate_probability, settings.associated, settings.contested_share, time_s,
-            len(measured),
+            measured, chance, settings.detection_probability, settings.merged_um,
+            settings.resolution_um, settings.recall_s, step_s, settings.established_hits,
         )  # fmt: skip
         return own, explained, contested_id
 

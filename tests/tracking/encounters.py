@@ -274,11 +274,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--merged", type=float, default=0.0, help="TrackerSettings.merged_um")
     asked = parser.parse_args()
+    settings = TrackerSettings(merged_um=asked.merged)
     seeds = range(asked.first, asked.first + asked.seeds)
     for poor, density in ((False, None), (True, None), (True, 80.0)):
         print("poor detector" if poor else "detector like the shipped one", density or "")
-        print(_table(study(seeds, asked.seconds, poor=poor, density=density)), flush=True)
+        found = study(seeds, asked.seconds, poor=poor, density=density, settings=settings)
+        print(_table(found), flush=True)
 
 
 if __name__ == "__main__":
