@@ -233,7 +233,7 @@ class Injection:
             case Step.CONFIRMING:
                 self._confirm(now_s)
             case Step.CARRYING:
-                return self._carry(now_s, sense)
+                return self._carry(now_s, sense, _place(pose))
         return None
 
     # What the operator asks for
@@ -316,12 +316,14 @@ class Injection:
             return Freeze()
         return self._go(Go(self._way.popleft(), self._speed_um_s), now_s) if self._way else None
 
-    def _carry(self, now_s: float, sense: Sense) -> Order | None:
+    def _carry(self, now_s: float, sense: Sense, here: Place) -> Order | None:
+        """Wait for the stage; then bring the tip above the middle, wherever it has been."""
         if sense.stage_um is None or self.oocyte_um is None:
             return None
         away_um = math.dist(sense.stage_um.tolist(), self.oocyte_um)
         if away_um <= ARRIVED_UM and sense.stage_rests:
-            self._enter(Step.AT_OOCYTE, now_s)
+            self.point = None
+            self._leave_for(self._over(np.zeros(2)), Step.AT_OOCYTE, here)
             return None
         if now_s - self._since_s < 0 or not sense.stage_rests:
             return None
