@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.core.pipeline import Pipeline
 from calibration.transform import ImageToStage
@@ -55,15 +56,17 @@ def watch(
         image = specimen.render(time_s, EXPOSURE_S, pose)
         truth = specimen.truth(time_s, here)
         place_px = transform.stage_to_image(truth.position_um, here)
-        inside = ((place_px > -0.5) & (place_px < np.array([width, height]) - 0.5)).all(axis=1)
-        clear = inside & truth.visible
+        clear = _inside(place_px, width, height) & truth.visible
         found_px = detector.detect(image)
         tracks = pipeline.follow(time_s, here, found_px.detections, image)
         away = place_px[clear][:, None] - found_px.detections.box_px[None, :, :2]
         detected += int(
             (np.hypot(*away.transpose(2, 0, 1)).min(axis=1, initial=np.inf) < 5.0).sum()
         )
-        shown = np.flatnonzero(tracks.state != TrackState.TENTATIVE)
+        at_px = transform.stage_to_image(tracks.position_um, here)
+        shown = np.flatnonzero(
+            (tracks.state != TrackState.TENTATIVE) & _inside(at_px, width, height)
+        )
         for n in np.flatnonzero(clear):
             true.append((k, _visit(names, int(truth.sperm_id[n]), k), truth.position_um[n]))
         for n in shown:
@@ -73,6 +76,14 @@ def watch(
                 found.append((k, int(tracks.track_id[n]), tracks.position_um[n]))
     scores = identity_scores(_points(true), _points(found), reach=2.0 * near_um, gate=near_um)
     return scores, detected / max(len(true), 1)
+
+
+def _inside(place_px: Float64, width: int, height: int) -> NDArray[np.bool_]:
+    """Which places (N, 2) are in the picture: what lies outside is neither found nor missed."""
+    inside: NDArray[np.bool_] = (
+        (place_px > -0.5) & (place_px < np.array([width, height]) - 0.5)
+    ).all(axis=1)
+    return inside
 
 
 def _visit(names: dict[int, tuple[int, int]], sperm_id: int, frame: int) -> int:
