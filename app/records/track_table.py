@@ -115,10 +115,13 @@ class TrackTable:
             if not (rows["state"][begin:end] == TrackState.CONFIRMED).any():
                 continue
             seen = np.flatnonzero(np.isfinite(_float(rows["raw_um"][begin:end, 0])))
+            whole = len(seen) > 0
+            if not whole:  # cut by the border in every frame: found, but its middle never known
+                seen = np.flatnonzero(rows["state"][begin:end] == TrackState.CONFIRMED)
             piece = slice(begin + int(seen[0]), begin + int(seen[-1]) + 1)
             kept[piece] = True
             time_s, raw_um = _float(rows["time_s"][piece]), _float(rows["raw_um"][piece])
-            if not online:
+            if whole and not online:
                 state, _ = smooth(time_s, raw_um, self._settings)
                 rows["position_um"][piece] = heads(raw_um, state[:, :2], self._settings)
             track_id, first = int(rows["track_id"][piece.start]), int(rows["frame"][piece.start])

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow.parquet as pa_parquet
 import pytest
 
+from app.records.edit import Edit, edit_analysis
 from app.records.export import DETECTIONS, SPERM, TRACKS
 from app.records.video import RecordingWriter
 from app.runtime.analysis import analyze, track
@@ -60,18 +61,22 @@ class Blobs:
         return Perception(detections, dark.astype(np.uint8))
 
 
-@pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("film")
-    recording = RecordingWriter(folder / "film", 30.0, preview=False)
+def written(path: Path, paths_px: list[np.ndarray]) -> Path:
+    """A film of dark disks; their centres (N, 2) in each frame."""
+    recording = RecordingWriter(path, 30.0, preview=False)
     y, x = np.mgrid[:HEIGHT, :WIDTH]
-    for k in range(FRAMES):
+    for k, places in enumerate(paths_px):
         image = np.full((HEIGHT, WIDTH), 160, np.uint8)
-        for cx, cy in centres(k):
+        for cx, cy in places:
             image[np.hypot(x - cx, y - cy) < 4.5] = 60
         recording.write(Frame(image, k, k / 30.0, 0.0, 0.0), None, None)
     recording.close()
-    return folder / "film.mkv"
+    return path.with_suffix(".mkv")
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return written(tmp_path_factory.mktemp("film") / "film", [centres(k) for k in range(FRAMES)])
 
 
 def table(path: Path) -> list[dict[str, str]]:
@@ -137,6 +142,31 @@ def test_tracking_the_detections_alone_gives_the_same_tracks(film: Path, tmp_pat
     for one, other in zip(a, b, strict=True):
         assert one["track_id"] == other["track_id"]
         assert float(one["x_px"]) == pytest.approx(float(other["x_px"]), abs=0.3)
+
+
+@pytest.mark.parametrize("online", [False, True])
+def test_a_head_that_the_border_always_cuts_is_kept_and_not_judged(
+    tmp_path: Path, online: bool
+) -> None:
+    at_border, inside = np.array([2.5, 80.0]), np.array([100.0, 60.0])
+    film = written(
+        tmp_path / "f", [np.stack([at_border, inside + np.array([k, 0])]) for k in range(FRAMES)]
+    )
+    assert analyze([film], tmp_path / "a", overlay=True, detector=Blobs())["tracks"] == 2
+    track(tmp_path / "a" / "detections.csv", tmp_path / "b", online=online)
+    others = {
+        int(r["track_id"]) for r in table(tmp_path / "b" / "tracks.csv") if float(r["x_px"]) > 20
+    }
+    edit_analysis(tmp_path / "b", [Edit("delete", tuple(others))])
+    for folder in ("a", "b"):
+        rows = [r for r in table(tmp_path / folder / "tracks.csv") if float(r["x_px"]) < 10]
+        assert len(rows) > FRAMES // 2
+    # Without the picture the middle of the box is all that is known.
+    number = next(r for r in table(tmp_path / "a" / "tracks.csv") if float(r["x_px"]) < 10)[
+        "track_id"
+    ]
+    (judged,) = (r for r in table(tmp_path / "a" / "sperm.csv") if r["track_id"] == number)
+    assert judged["vsl_um_s"] == judged["score"] == ""
 
 
 def test_on_line_positions_know_nothing_of_later_frames(film: Path, tmp_path: Path) -> None:
