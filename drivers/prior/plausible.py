@@ -9,6 +9,7 @@ from typing import NamedTuple
 from drivers.commanded import Commanded, Window
 
 _GRAIN_UM = 2.5
+_PROMPT_S = 0.030  # a command that took longer was sent again: from when on it counts is not known
 _LAGS_S = (0.012, 0.024, 0.036)  # usual ones; what they do not explain is only read again
 
 
@@ -34,6 +35,7 @@ class Plausible:
         self._commanded = Commanded(lags_s=_LAGS_S)
         self._streaming = False
         self._speed_um_s = 0.0
+        self._repeated = False
         self._believed: list[Reading] = []
 
     def forget(self) -> None:
@@ -49,6 +51,7 @@ class Plausible:
             self._commanded.restart()
         self._streaming = True
         self._commanded.note(time_s, velocity_um_s, took_s)
+        self._repeated = self._repeated or took_s > _PROMPT_S
         self._speed_um_s = max(self._speed_um_s, math.hypot(*velocity_um_s))
 
     def moves(self, speed_um_s: float) -> None:
@@ -65,10 +68,11 @@ class Plausible:
     def believe(self, reading: Reading) -> None:
         """Keep a reading to judge the next ones by."""
         self._believed = [*self._believed[-1:], reading]
+        self._repeated = False
 
     def explains(self, reading: Reading) -> bool:
         """Whether ``reading`` needs no second one."""
-        if not self._believed:
+        if not self._believed or (self._streaming and self._repeated):
             return False
         last = self._believed[-1]
         allowed_um = _GRAIN_UM + max(last.slack_s, reading.slack_s) * self._speed_um_s
