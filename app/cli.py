@@ -207,8 +207,11 @@ def bench_servo(options: argparse.Namespace) -> Result:
 
 
 def emulate(options: argparse.Namespace) -> Result:
-    """Serve an emulated instrument to any client until interrupted."""
-    from drivers.emulators.serve import main as serve
+    """Serve an emulated instrument to any client until interrupted; its place is said at once."""
+    from drivers.emulators.serve import parse, say_ready, serve
+
+    def ready(endpoint: str, baud: int) -> None:
+        print(json.dumps({"endpoint": endpoint, "baud": baud}), flush=True)
 
     where = ["--pty", options.pty] if options.pty else ["--tcp", options.tcp]
     extra = [
@@ -217,10 +220,12 @@ def emulate(options: argparse.Namespace) -> Result:
         if (value := getattr(options, name))
         for word in (f"--{name}", value)
     ]
-    code = serve([options.instrument, *where, *extra, "--until-interrupted"])
-    if code:
-        raise SystemExit(code)
-    return {"endpoint": options.pty or options.tcp}
+    arguments = [options.instrument, *where, *extra, "--until-interrupted"]
+    try:
+        serve(parse(arguments), ready if options.json else say_ready)
+    except KeyboardInterrupt:
+        pass  # how it is ended
+    return {}
 
 
 def calibrate(options: argparse.Namespace) -> Result:
@@ -271,7 +276,7 @@ VERBS: Final[dict[str, Verb]] = {
         convert, export, bench_network, bench_tracker, bench_specimen, bench_live, bench_servo,
     )
 }  # fmt: skip
-SAID_ALREADY: Final = {"doctor", "evaluate"}
+SAID_ALREADY: Final = {"doctor", "emulate", "evaluate"}
 """Verbs that have set out what they found before they return it."""
 
 
@@ -305,7 +310,8 @@ def main(argv: list[str] | None = None) -> int:
         print("sfcscope: interrupted", file=sys.stderr)
         return 130
     if options.json:
-        print(json.dumps(_finite(result)))
+        if result:
+            print(json.dumps(_finite(result)))
     elif options.verb not in SAID_ALREADY:
         print(plain_text(result))
     return 1 if result.get("ok") is False else 0

@@ -176,7 +176,8 @@ def _round(
         result = engine.statistics()
         if wanted != "none" and headless_s is not None:
             result["ok"] = run.followed
-            if not run.followed:
+            # What ended the run is told as its error.
+            if not run.followed and engine.failure is None:
                 why = engine.motion.reason or _why_nobody(engine.latest(), result)
                 where = "" if engine.folder is None else f"; see {engine.folder / 'journal.jsonl'}"
                 progress(f"nobody was followed: {why}{where}")

@@ -13,7 +13,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from select import select
 
 from drivers.emulators.faults import FaultyInstrument, parse_faults
@@ -116,8 +116,25 @@ class Server:
                 self._link.plug_in()
 
 
+def say_ready(endpoint: str, baud: int) -> None:
+    """Print where the instrument can be reached from now on."""
+    print(f"ready {endpoint} {baud} baud 8N1, no flow control", flush=True)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve as the command line says; 2 for a user's mistake."""
+    try:
+        serve(parse(arguments))
+    except DeviceError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 0
+    return 0
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the options of ``serve``."""
     parser = argparse.ArgumentParser(prog="python -m drivers.emulators.serve", description=__doc__)
     parser.add_argument("kind", choices=("proscan", "mp285"))
     plug = parser.add_mutually_exclusive_group(required=True)
@@ -133,19 +150,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--until-interrupted", action="store_true", help="do not end with standard input"
     )
-    options = parser.parse_args(arguments)
-    try:
-        serve(options)
-    except DeviceError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 0
-    return 0
+    return parser.parse_args(arguments)
 
 
-def serve(options: argparse.Namespace) -> None:
-    """Run one instrument until standard input ends. Raises DeviceError."""
+def serve(options: argparse.Namespace, ready: Callable[[str, int], None] = say_ready) -> None:
+    """Run one instrument until standard input ends. Raises DeviceError.
+
+    ``ready`` is told the endpoint and the line rate when it can be reached.
+    """
     now_s = time.perf_counter()
     stands_at_um = _place(getattr(options, "stands_at", ""))
     instrument = build(options.kind, options.variant, _rate(options.baud), now_s, stands_at_um)
@@ -163,7 +175,7 @@ def serve(options: argparse.Namespace) -> None:
             signal.signal(signal.SIGTERM, lambda *_: server.end())
         _fine_timers()
         raise_priority()
-        print(f"ready {link.endpoint} {instrument.baud} baud 8N1, no flow control", flush=True)
+        ready(link.endpoint, instrument.baud)
         server.run()
     finally:
         link.close()

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import sys
 from urllib.parse import urlsplit
 
+import pytest
 
-def test_the_verb_serves_a_foreign_client() -> None:
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_the_verb_serves_a_foreign_client(as_json: bool) -> None:
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "app.cli", "emulate", "proscan", "--tcp", "127.0.0.1:0"),
             *("--baud", "9600"),
+            *(["--json"] if as_json else []),
         ],
         stdin=subprocess.DEVNULL,  # as under a service: no input does not mean the end
         stdout=subprocess.PIPE,
@@ -21,9 +26,14 @@ def test_the_verb_serves_a_foreign_client() -> None:
     try:
         assert process.stdout is not None
         ready = process.stdout.readline().strip()
-        assert ready.startswith("ready socket://127.0.0.1:")
-        assert ready.endswith(" 9600 baud 8N1, no flow control")
-        where = urlsplit(ready.split()[1])
+        if as_json:
+            told = json.loads(ready)
+            assert told["baud"] == 9600
+            where = urlsplit(told["endpoint"])
+        else:
+            assert ready.startswith("ready socket://127.0.0.1:")
+            assert ready.endswith(" 9600 baud 8N1, no flow control")
+            where = urlsplit(ready.split()[1])
         with socket.create_connection((where.hostname, where.port), 10.0) as client:
             client.settimeout(10.0)
             client.sendall(b"VERSION\r")
