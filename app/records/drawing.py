@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from models.types import Float64, SpermClass, Tracks, TrackState, UInt8
 
-# Blue, green, red. Green and orange differ for colour-blind eyes too: in brightness.
+# Blue, green, red; those of the window (app/ui/theme.py), for records know no Qt.
 COLOURS = {
-    SpermClass.BACKGROUND: (255, 214, 120),
-    SpermClass.NORMAL: (140, 230, 90),
-    SpermClass.ABNORMAL: (40, 140, 255),
+    SpermClass.BACKGROUND: (242, 242, 242),
+    SpermClass.NORMAL: (255, 208, 63),
+    SpermClass.ABNORMAL: (46, 157, 255),
 }
 _DARK = (30, 24, 20)
 _LIGHT = (245, 245, 245)

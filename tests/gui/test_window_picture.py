@@ -13,11 +13,13 @@ from PySide6.QtGui import QColor, QImage, QPainter
 from PySide6.QtWidgets import QApplication
 
 from app.core.messages import Event, Mode, MotionState
+from app.records.drawing import COLOURS
 from app.ui.actions import BY_KEY, perform
 from app.ui.layers import DEFAULT_LAYERS, Layer
 from app.ui.live_view import FRAME, LiveView
 from app.ui.theme import ALERT, CHOSEN, CLASS_COLOURS, MODE_LOOKS, TEXT, contrast
 from app.ui.window import SLOW_S, MainWindow
+from models.types import SpermClass
 from tests.gui.conftest import free_deleted, show_next
 from tests.gui.stand_in import RIG, StandIn
 
@@ -275,3 +277,9 @@ def test_what_is_read_is_renewed_between_frames_and_never_with_one(
         window.pull()
     assert renewed
     assert all(after - before >= SLOW_S for before, after in pairwise(renewed))
+
+
+def test_the_overlay_of_a_recording_has_the_colours_of_the_window() -> None:
+    for kind in SpermClass:
+        blue, green, red = COLOURS[kind]
+        assert QColor(CLASS_COLOURS[kind]) == QColor(red, green, blue)
