@@ -33,7 +33,8 @@ threading.Event().wait(0.6)
 raise SystemExit(3)
 """
 PARENT = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in the background
 sys.path.insert(0, sys.argv[1])
 from environment import call
 raise SystemExit(call([sys.executable, "-c", sys.argv[3], sys.argv[2]]))

@@ -19,6 +19,8 @@ from tests.gui.stand_in import RIG, StandIn, Swimmers
 def qapp(qapp: QApplication) -> QApplication:
     """The application in the program's own colours."""
     theme.apply(qapp)
+    # Else the first window that closes ends all later waiting in this process at once.
+    qapp.setQuitOnLastWindowClosed(False)
     return qapp
 
 
