@@ -267,15 +267,16 @@ class Pilot:
 
     def _follow_best(self, now_s: float) -> str:
         """Follow the first of the ranking; nobody looks, so it must be certain which one it is."""
-        if not self.ranking:
+        ranking = self.ranking  # once: another thread puts a new one in its place at any time
+        if not ranking:
             return "no sperm can be ranked yet; wait for a second"
-        best = find_target(self._tracks, self.ranking[0])
+        best = find_target(self._tracks, ranking[0])
         if best is not None and not (best.alone and self._is_sure(best)):
             return (
                 f"the best sperm, {best.track_id}, is too near to another to be told from it; "
                 "wait a moment, or choose one yourself"
             )
-        return self._follow(self.ranking[0], now_s)
+        return self._follow(ranking[0], now_s)
 
     def _resume(self, now_s: float, health: Health) -> str:
         wanted = self._interlocks.state.target

@@ -131,12 +131,13 @@ def _resting(times_s: Float64) -> Float64:
 
 
 def _compile(specimen: Specimen, config: SceneCameraConfig) -> None:
-    """Draw one picture that nobody sees.
+    """Draw one picture that nobody sees, and ask for its truth.
 
     On a new machine the first one compiles for seconds; a camera that is silent for so long while
     the rig runs would rightly be a fault.
     """
     specimen.render(_FIRST_S, config.exposure_s, _resting, tip_path(config, None))
+    specimen.truth(_FIRST_S, np.zeros(2))
 
 
 def _stage(reader: PoseReader) -> Trajectory:

@@ -26,14 +26,18 @@ _REPORTED = tuple(column.name for column in fields(Tracks) if column.name != "ti
 def warm_up() -> None:
     """Compile (or load) the kernels, so that the first frame is as fast as the others.
 
-    Two sperm pass each other and part, a third rests: whatever happens to a track, happens here.
+    Two sperm pass each other and part, one rests alone, and two come to lie side by side: whatever
+    happens to a track, happens here.
     """
     tracker = Tracker()
     view = View.rectangle(0.0, 0.0, 200.0, 100.0)
     for k in range(90):
         along = 100.0 + 2.0 * (k - 45)
-        place = np.array([[along, 50.0], [200.0 - along, 51.0], [100.0, 80.0]])
-        tracker.step(k / 30.0, place, np.full((3, 4), 12.0), np.ones(3), np.ones(3, np.int8), view)
+        beside = 60.0 + max(0.6, 12.0 - 0.5 * k)
+        place = np.array(
+            [[along, 50.0], [200.0 - along, 51.0], [100.0, 80.0], [60.0, 80.0], [beside, 80.0]]
+        )
+        tracker.step(k / 30.0, place, np.full((5, 4), 12.0), np.ones(5), np.ones(5, np.int8), view)
 
 
 class Tracker:

@@ -185,6 +185,29 @@ def test_the_best_is_not_taken_while_it_could_be_mistaken_for_another(
     assert pilot.obey(Follow(4), 0.0, GOOD, "") == ""
 
 
+def test_a_ranking_that_another_thread_empties_meanwhile_is_no_crash() -> None:
+    class Fleeting(Pilot):
+        """Its ranking is gone at the second look."""
+
+        looks = 0
+
+        @property
+        def ranking(self) -> tuple[int, ...]:
+            self.looks += 1
+            return (3, 4) if self.looks == 1 else ()
+
+        @ranking.setter
+        def ranking(self, value: tuple[int, ...]) -> None:
+            pass
+
+    pilot = Fleeting(ServoConfig(), PoseHistory(0.026), 30.0)
+    pilot.read(pose(0.0, 0.0), 0.0)
+    pilot.see(two(20.0), 0.0)
+    pilot.obey(Arm("20x"), 0.0, GOOD, "")
+    assert pilot.obey(FollowBest(), 0.0, GOOD, "") == ""
+    assert pilot.state.target == 3
+
+
 def test_a_rig_may_be_told_to_follow_whatever_the_doubt() -> None:
     pilot = Pilot(ServoConfig(sure_identity=0.0), PoseHistory(0.026), 30.0)
     pilot.read(pose(0.0, 0.0), 0.0)

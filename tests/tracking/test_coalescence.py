@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import models.tracking.tracker as tracker_module
 from models.tracking.coalescence import Coalescence, best_permutations
 from models.tracking.population import record_type
 from models.tracking.settings import TrackerSettings
@@ -100,3 +101,18 @@ def test_two_that_pass_at_a_shallow_angle_stay_two() -> None:
 def test_crossing_sperm_that_are_found_as_one_keep_their_tracks(angle_deg: float) -> None:
     found = study(angle_deg, 12, merge=True)
     assert found["kept"] >= (8 if angle_deg < 30.0 else 12)
+
+
+def test_the_first_close_pair_of_a_run_waits_for_no_compiler(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[Coalescence] = []
+
+    class Seen(Coalescence):
+        def __init__(self, settings: TrackerSettings) -> None:
+            super().__init__(settings)
+            made.append(self)
+
+    monkeypatch.setattr(tracker_module, "Coalescence", Seen)
+    tracker_module.warm_up()
+    assert made[0].clusters > 0
