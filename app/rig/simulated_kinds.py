@@ -37,6 +37,8 @@ class SimulatedKinds:
         self._epoch_s = epoch_s
         self._stage = stage
         self._tip = tip
+        # Compiled before the loop runs: a compiler holds up every thread.
+        nearest_um(np.zeros((1, 2)), np.zeros((1, 2)))
 
     def at(self, position_um: Float64, time_s: float) -> Int8:
         """Return the Kind (n,) at stage-frame points (n, 2)."""

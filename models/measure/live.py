@@ -48,8 +48,11 @@ class LiveMotility:
         for gone in self._slot.keys() - set(present):
             self._free.append(self._slot.pop(gone))
         slots = np.array([self._slot_of(track_id) for track_id in present], dtype=np.int64)
+        # Read-only as in every other frame, also where there was none yet: one version to compile.
+        raw_um = tracks.raw_um.view()
+        raw_um.flags.writeable = False
         values = _update(
-            slots, tracks.time_s, tracks.raw_um, self._time_s, self._raw_um, self._count,
+            slots, tracks.time_s, raw_um, self._time_s, self._raw_um, self._count,
             self._window_s, *self._convention,
         )  # fmt: skip
         values.flags.writeable = False
