@@ -34,7 +34,7 @@ raise SystemExit(3)
 """
 PARENT = """
 import signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in the background
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
 sys.path.insert(0, sys.argv[1])
 from environment import call
 raise SystemExit(call([sys.executable, "-c", sys.argv[3], sys.argv[2]]))
