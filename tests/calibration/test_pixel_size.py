@@ -6,30 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from trials import resting, slide
 
 from calibration.errors import CalibrationError
 from calibration.figures import picture_of_ruling
 from calibration.pixel_size import implausible, measure_by_hand, measure_ruling
-from models.specimen.micrometer import Micrometer, MicrometerLook, draw_micrometer
+from models.specimen.micrometer import Micrometer, MicrometerLook
 
 RULINGS = ((10.0, 0.495), (10.0, 0.2475), (10.0, 0.099))
-
-
-def resting(times_s: np.ndarray) -> np.ndarray:
-    return np.zeros((len(times_s), 2))
-
-
-def slide(seed: int, division_um: float, nominal: float) -> tuple[np.ndarray, float]:
-    """Picture of a slide laid at random, by a camera that is turned, and the true size."""
-    rng = np.random.default_rng([seed, 5])
-    um_per_px = nominal * rng.uniform(0.95, 1.05)
-    angle = rng.uniform(0, 2 * np.pi)
-    c, s = np.cos(angle), np.sin(angle)
-    mirror = np.diag((rng.choice((-1.0, 1.0)), 1.0))
-    matrix = um_per_px * np.array([[c, -s], [s, c]]) @ mirror
-    look = draw_micrometer(rng, division_um, nominal)
-    image = Micrometer(look, matrix, seed).render(0.0, 0.008, resting)
-    return image, um_per_px
 
 
 def test_a_hundred_slides_are_measured_within_two_per_mille() -> None:

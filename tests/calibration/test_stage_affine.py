@@ -9,17 +9,15 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from trials import stage_bench
 from virtual_bench import VirtualStage, make_bench, turned
 
 from calibration.errors import CalibrationError
-from calibration.procedure import Bench, Progress, run
+from calibration.procedure import Progress, run
 from calibration.shift import measure_shift, still_pattern, texture
 from calibration.stage_affine import StageAffine, Step, fit_stage, star_um
 from calibration.stage_procedure import calibrate_stage
 from drivers.clock import VirtualClock
-from drivers.scene_camera import SceneCameraSettings
-from models.specimen.profiles import profile
-from models.specimen.scene import Specimen
 
 FIELD_PX = np.random.default_rng(0).uniform(-0.5, 0.5, (200, 2)) * (640, 480)
 
@@ -88,28 +86,12 @@ def test_a_hundred_rigs() -> None:
         assert result.residual_um <= 0.3
 
 
-def bench_of(
-    seed: int, modality: str, **camera: float
-) -> tuple[Bench, VirtualStage, np.ndarray, tuple[float, float]]:
-    """A live specimen on a worn stage, before a camera that is turned and perhaps mirrored."""
-    rng = np.random.default_rng([seed, 7])
-    true = turned(
-        0.495 * rng.uniform(0.95, 1.05), rng.uniform(-180, 180), bool(rng.integers(2)), 1.003
-    )
-    backlash = (float(rng.uniform(0, 2)), float(rng.uniform(0, 2)))
-    clock = VirtualClock(1.0)
-    stage = VirtualStage(clock, backlash, slip=lambda: float(rng.normal(0, 0.05)))
-    specimen = Specimen(profile("exam", modality=modality), seed, matrix_um_per_px=true)
-    settings = SceneCameraSettings(seed=seed, **camera)
-    return make_bench(specimen, stage, clock, camera=settings), stage, true, backlash
-
-
 @pytest.mark.parametrize(
     ("seed", "modality"),
     [(0, "brightfield"), pytest.param(1, "phase", marks=pytest.mark.slow)],
 )
 def test_a_live_specimen_calibrates_the_stage(seed: int, modality: str) -> None:
-    bench, stage, true, backlash = bench_of(seed, modality, drop_probability=0.05)
+    bench, stage, true, backlash = stage_bench(seed, modality, drop_probability=0.05)
     result: StageAffine = run(calibrate_stage(bench))
     assert angle_deg(result.matrix_um_per_px, true) <= 0.05
     assert field_error_um(result.matrix_um_per_px, true) <= 0.3
@@ -122,7 +104,7 @@ def test_a_live_specimen_calibrates_the_stage(seed: int, modality: str) -> None:
 
 
 def test_cancelled_it_leaves_the_stage_at_rest_and_the_camera_closed() -> None:
-    bench, stage, _, _ = bench_of(2, "brightfield")
+    bench, stage, _, _ = stage_bench(2, "brightfield")
     procedure = calibrate_stage(bench)
     next(procedure)
     seen = next(procedure)

@@ -21,7 +21,6 @@ from app.core.messages import (
     Mode,
     Park,
     Retract,
-    StandBy,
     Stop,
     Tap,
 )
@@ -63,19 +62,6 @@ def test_a_hundred_sequences(capsys: pytest.CaptureFixture[str]) -> None:
     with capsys.disabled():
         print(f" tip {rms_um:.2f} um rms, at most {deepest_um:.1f} um below the dish", end="")
     assert rms_um <= 2.0
-
-
-@pytest.fixture
-def aligned() -> VirtualInjection:
-    run = VirtualInjection(1, 8.0)
-    while run.pilot.state.mode is not Mode.FOLLOWING:
-        run.step()
-    run.press(StandBy())
-    run.until(Step.STANDBY)
-    run.run(1.0)
-    run.press(Align("tail"))
-    run.until(Step.ALIGNED)
-    return run
 
 
 def hold(run: VirtualInjection) -> None:

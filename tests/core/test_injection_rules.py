@@ -10,7 +10,7 @@ from virtual_injection import DISH_UM, SAFE_UM, VirtualInjection
 
 from app.core.injection_rules import OFFERED, Standing, refusal
 from app.core.injection_values import Sense, Step
-from app.core.messages import Abort, Align, Carry, Descend, LetGo, Mode, StandBy, Tap, Teach
+from app.core.messages import Abort, Align, Carry, Descend, LetGo, StandBy, Tap, Teach
 from app.core.selection import Target
 from drivers.pose import Pose
 
@@ -61,19 +61,6 @@ def test_each_refusal_has_its_reason(command, standing, sense, words) -> None:
     why = refusal(command, standing, sense)
     assert words in why
     assert bool(why) == bool(words)
-
-
-@pytest.fixture
-def aligned() -> VirtualInjection:
-    run = VirtualInjection(1, 8.0)
-    while run.pilot.state.mode is not Mode.FOLLOWING:
-        run.step()
-    run.press(StandBy())
-    run.until(Step.STANDBY)
-    run.run(1.0)
-    run.press(Align("tail"))
-    run.until(Step.ALIGNED)
-    return run
 
 
 def test_the_outlook_is_what_a_press_would_find(aligned: VirtualInjection) -> None:
