@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from models.measure.settled_class import settled
 from models.types import Float64, SpermClass, Tracks, TrackState, UInt8
 
 # Blue, green, red; those of the window (app/ui/theme.py), for records know no Qt.
@@ -76,7 +77,7 @@ class OverlayPainter:
             self._canvas = np.empty((*grey.shape, 3), np.uint8)
         canvas = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR, dst=self._canvas)
         if class_map is not None:
-            self._outline(canvas, class_map)
+            self._outline(canvas, settled(class_map, track_px, tracks))
         self._remember(tracks, track_px)
         for row in range(len(tracks)):
             if tracks.state[row] != TrackState.TENTATIVE:

@@ -13,6 +13,7 @@ from app.ui.layers import Layer
 from app.ui.polylines import Polylines
 from app.ui.trails import Trails
 from calibration.transform import ImageToStage
+from models.measure.settled_class import settled
 from models.types import Float64, Int8, SpermClass, TrackState
 
 CLASSES = (SpermClass.BACKGROUND, SpermClass.NORMAL, SpermClass.ABNORMAL)
@@ -30,7 +31,7 @@ class Marks:
     Attributes
     ----------
     masks : dict of int to QPainterPath
-        Outlines of the segmentation of this very frame.
+        Outlines of the segmentation of this very frame, each sperm in its track's class.
     boxes : dict of int to QPainterPath
         Corners of the head boxes.
     trails : QPainterPath
@@ -51,6 +52,7 @@ def prepare(
     masks: dict[int, QPainterPath] = {}
     class_map = snapshot.perception.class_map
     if Layer.MASKS in layers and class_map is not None:
+        class_map = settled(class_map, snapshot.track_px, snapshot.tracks)
         for value in (SpermClass.NORMAL, SpermClass.ABNORMAL):
             masks[value] = outlines(class_map, value).path()
     boxes: dict[int, QPainterPath] = {}
