@@ -20,6 +20,20 @@ def positive(text: str) -> float:
     return value
 
 
+def inner_share(text: str) -> float:
+    """Read a number above 0 and below 1.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        It is none.
+    """
+    value = float(text)
+    if not 0.0 < value < 1.0:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
+
+
 def count(text: str) -> int:
     """Read a whole number of 1 or more.
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from app.argument_types import count, positive, seed
+from app.argument_types import count, inner_share, positive, seed
 from app.edit_verb import add_edit
 
 VARIANTS = ("lite", "r50")
@@ -171,7 +171,13 @@ def _add_network(verbs: argparse._SubParsersAction[_Parser], common: _Parser) ->
     parser = verbs.add_parser("export", parents=[common], help="TorchScript archive, manifest")
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--half", action="store_true")
+    parser.add_argument("--half", action="store_true", help="weights in half precision")
+    chosen = parser.add_mutually_exclusive_group()
+    chosen.add_argument("--threshold", type=inner_share, metavar="SCORE",
+                        help="report no detection that scores less")  # fmt: skip
+    chosen.add_argument("--data", type=Path, nargs="+", default=[], metavar="DIR",
+                        help="choose it on these labelled frames")  # fmt: skip
+    parser.add_argument("--skip-bad", action="store_true", help="leave out what cannot be read")
     parser.set_defaults(verb="export")
 
     bench = verbs.add_parser("bench", help="measure speed").add_subparsers(

@@ -166,9 +166,16 @@ def convert(options: argparse.Namespace) -> Result:
 
 def export(options: argparse.Namespace) -> Result:
     """Write weights as a TorchScript archive with its manifest."""
-    from models.sfcnet.export import export as run
+    from models.training.archive_threshold import export_archive
 
-    return run(options.weights, options.out, half=options.half)
+    return export_archive(
+        options.weights,
+        options.out,
+        half=options.half,
+        threshold=options.threshold,
+        data=options.data,
+        skip_bad=options.skip_bad,
+    )
 
 
 def bench_network(options: argparse.Namespace) -> Result:

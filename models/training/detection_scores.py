@@ -112,6 +112,30 @@ class DetectionScores:
             "centre_error_px": self._centre_error_px(threshold, match_px),
         }
 
+    def at_thresholds(self, thresholds: Float64, match_px: float = MATCH_PX) -> Float64:
+        """Score what a threshold on the detector's score lets through, matched as above.
+
+        Parameters
+        ----------
+        thresholds : (K,) float64
+
+        Returns
+        -------
+        (K, 3) float64
+            F1, precision and recall in percent; precision is 100 where nothing is let through,
+            and all are NaN without a head.
+        """
+        if not self.heads:
+            return np.full((len(thresholds), 3), np.nan)
+        score, hit = self._ranked(match_px)
+        # As precise as scores are: 0.9 lets a score of 0.9 through.
+        least = np.asarray(thresholds, np.float32).astype(np.float64)
+        through = np.searchsorted(-score, -least, side="right")
+        true = np.append(0, np.cumsum(hit))[through]
+        f1 = 2 * true / (through + self.heads)
+        precision = np.where(through > 0, true / np.maximum(through, 1), 1.0)
+        return 100 * np.stack([f1, precision, true / self.heads], axis=1)
+
     def recall_at(self, per_frame: float, match_px: float = MATCH_PX) -> float:
         """Return the recall of the best detections, at most ``per_frame`` of them a frame.
 

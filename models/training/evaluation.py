@@ -57,6 +57,8 @@ def evaluate(
         foreground, binary, per_image; detection: ap, ap50, ap75, f1_10px with precision_10px,
         recall_10px and the score threshold that serves it best, recall_10px_sparse (at most 8.5
         detections a frame), centre_error_px, centre_error_um;
+        at_threshold: score_threshold, f1_10px, precision_10px, recall_10px of what the archive's
+        own threshold lets through, where the detector has one;
         frames, heads, detector, box_scale; fps, from grey frame to boxes and maps, in the median;
         gmacs and params_m where the detector knows them. None is unknown, or not asked of it.
 
@@ -69,16 +71,7 @@ def evaluate(
     sizes: list[float] = []
     seconds: list[float] = []
     for recording in _opened(data, skip_bad):
-        frames = iter(recording)
-        while True:
-            try:
-                frame = next(frames)
-            except StopIteration:
-                break
-            except DataError:
-                if not skip_bad:
-                    raise
-                break
+        for frame in frames_of(recording, skip_bad):
             seconds.append(_score(detector, frame, detection, segmentation, box_scale))
             sizes.append(recording.um_per_px if um_per_px is None else um_per_px)
     if not len(detection):
@@ -88,6 +81,7 @@ def evaluate(
     fps = 1.0 / max(float(np.median(seconds)), 1e-9)
     return {
         **_table(detection, segmentation, mean_um_per_px, _finds_heads(detector)),
+        "at_threshold": _at_threshold(detection, detector),
         "fps": fps,
         "box_scale": box_scale,
         **_about(detector),
@@ -111,7 +105,8 @@ def fitted_box_scale(
     """
     found: list[tuple[Detections, LabelledFrame]] = []
     for recording in _opened(data, skip_bad):
-        found += [(detector.detect(frame.image).detections, frame) for frame in recording]
+        frames = frames_of(recording, skip_bad)
+        found += [(detector.detect(frame.image).detections, frame) for frame in frames]
     if not found:
         raise DataError(f"{', '.join(_names(data))}: no frame could be read; check the data")
     if not _finds_heads(detector):
@@ -276,6 +271,21 @@ def _opened(data: Sequence[Path | LabelledFrames], skip_bad: bool) -> Iterator[L
             yield from open_data(Path(item), skip_bad=skip_bad)
 
 
+def frames_of(recording: LabelledFrames, skip_bad: bool) -> Iterator[LabelledFrame]:
+    """Yield the frames of a recording; with ``skip_bad`` up to the first that cannot be read."""
+    frames = iter(recording)
+    while True:
+        try:
+            frame = next(frames)
+        except StopIteration:
+            return
+        except DataError:
+            if not skip_bad:
+                raise
+            return
+        yield frame
+
+
 def _names(data: Sequence[Path | LabelledFrames]) -> list[str]:
     return [d.name if isinstance(d, LabelledFrames) else str(d) for d in data] or ["no data"]
 
@@ -331,6 +341,19 @@ def _table(
     names = ("dice", "miou", "e_measure", "sensitivity", "precision")
     table.update(segmentation.scores() if len(segmentation) else dict.fromkeys(names, None))
     return {key: _known(value) for key, value in table.items()}
+
+
+def _at_threshold(detection: DetectionScores, detector: Detector) -> dict[str, object] | None:
+    """Score what a rig would show: the detections from the archive's own threshold on."""
+    entry = getattr(detector, "entry", None)
+    if entry is None or not detection.heads or not _finds_heads(detector):
+        return None
+    threshold = float(entry.score_threshold)
+    f1, precision, recall = map(float, detection.at_thresholds(np.array([threshold]))[0])
+    return {
+        "score_threshold": threshold, "f1_10px": f1, "precision_10px": precision,
+        "recall_10px": recall,
+    }  # fmt: skip
 
 
 def _known(value: object) -> object:

@@ -84,10 +84,20 @@ def beside_the_paper(scores: Mapping[str, object]) -> str:
         (name, _values(scores, _DETECTION_KEYS)),
     ]
     parts.append(laid_out("Detection, %", DETECTION_COLUMNS, rows))
-    centre = (_number(scores.get(k)) for k in ("f1_10px", "centre_error_px", "centre_error_um"))
-    columns = ("F1/%", "error/px", "error/um")
-    parts.append(laid_out("Centres within 10 px", columns, [(name, tuple(centre))]))
+    parts.append(_centres(scores, name))
     return "\n\n".join(parts)
+
+
+def _centres(scores: Mapping[str, object], name: str) -> str:
+    """Set how well centres are found: at the threshold that serves best, and at the archive's."""
+    columns = ("threshold", "F1/%", "precision/%", "recall/%", "error/px", "error/um")
+    keys = ("score_threshold", "f1_10px", "precision_10px", "recall_10px")
+    best = (*keys, "centre_error_px", "centre_error_um")
+    rows: list[Row] = [(name, _values(scores, best))]
+    own = scores.get("at_threshold")
+    if isinstance(own, Mapping):
+        rows.append(("  at its own threshold", (*_values(own, keys), None, None)))
+    return laid_out("Centres within 10 px", columns, rows)
 
 
 def _values(scores: Mapping[str, object], keys: Sequence[str]) -> tuple[float | None, ...]:
