@@ -112,6 +112,7 @@ class Lane(Worker):
     ) -> None:
         super().__init__(f"detect {number}", board)
         self._detector = detector
+        self._computes_as = detector.name
         self._frames = frames
         self._turn = turn
         self._results = results
@@ -123,6 +124,7 @@ class Lane(Worker):
             frame = self._frames.take(WAIT_S)
         if frame is not None:
             self._detector.warm_up(*frame.image.shape)
+            self._told()
 
     def step(self) -> None:
         """Detect in one frame."""
@@ -140,3 +142,15 @@ class Lane(Worker):
             seen = Seen(frame, self._detector.detect(frame.image), time.perf_counter())
         finally:
             self._results.finish(ticket, seen)
+        self._told()
+
+    def _told(self) -> None:
+        """Tell the operator when the detector goes on as another: a GPU's memory may be full."""
+        if self._detector.name == self._computes_as:
+            return
+        before, self._computes_as = self._computes_as, self._detector.name
+        self.board.tell(
+            f"{self.role}: {before} had no room left and goes on as {self._computes_as}; "
+            "expect fewer frames a second",
+            "warning",
+        )

@@ -51,6 +51,19 @@ def chosen_device(name: str) -> torch.device:
     return device
 
 
+def memory_is_full(error: RuntimeError) -> bool:
+    """Tell whether an error means that a GPU has no memory left.
+
+    TorchScript raises what goes wrong inside it as plain RuntimeError, whose words alone tell
+    (https://github.com/pytorch/pytorch/issues/148642); so do cuBLAS and cuDNN.
+    """
+    words = str(error)
+    return isinstance(error, torch.cuda.OutOfMemoryError) or any(
+        sign in words for sign in ("CUDA out of memory", "CUDA error: out of memory",
+                                   "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+    )  # fmt: skip
+
+
 class SFCNetDetector:
     """Finds heads and segments sperm with an exported network.
 
@@ -100,7 +113,7 @@ class SFCNetDetector:
         )
         self.device = chosen_device(device)
         self.dtype = dtype or best_precision(self.device)
-        self._models = [self._load(path) for path in self._archives]
+        self._models = self._loaded()
 
     @cached_property
     def _cost(self) -> Cost:
@@ -116,10 +129,22 @@ class SFCNetDetector:
         """Parameters, millions."""
         return self._cost.params_m
 
+    def _loaded(self) -> list[torch.jit.ScriptModule]:
+        """Load all archives; on the processor where the GPU has no room for them."""
+        try:
+            return [self._load(path) for path in self._archives]
+        except RuntimeError as error:
+            if not memory_is_full(error):
+                raise
+            self._leave_the_gpu()
+            return [self._load(path) for path in self._archives]
+
     def _load(self, path: Path) -> torch.jit.ScriptModule:
         try:
             model = torch.jit.load(str(path), map_location=self.device)
         except RuntimeError as error:
+            if memory_is_full(error):
+                raise
             reason = str(error).splitlines()[0]
             raise WeightsError(
                 f"{path}: torch {torch.__version__} cannot load it ({reason}); export it again"
@@ -192,16 +217,22 @@ class SFCNetDetector:
     def _run(self, image: UInt8) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         try:
             return self._forward(image)
-        except torch.cuda.OutOfMemoryError:
-            warnings.warn(
-                "SFCNet: the GPU's memory is full; the network goes on, slower, on the processor",
-                RuntimeWarning,
-                stacklevel=3,
-            )
-            self.device = torch.device("cpu")
-            self.dtype = best_precision(self.device)
-            self._models = [self._load(path) for path in self._archives]
-            return self._forward(image)
+        except RuntimeError as error:
+            if not memory_is_full(error):
+                raise
+        self._leave_the_gpu()
+        self._models = self._loaded()
+        return self._forward(image)
+
+    def _leave_the_gpu(self) -> None:
+        """Compute on the processor from now on, and say so."""
+        warnings.warn(
+            "SFCNet: the GPU's memory is full; the network goes on, slower, on the processor",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+        self.device = torch.device("cpu")
+        self.dtype = best_precision(self.device)
 
     def _forward(self, image: UInt8) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         rows = np.zeros((0, 5), np.float32)

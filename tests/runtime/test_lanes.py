@@ -122,3 +122,24 @@ def test_a_lane_that_fails_is_named_and_gives_its_place_up() -> None:
 def test_lanes_end_without_frames(count: int) -> None:
     _, _, lanes = run_lanes([Slow() for _ in range(count)], Board())
     end(lanes)
+
+
+def test_a_detector_that_leaves_its_gpu_is_told_once() -> None:
+    class Moves(Slow):
+        """Computes on the processor from its first frame on, as SFCNet on a full GPU does."""
+
+        name = "network (cuda)"
+
+        def detect(self, image: np.ndarray) -> Perception:
+            self.name = "network (cpu)"
+            return super().detect(image)
+
+    board = Board()
+    frames, results, lanes = run_lanes([Moves()], board)
+    assert not board.told
+    for number in (1, 3, 5):
+        frames.put(Frame(IMAGE, number, number / 30, 0.005, number / 30))
+        assert results.take(3.0) is not None
+    end(lanes)
+    (line,) = board.told
+    assert "detect 1: network (cuda) had no room left and goes on as network (cpu)" in line

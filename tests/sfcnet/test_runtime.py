@@ -17,7 +17,7 @@ from models.sfcnet.export import export, export_random, largest_difference, writ
 from models.sfcnet.fold import fuse_activations
 from models.sfcnet.manifest import MANIFEST, read_manifest, shipped_archive
 from models.sfcnet.network import SFCNet
-from models.sfcnet.runtime import SFCNetDetector, load_shipped
+from models.sfcnet.runtime import SFCNetDetector, best_precision, load_shipped
 from models.sfcnet.variant import LITE
 from models.sfcnet.whole_sperm import head_labels, spread_labels
 
@@ -116,20 +116,63 @@ def test_what_is_no_weights_file_is_not_exported(tmp_path):
             export(tmp_path / name, tmp_path / "out.pt")
 
 
-def test_full_memory_of_the_gpu_goes_on_the_processor(archive, monkeypatch):
+def full_inside(image):
+    """Run out of memory within TorchScript, which makes a plain RuntimeError of it."""
+    raise RuntimeError(
+        "The following operation failed in the TorchScript interpreter.\n"
+        "Traceback of TorchScript, serialized code (most recent call last):\n"
+        "RuntimeError: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total"
+    )
+
+
+def test_torchscript_hides_what_kind_of_error_it_met():
+    # Why a full memory is told by its words: a GPU's error goes the way of this one.
+    class Inverse(torch.nn.Module):
+        def forward(self, x):
+            return torch.linalg.inv(x)
+
+    for network, kind in ((Inverse(), torch.linalg.LinAlgError),
+                          (torch.jit.script(Inverse()), RuntimeError)):  # fmt: skip
+        with pytest.raises(RuntimeError, match="singular") as met:
+            network(torch.zeros(2, 2))
+        assert type(met.value) is kind
+
+
+def test_full_memory_of_the_gpu_goes_on_the_processor(archive):
+    frame = bench_frame()[:64, :96]
+    plain = SFCNetDetector(archive).detect(frame)
     detector = SFCNetDetector(archive)
-    forward, calls = detector._forward, []
-
-    def full_once(image):
-        calls.append(1)
-        if len(calls) == 1:
-            raise torch.cuda.OutOfMemoryError("full")
-        return forward(image)
-
-    monkeypatch.setattr(detector, "_forward", full_once)
-    with pytest.warns(RuntimeWarning, match="goes on, slower, on the processor"):
-        detector.detect(np.full((64, 64), 120, np.uint8))
+    detector._models = [full_inside]
+    with pytest.warns(RuntimeWarning, match="goes on, slower, on the processor") as told:
+        seen = detector.detect(frame)
+    assert sum(w.category is RuntimeWarning for w in told) == 1
     assert detector.device.type == "cpu"
+    assert np.array_equal(seen.logits, plain.logits)
+    detector.detect(frame)  # and no word more
+
+
+def test_other_errors_within_the_network_are_not_taken_for_a_full_memory(archive):
+    detector = SFCNetDetector(archive)
+    detector._models = [torch.jit.script(torch.nn.Conv2d(3, 4, 3))]
+    with pytest.raises(RuntimeError):
+        detector.detect(np.full((64, 64), 120, np.uint8))
+
+
+def test_a_gpu_that_is_full_when_an_archive_is_loaded(archive, monkeypatch):
+    load = torch.jit.load
+
+    def full(path, map_location):
+        if map_location.type == "cuda":
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
+        return load(path, map_location=map_location)
+
+    monkeypatch.setattr("models.sfcnet.runtime.chosen_device", torch.device)
+    monkeypatch.setattr("models.sfcnet.runtime.torch.jit.load", full)
+    with pytest.warns(RuntimeWarning, match="GPU's memory is full"):
+        detector = SFCNetDetector(archive, device="cuda")
+    assert (detector.device.type, detector.dtype) == ("cpu", best_precision(detector.device))
+    assert "(cpu, " in detector.name
+    detector.detect(np.full((64, 64), 120, np.uint8))
 
 
 def test_a_head_has_the_class_that_its_logits_favour():
