@@ -105,7 +105,7 @@ class _Run:
         self.processes: Processes = trainer.processes
         self.out = out
         self.frames = frames
-        self.begin = time.monotonic()
+        self.begin = time.monotonic() - trainer.spent_s
         self.sums: dict[str, list[float]] = {}
 
     @property
@@ -168,6 +168,7 @@ class _Run:
     def save(self) -> None:
         """Write the checkpoint, once."""
         self.processes.check_equal(self.trainer.network)
+        self.trainer.spent_s = time.monotonic() - self.begin
         if self.first:
             self.trainer.save(self.out)
 

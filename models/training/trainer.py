@@ -59,6 +59,8 @@ class Trainer:
         self.average = AverageWeights(self.network, settings.decay)
         self.optimiser = self._optimiser()
         self.step = 0
+        # Of this training so far, before an interruption too: a schedule by time goes on.
+        self.spent_s = 0.0
         self.losses = settings.loss_settings()
         self.mixed = best_precision(self.device) != torch.float32
 
@@ -130,6 +132,7 @@ class Trainer:
         state = {
             "settings": asdict(self.settings),
             "step": self.step,
+            "spent_s": self.spent_s,
             "network": self.network.state_dict(),
             "average": self.average.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -143,7 +146,13 @@ class Trainer:
             partial.replace(out / name)
 
     def resume(self, out: Path) -> None:
-        """Go on from the checkpoint in ``out``."""
+        """Go on from the checkpoint in ``out``.
+
+        Raises
+        ------
+        ModelError
+            There is none, or it is of another variant or task.
+        """
         try:
             state = torch.load(out / CHECKPOINT, map_location=self.device, weights_only=True)
         except (OSError, RuntimeError, UnpicklingError) as error:
@@ -151,7 +160,15 @@ class Trainer:
                 f"{out / CHECKPOINT}: cannot be read ({str(error).splitlines()[0]}); "
                 "start a new training"
             ) from error
+        held = {name: state["settings"][name] for name in ("variant", "task")}
+        asked = {"variant": self.settings.variant, "task": self.settings.task}
+        if held != asked:
+            raise ModelError(
+                f"{out / CHECKPOINT}: is of {held['variant']}, {held['task']}, not of "
+                f"{asked['variant']}, {asked['task']}; resume with the words it was begun with"
+            )
         self.step = state["step"]
+        self.spent_s = float(state.get("spent_s", 0.0))
         self.network.load_state_dict(state["network"])
         self.average.network.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])

@@ -80,6 +80,24 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(tmp_path, monkeypatch) -
     assert torch.equal(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
 
 
+def test_a_schedule_by_time_goes_on_where_it_was(tmp_path) -> None:
+    limited = replace(SMALL, steps=1000, minutes=1.0)
+    first = Trainer(limited)
+    first.step, first.spent_s = 7, 30.0
+    first.save(tmp_path)
+    second = Trainer(limited)
+    second.resume(tmp_path)
+    assert (second.step, second.spent_s) == (7, 30.0)
+    # Nothing is left of a minute of which more than a minute is spent.
+    first.spent_s = 61.0
+    first.save(tmp_path)
+    result = run(limited, tmp_path, resume=True)
+    assert result["steps"] == 7
+    assert float(str(result["seconds"])) > 61.0
+    with pytest.raises(ModelError, match=r"is of lite, joint, not of lite, detect"):
+        run(replace(limited, task="detect"), tmp_path, resume=True)
+
+
 def test_a_run_on_labelled_folders_scores_on_recordings_it_never_saw(tmp_path) -> None:
     for k in range(3):
         write_recording(tmp_path / "data" / f"film{k}", frames=2, seed=50 + k)
