@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.errors import CalibrationError
+from calibration.focus_height import focus_height_um
 from calibration.tip import Tip
 
 Float64 = NDArray[np.float64]
 
 MAX_RESIDUAL_UM = 1.0
 MAX_DRIFT_UM = 5.0
+_ABOVE_UM = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +47,9 @@ class PipetteAffine:
         The tip in the view at the manipulator's zero.
     residual_um : float
         Root mean square distance of the tips seen from the tips expected.
-    focus_z_um : float
-        Height in the pipette frame at which the tip is sharpest; NaN where it was not found.
+    focus_z_um, focus_sd_um : float
+        Height in the pipette frame at which the tip is sharpest, where the first picture was
+        taken, and its standard deviation; NaN where it is not known.
     direction_deg : float
         Where the shaft comes from, image frame.
     reference_um : (x, y, z) pose at which drift is checked later
@@ -66,6 +69,7 @@ class PipetteAffine:
     seen_um: Float64 = field(default_factory=lambda: np.zeros((0, 2)))
     told_um: Float64 = field(default_factory=lambda: np.zeros((0, 2)))
     used: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
+    focus_sd_um: float = math.nan
 
     def view_um(self, pose_um: Float64) -> Float64:
         """Say where the tip is in the view, (..., 2), at poses (..., 3)."""
@@ -127,12 +131,14 @@ def fit_pipette(
             "left out; focus the tip, see that the pipette is held tight, and repeat"
         )
     believed = [sight for sight, good in zip(sights, used, strict=True) if good]
+    focus_um, focus_sd_um = _focus(believed)
     directions = np.array([sight.tip.direction_rad for sight in believed])
     return PipetteAffine(
         matrix=matrix,
         origin_um=solution[3] - matrix @ pose.mean(axis=0),
         residual_um=residual_um,
-        focus_z_um=focus_height_um(believed),
+        focus_z_um=focus_um,
+        focus_sd_um=focus_sd_um,
         direction_deg=math.degrees(
             math.atan2(float(np.sin(directions).mean()), float(np.cos(directions).mean()))
         ),
@@ -143,19 +149,18 @@ def fit_pipette(
     )
 
 
-def focus_height_um(sights: Sequence[Sight]) -> float:
-    """Give the height at which the walls are thinnest; NaN where no minimum lies between them.
-
-    The square of a blur grows with the square of the distance from focus: a parabola.
-    """
-    z_um = np.array([sight.pose_um[2] for sight in sights])
-    square = np.array([sight.tip.blur_px**2 for sight in sights])
-    if np.ptp(z_um) < 1.0 or len(np.unique(np.round(z_um, 1))) < 3:
-        return math.nan
-    middle = float(z_um.mean())
-    bend, slope, _ = np.polyfit(z_um - middle, square, 2)
-    best = middle - slope / (2 * bend) if bend > 0 else math.nan
-    return float(best) if float(z_um.min()) <= best <= float(z_um.max()) else math.nan
+def _focus(sights: Sequence[Sight]) -> tuple[float, float]:
+    """Height of focus from the pictures above the first place: an axis may be mounted aslant."""
+    first = sights[0].pose_um
+    above = [
+        sight
+        for sight in sights
+        if math.hypot(sight.pose_um[0] - first[0], sight.pose_um[1] - first[1]) < _ABOVE_UM
+    ]
+    return focus_height_um(
+        np.array([sight.pose_um[2] for sight in above]),
+        np.array([sight.tip.blur_px for sight in above]),
+    )
 
 
 def drift_um(

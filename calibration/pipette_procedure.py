@@ -29,9 +29,11 @@ from drivers.types import Image, Pose
 
 SPEED_UM_S = 200.0
 STEP = 0.12  # of the shorter side of the field
-HEIGHT_UM = 4.0  # up only: whatever is below the tip is not to be touched
+# Up only: whatever is below the tip is not to be touched. Above 6 um its walls are too faint.
+HEIGHTS_UM = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0)
 FRAMES = 5
 _POLL_S = 0.05
+_LIFT_UM = 2.0
 # No line along the shaft holds more than half of the places: the median shows none of it.
 _PLACES = (
     (0, 0, 0), (1, 1, 0), (0, 1, 0), (-1, 1, 0), (-1, -1, 0), (0, -1, 0), (1, -1, 0), (1, 0, 0),
@@ -49,9 +51,10 @@ class _View:
 def calibrate_pipette(bench: Bench, image_to_stage: ImageToStage) -> Procedure[PipetteAffine]:
     """Measure how the tip moves in the picture. The stage's calibration comes first.
 
-    The tip must be in focus and free above the dish: it is moved sideways by an eighth of the
-    view, and upwards, never below where it stands. Which way is up is the manipulator's: its z
-    grows upwards.
+    The tip must be free above the dish and a little below the focus, or in it: it is moved
+    sideways by an eighth of the view, and upwards, never below where it stands by the
+    manipulator's own axes. An axis that is mounted aslant lowers it on its way to one side: hence
+    free above the dish.
 
     Raises
     ------
@@ -62,8 +65,9 @@ def calibrate_pipette(bench: Bench, image_to_stage: ImageToStage) -> Procedure[P
     """
     pipette = require_pipette(bench)
     yield Instruction(
-        "Bring the tip to the middle of the view, in focus and clear of the dish, and take your "
-        "hands off the manipulator. It will move sideways by an eighth of the view, and upwards."
+        "Bring the tip to the middle of the view, clear of the dish. Focus it, then turn the focus "
+        "up until its walls just begin to blur, and take your hands off the manipulator. It will "
+        "move sideways by an eighth of the view, and upwards through the focus."
     )
     views: list[_View] = []
     with opened(bench.camera), at_rest_after(pipette):
@@ -75,11 +79,14 @@ def calibrate_pipette(bench: Bench, image_to_stage: ImageToStage) -> Procedure[P
                 "no pipette is seen; bring its tip to the middle of the view, focus it, and repeat"
             )
         step_um = STEP * bench.field_um
-        for number, (x, y, z) in enumerate(_PLACES):
-            place = (home.x_um + x * step_um, home.y_um + y * step_um, home.z_um + z * HEIGHT_UM)
+        way = [(x * step_um, y * step_um, lift * _LIFT_UM) for x, y, lift in _PLACES]
+        way += [(0.0, 0.0, height) for height in HEIGHTS_UM]
+        for number, (x, y, height) in enumerate(way):
+            place = (home.x_um + x, home.y_um + y, home.z_um + bench.up * height)
             views.append(_view(bench, _drive(bench, pipette, place)))
-            done = (number + 1) / len(_PLACES)
-            yield Progress(f"position {number + 1} of {len(_PLACES)}", done, views[-1].image)
+            done = (number + 1) / len(way)
+            yield Progress(f"position {number + 1} of {len(way)}", done, views[-1].image)
+        _drive(bench, pipette, (home.x_um, home.y_um, home.z_um))
     return fit_pipette(_sights(views, image_to_stage.um_per_px, tip), *_map(image_to_stage))
 
 
@@ -108,8 +115,8 @@ def _view(bench: Bench, pose: Pose) -> _View:
 
 
 def _sights(views: list[_View], um_per_px: float, like: Tip) -> list[Sight]:
-    """Find the tips. What all views share is the specimen: only the pipette has moved."""
-    middle = np.median(np.stack([view.image for view in views]), axis=0)
+    """Find the tips. What the places share is the specimen: only the pipette has moved."""
+    middle = np.median(np.stack([view.image for view in views[: len(_PLACES)]]), axis=0)
     background = np.asarray(middle, dtype=np.uint8)
     found: list[tuple[_View, Tip | None]] = [
         (view, find_tip(view.image, um_per_px, background, like)) for view in views

@@ -54,7 +54,11 @@ def picture_of_tips(result: PipetteAffine) -> UInt8:
     for place, off, used in zip(at, result.seen_um - result.told_um, result.used, strict=True):
         _residual(canvas, to_px(place), to_px(place + _TIPS_TIMES * off), used=bool(used))
     height = result.focus_z_um
-    focus = f"in focus at z {height:.1f} um" if np.isfinite(height) else "height of focus not found"
+    focus = (
+        f"in focus at z {height:.1f} um, sd {result.focus_sd_um:.1f}"
+        if np.isfinite(height)
+        else "height of focus not found"
+    )
     return caption(
         canvas,
         f"{int(result.used.sum())} of {len(result.used)} pictures, residual "

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 
@@ -67,6 +67,8 @@ class Bench:
     expected_um_per_px : float
         Of camera and objective by their data sheets: sets the size of moves, never a result.
     clock : Clock
+    up : int
+        Sign of the manipulator's z that leads away from the dish.
     """
 
     camera: Camera
@@ -74,6 +76,7 @@ class Bench:
     pipette: Manipulator | None
     expected_um_per_px: float
     clock: Clock = field(default_factory=HostClock)
+    up: Literal[1, -1] = 1
 
     @property
     def field_um(self) -> float:

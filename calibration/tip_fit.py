@@ -149,8 +149,9 @@ def fit_here(
             cost, fitted = float(found.cost), np.asarray(found.x, np.float64)
             inside = np.abs(found.fun) < 6 * scale
             told = found.fun + seen
-            if inside.sum() > 100:
-                correlation = float(np.corrcoef(told[inside], seen[inside])[0, 1])
+            # A model that is flat where the picture is looked at explains nothing of it.
+            flat = inside.sum() <= 100 or not told[inside].std() * seen[inside].std() > 0
+            correlation = 0.0 if flat else float(np.corrcoef(told[inside], seen[inside])[0, 1])
     return Fitted(fitted, correlation)
 
 

@@ -131,6 +131,8 @@ class PipetteValues(_Section):
         Pose at which drift is checked.
     focus_z_um, touch_down_z_um : float, optional
         Heights, pipette frame: sharpest tip; the dish, as the operator taught it.
+    focus_uncertainty_um : float, optional
+        Standard deviation of the height of focus.
     """
 
     matrix: tuple[Triple, Triple]
@@ -139,4 +141,5 @@ class PipetteValues(_Section):
     direction_deg: float
     reference_um: Triple
     focus_z_um: float | None = None
+    focus_uncertainty_um: NotNegative | None = None
     touch_down_z_um: float | None = None

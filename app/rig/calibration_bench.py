@@ -71,6 +71,7 @@ def calibration_bench(config: RigConfig, procedure: str) -> Iterator[RigBench]:
                 stage=connect_stage(config, stage_end, started) if moves else None,
                 pipette=connect_pipette(config, pipette_end, started) if needle else None,
                 expected_um_per_px=expected_um_per_px(config),
+                up=1 if config.pipette is None else config.pipette.up,
             ),
             set_up=set_up_of(config, config.objective),
             path=path,

@@ -338,11 +338,13 @@ def _pipette(rig: RigBench, show: Show) -> Outcome:
         direction_deg=found.direction_deg,
         reference_um=found.reference_um,
         focus_z_um=found.focus_z_um if np.isfinite(found.focus_z_um) else None,
+        focus_uncertainty_um=found.focus_sd_um if np.isfinite(found.focus_sd_um) else None,
     )
     scale = float(np.sqrt(abs(np.linalg.det(found.matrix[:, :2]))))
     details = {
         "matrix": found.matrix.tolist(), "origin_um": found.origin_um.tolist(),
-        "focus_z_um": found.focus_z_um, "direction_deg": found.direction_deg,
+        "focus_z_um": values.focus_z_um, "focus_uncertainty_um": values.focus_uncertainty_um,
+        "direction_deg": found.direction_deg,
     }  # fmt: skip
     return Outcome(
         "pipette", scale, found.residual_um / rig.bench.field_um, found.residual_um,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 from calibration.procedure import Bench
 from drivers.clock import Clock
@@ -161,10 +162,10 @@ class _Clock:
 
 def cancellable(bench: Bench, brake: Brake, seen: Callable[[Frame], None]) -> Bench:
     """Return the same bench under a brake; ``seen`` is told of every frame that is read."""
-    return Bench(
+    return replace(
+        bench,
         camera=_Camera(bench.camera, brake, seen),
         stage=None if bench.stage is None else _Stage(bench.stage, brake),
         pipette=None if bench.pipette is None else _Manipulator(bench.pipette, brake),
-        expected_um_per_px=bench.expected_um_per_px,
         clock=_Clock(bench.clock, brake),
     )

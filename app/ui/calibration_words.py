@@ -226,8 +226,7 @@ def _pipette(outcome: Outcome, record: CalibrationRecord | None) -> tuple[Line, 
         Line("Picture per manipulator", _with_sd(outcome.value, outcome.uncertainty, 4)),
         Line("Shaft comes from", f"{new.direction_deg:.1f}°",
              "" if old is None else f"{old.direction_deg:.1f}°"),
-        Line("Height of focus", _height(new.focus_z_um),
-             "" if old is None else _height(old.focus_z_um)),
+        Line("Height of focus", _focus(new), "" if old is None else _focus(old)),
         Line("Height of the dish", _height(new.touch_down_z_um, "teach it again"),
              "" if old is None else _height(old.touch_down_z_um, "not taught")),
     )  # fmt: skip
@@ -260,6 +259,12 @@ def _change(ratio: float) -> str:
 
 def _height(z_um: float | None, unknown: str = "not found") -> str:
     return unknown if z_um is None else f"z {z_um:.1f} µm"
+
+
+def _focus(values: PipetteValues) -> str:
+    sd_um = values.focus_uncertainty_um
+    unknown = "not found: focus a little above the tip, and repeat"
+    return _height(values.focus_z_um, unknown) + ("" if sd_um is None else f" ± {sd_um:.1f}")
 
 
 def _listed(value: object) -> list[float]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from virtual_bench import VirtualPipette, make_bench
 
 from calibration.errors import CalibrationError
 from calibration.pipette_affine import Sight, drift_um, fit_pipette
-from calibration.pipette_procedure import calibrate_pipette, see_tip
+from calibration.pipette_procedure import HEIGHTS_UM, calibrate_pipette, see_tip
 from calibration.procedure import run
 from calibration.tip import Tip, find_tip
 from calibration.transform import ImageToStage
@@ -68,7 +70,9 @@ def test_the_pipette_may_come_from_any_side(turns: int) -> None:
 
 
 def sights(rng: np.random.Generator, matrix: np.ndarray, noise_px: float) -> list[Sight]:
-    pose = rng.uniform((-30, -30, 0), (30, 30, 5), (15, 3))
+    pose = rng.uniform((-30, -30, 0), (30, 30, 2), (15, 3))
+    above = [(*pose[0, :2], pose[0, 2] + height) for height in HEIGHTS_UM]
+    pose = np.concatenate([pose, above])
     tip_px = CENTRE_PX + (np.array((10.0, -5.0)) + pose @ matrix.T) / UM_PER_PX
     tip_px += rng.normal(0, noise_px, tip_px.shape)
     blur_px = np.sqrt(1.5**2 + (0.5 * (pose[:, 2] - 2.0)) ** 2)
@@ -93,7 +97,8 @@ def test_a_hundred_mountings() -> None:
         errors.append(((affine.view_um(there) - true) ** 2).sum(axis=1).mean())
         pose = affine.pose_um(true[0], float(there[0, 2]))
         np.testing.assert_allclose(affine.view_um(pose), true[0], atol=1e-6)
-        assert affine.focus_z_um == pytest.approx(2.0, abs=0.7)
+        assert affine.focus_z_um == pytest.approx(2.0, abs=3 * affine.focus_sd_um)
+        assert affine.focus_sd_um < 0.3
         drifted = Sight(seen[5].pose_um, Tip(*(CENTRE_PX + 7), 0.1, 12.0, 0.03, 2.0, 0.3, 0.9))
         moved = drift_um(affine, drifted, VIEW.matrix_um_per_px, CENTRE_PX)
         expected = np.full(2, 7 * UM_PER_PX) - affine.view_um(np.array(drifted.pose_um))
@@ -115,7 +120,7 @@ def test_what_does_not_fit_is_refused() -> None:
 
 def test_driven_along_its_axes() -> None:
     mount = np.array([[0.98, 0.10, 0.15], [-0.08, 1.02, 0.05], [0.02, 0.0, 0.99]])
-    start = np.array((12.0, -20.0, -1.0))
+    start = np.array((12.0, -20.0, -1.5))
     clock = VirtualClock(1.0)
     pipette = VirtualPipette(clock)
 
@@ -128,10 +133,30 @@ def test_driven_along_its_axes() -> None:
     there = np.random.default_rng(0).uniform((-90, -60, 0), (90, 60, 4), (50, 3))
     off = affine.view_um(there) - (start[:2] + there @ mount[:2].T)
     assert np.sqrt((off**2).sum(axis=1).mean()) <= 1.0
+    assert affine.focus_z_um == pytest.approx(1.5 / 0.99, abs=0.4)
+    assert affine.focus_sd_um < 0.3
     assert pipette.stops == 1
     assert clock.now_s() < 61.0
     now = drift_um(affine, see_tip(bench, VIEW), VIEW.matrix_um_per_px, CENTRE_PX)
     assert np.linalg.norm(now) < 1.0
+
+
+def test_a_manipulator_whose_z_grows_downward_is_never_sent_below_where_it_stood() -> None:
+    clock, up = VirtualClock(1.0), -1
+    pipette = VirtualPipette(clock)
+    heights_um = []
+
+    def tip_um(times_s: np.ndarray) -> np.ndarray:
+        load = np.array([pipette.plant.load_um(float(t)) for t in times_s]) * (1, 1, up)
+        heights_um.extend(load[:, 2].tolist())
+        return load + np.array((12.0, -20.0, -1.5))
+
+    specimen = Specimen(profile("exam", modality="phase"), 1)
+    bench = replace(make_bench(specimen, None, clock, pipette=pipette, tip_um=tip_um), up=-1)
+    affine = run(calibrate_pipette(bench, VIEW))
+    assert min(heights_um) > -0.01
+    assert max(heights_um) == pytest.approx(max(HEIGHTS_UM), abs=0.1)
+    assert affine.focus_z_um == pytest.approx(up * 1.5, abs=0.4)
 
 
 def test_without_a_pipette_in_view_nothing_moves() -> None:

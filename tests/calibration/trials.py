@@ -148,7 +148,7 @@ def latency(seed: int) -> Found:
 def pipette(seed: int) -> Found:
     rng = np.random.default_rng([seed, 13])
     mount = np.eye(3) + rng.normal(0, 0.08, (3, 3))
-    start = np.array((*rng.uniform(-25, 25, 2), rng.uniform(-2, 1)))
+    start = np.array((*rng.uniform(-25, 25, 2), rng.uniform(-4, 1)))
     clock = VirtualClock(1.0)
     device = VirtualPipette(clock, float(rng.uniform(0, 0.3)))
 
@@ -160,11 +160,12 @@ def pipette(seed: int) -> Found:
     found = run(calibrate_pipette(bench, VIEW))
     there = rng.uniform((-90, -60, 0), (90, 60, 4), (50, 3))
     off = found.view_um(there) - (start[:2] + there @ mount[:2].T)
-    focus_um = abs(found.focus_z_um + start[2] / mount[2, 2])
+    focus_um = found.focus_z_um + start[2] / mount[2, 2]
     return {
         "position_um": float(np.sqrt((off**2).sum(axis=1).mean())),
         "residual_um": found.residual_um,
-        "focus_um": focus_um,
+        "focus_um": abs(focus_um),
+        "focus_over_its_sd": abs(focus_um / found.focus_sd_um),
         "seconds": clock.now_s() - 1.0,
     }
 
