@@ -38,6 +38,10 @@ TABLE_V: dict[int, tuple[float, float]] = {
     40: (64.03, 93.09),
     100: (66.93, 97.11),
 }
+# Figs. 6 and 8: mean errors of head area, length, width, ellipticity, angle and tail length, and of
+# VSL, VCL, VAP, ALH, MAD, LIN, WOB and STR; %.
+FIG_6 = (11.3, 0.65, 5.6, 5.1, 0.6, 14.9)
+FIG_8 = (6.5, 9.5, 8.0, 12.9, 37.3, 2.0, 5.9, 2.0)
 _SEGMENTATION_KEYS = ("dice", "miou", "e_measure", "sensitivity", "precision")
 _DETECTION_KEYS = ("ap", "ap50", "ap75", "fps", "gmacs", "params_m")
 
