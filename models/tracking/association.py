@@ -3,11 +3,10 @@
 A joint event gives each track at most one measurement and each measurement at most one track; its
 weight is the product of its pairs' weights and of the miss weights of the other tracks. Wanted
 is, for each pair, the share of the events that contain it. Tracks that share no measurement,
-not even through others, form separate clusters. Inside a cluster the tracks are passed one
-after the other, and the state is the set of measurements used so far that a later track could
-still want: forward and backward sums over these states give all marginals exactly, as in the
-efficient hypothesis management of Maskell, Briers and Wright (2004) and Horridge and Maskell
-(2006), without enumerating events.
+not even through others, form separate clusters. Inside a cluster forward and backward sums over
+sets of used measurements give all marginals exactly (``joint_sums``), as in the efficient
+hypothesis management of Maskell, Briers and Wright (2004) and Horridge and Maskell (2006),
+without enumerating events.
 """
 
 from __future__ import annotations
@@ -17,10 +16,13 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
+from models.tracking.joint_sums import plan, sum_product, sum_two
 from models.types import Float64, Int64
 
 # One over a distance has no value at zero.
 _LEAST_DISTANCE = 0.1
+# A few milliseconds' work at most: the bound is a wide one.
+MAX_STEPS = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ def associate(
     measurements: int,
     *,
     negligible: float = 0.0,
-    max_live_bits: int = 13,
+    max_steps: float = MAX_STEPS,
     narrow_gate: float = 5.99,
 ) -> Association:
     """Marginal association probabilities of N tracks with E gated pairs.
@@ -70,14 +72,15 @@ def associate(
         Number of measurements.
     negligible : float
         A pair whose weight is below this share of its track's miss weight is left out.
-    max_live_bits : int
-        Most contested measurements at once. A cluster beyond that first loses pairs farther
-        than ``narrow_gate``, then all but each track's best four, three, two, one.
+    max_steps : float
+        Most steps of a cluster's sums, at most (see ``joint_sums``). A cluster beyond that first
+        loses pairs farther than ``narrow_gate``, then all but each track's best four, three, two,
+        one.
     narrow_gate : float
     """
     missed, paired, overloads = _associate(
         start, measurement, weight, distance2, miss_weight, measurements, negligible,
-        max_live_bits, narrow_gate,
+        max_steps, narrow_gate,
     )  # fmt: skip
     return Association(missed, paired, int(overloads))
 
@@ -153,171 +156,6 @@ def _clusters(
 
 
 @njit(cache=True, nogil=True)
-def _plan(
-    members: Int64,
-    start: Int64,
-    measurement: Int64,
-    active: Int64,
-    wanted: Int64,
-    slot: Int64,
-    order: Int64,
-    check: Int64,
-    mark: Int64,
-    keep: Int64,
-    widths: Int64,
-) -> int:
-    """Order the tracks so that few measurements are contested at once; assign their bits.
-
-    Writes ``order`` (places in ``members``); for each pair ``check``, the bit that forbids it
-    (0: it is free), and ``mark``, the bit that it sets; for each level ``keep``, the bits that
-    survive it, and ``widths``. ``wanted`` and ``slot`` are scratch, one entry per measurement.
-    Returns the number of bits needed.
-    """
-    n = members.shape[0]
-    for k in range(n):
-        i = members[k]
-        for e in range(start[i], start[i + 1]):
-            wanted[measurement[e]] = 0
-            slot[measurement[e]] = -1
-    for k in range(n):
-        i = members[k]
-        for e in range(start[i], start[i + 1]):
-            wanted[measurement[e]] += active[e]
-    done = np.zeros(n, np.bool_)
-    in_use = np.int64(0)
-    needed = 0
-    widths[0] = 0
-    for level in range(n):
-        best, best_cost = -1, 1 << 60
-        for k in range(n):
-            if done[k]:
-                continue
-            i = members[k]
-            fresh, closing, shared = 0, 0, 0
-            for e in range(start[i], start[i + 1]):
-                if active[e] == 0:
-                    continue
-                j = measurement[e]
-                if slot[j] >= 0:
-                    shared += 1
-                    closing += wanted[j] == 1
-                elif wanted[j] > 1:
-                    fresh += 1
-            # Fewest bits first; among equals the track that shares most with those before it.
-            cost = (fresh - closing) * 4096 - shared
-            if cost < best_cost:
-                best, best_cost = k, cost
-        done[best] = True
-        order[level] = best
-        i = members[best]
-        gone = np.int64(0)
-        for e in range(start[i], start[i + 1]):
-            check[e] = 0
-            mark[e] = 0
-            if active[e] == 0:
-                continue
-            j = measurement[e]
-            wanted[j] -= 1
-            if slot[j] >= 0:
-                check[e] = np.int64(1) << slot[j]
-                if wanted[j] == 0:
-                    gone |= check[e]
-                else:
-                    mark[e] = check[e]
-        in_use &= ~gone
-        keep[level] = ~gone
-        for e in range(start[i], start[i + 1]):
-            j = measurement[e]
-            if active[e] == 1 and wanted[j] > 0 and slot[j] < 0:
-                free = 0
-                while (in_use >> free) & 1:
-                    free += 1
-                if free > 60:
-                    return 64
-                slot[j] = free
-                mark[e] = np.int64(1) << free
-                in_use |= mark[e]
-        width = 0
-        while (in_use >> width) > 0:
-            width += 1
-        widths[level + 1] = width
-        needed = max(needed, width)
-    return needed
-
-
-@njit(cache=True, nogil=True)
-def _sum_product(
-    members: Int64,
-    order: Int64,
-    start: Int64,
-    weight: Float64,
-    active: Int64,
-    miss_weight: Float64,
-    check: Int64,
-    mark: Int64,
-    keep: Int64,
-    widths: Int64,
-    missed: Float64,
-    paired: Float64,
-) -> None:
-    """Forward and backward sums over the sets of used, still contested measurements."""
-    n = members.shape[0]
-    offset = np.zeros(n + 2, np.int64)
-    for level in range(n + 1):
-        offset[level + 1] = offset[level] + (np.int64(1) << widths[level])
-    forward = np.zeros(offset[n + 1])
-    forward[0] = 1.0
-    for level in range(n):
-        i = members[order[level]]
-        base, after = offset[level], offset[level + 1]
-        for state in range(np.int64(1) << widths[level]):
-            f = forward[base + state]
-            if f == 0.0:
-                continue
-            rest = state & keep[level]
-            forward[after + rest] += f * miss_weight[i]
-            for e in range(start[i], start[i + 1]):
-                if active[e] == 1 and state & check[e] == 0:
-                    forward[after + (rest | mark[e])] += f * weight[e]
-        # Only ratios matter: keep the numbers near 1.
-        total = 0.0
-        for k in range(after, offset[level + 2]):
-            total += forward[k]
-        for k in range(after, offset[level + 2]):
-            forward[k] /= total
-    backward = np.ones(1)
-    for level in range(n - 1, -1, -1):
-        i = members[order[level]]
-        size = np.int64(1) << widths[level]
-        earlier = np.zeros(size)
-        largest = 0.0
-        missed[i] = 0.0
-        for e in range(start[i], start[i + 1]):
-            paired[e] = 0.0
-        for state in range(size):
-            f = forward[offset[level] + state]
-            if f == 0.0:
-                continue
-            rest = state & keep[level]
-            value = miss_weight[i] * backward[rest]
-            missed[i] += f * value
-            for e in range(start[i], start[i + 1]):
-                if active[e] == 1 and state & check[e] == 0:
-                    part = weight[e] * backward[rest | mark[e]]
-                    paired[e] += f * part
-                    value += part
-            earlier[state] = value
-            largest = max(largest, value)
-        total = missed[i]
-        for e in range(start[i], start[i + 1]):
-            total += paired[e]
-        missed[i] /= total
-        for e in range(start[i], start[i + 1]):
-            paired[e] /= total
-        backward = earlier / largest
-
-
-@njit(cache=True, nogil=True)
 def _thin(members: Int64, start: Int64, weight: Float64, active: Int64, best: int) -> None:
     """Leave each track its ``best`` heaviest pairs."""
     for k in range(members.shape[0]):
@@ -336,7 +174,7 @@ def _associate(
     miss_weight: Float64,
     measurements: int,
     negligible: float,
-    max_live_bits: int,
+    max_steps: float,
     narrow_gate: float,
 ) -> tuple[Float64, Float64, int]:
     n, pairs = start.shape[0] - 1, measurement.shape[0]
@@ -347,6 +185,7 @@ def _associate(
             active[e] = weight[e] >= negligible * miss_weight[i]
     check, mark = np.zeros(pairs, np.int64), np.zeros(pairs, np.int64)
     wanted, slot = np.zeros(measurements, np.int64), np.zeros(measurements, np.int64)
+    room = np.empty((2, n), np.int64)
     order, bounds = _clusters(start, measurement, active, measurements)
     overloads = 0
     for c in range(bounds.shape[0] - 1):
@@ -361,14 +200,15 @@ def _associate(
             for e in range(start[i], start[i + 1]):
                 paired[e] = active[e] * weight[e] / total
             continue
-        sequence = np.empty(size, np.int64)
-        keep, widths = np.empty(size, np.int64), np.empty(size + 1, np.int64)
-        bits = _plan(
-            members, start, measurement, active, wanted, slot, sequence, check, mark, keep, widths
-        )
+        if size == 2:
+            sum_two(members, start, measurement, weight, active, miss_weight, missed, paired)
+            continue
+        sequence, keep = room[0, :size], room[1, :size]
+        steps = plan(members, start, measurement, active, wanted, slot, sequence, check, mark, keep)
         best = 5
-        overloads += bits > max_live_bits
-        while bits > max_live_bits:
+        overloads += steps > max_steps
+        # With one pair left to each track no set has more than a few members.
+        while steps > max_steps and best > 0:
             if best == 5:
                 for k in range(size):
                     for e in range(start[members[k]], start[members[k] + 1]):
@@ -376,12 +216,11 @@ def _associate(
             else:
                 _thin(members, start, weight, active, best)
             best -= 1
-            bits = _plan(
-                members, start, measurement, active, wanted, slot, sequence, check, mark, keep,
-                widths,
-            )  # fmt: skip
-        _sum_product(
-            members, sequence, start, weight, active, miss_weight, check, mark, keep, widths,
-            missed, paired,
+            steps = plan(
+                members, start, measurement, active, wanted, slot, sequence, check, mark, keep
+            )
+        sum_product(
+            members, sequence, start, weight, active, miss_weight, check, mark, keep, missed,
+            paired,
         )  # fmt: skip
     return missed, paired, overloads

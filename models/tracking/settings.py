@@ -139,10 +139,11 @@ class TrackerSettings:
         ``paper`` by one over its Mahalanobis distance, for comparison.
     negligible : float
         A detection whose weight is below this share of the weight of a miss is left out.
-    max_live_bits : int
-        Overload guard: widest exact association, in measurements contested at once.
+    max_steps : float
+        Overload guard: bound on the steps of exact association in one cluster; a million are a
+        few milliseconds at most.
     narrow_gate_probability : float
-        Gate of a cluster that is wider than that.
+        Gate of a cluster that needs more than that.
     """
 
     modes: tuple[SwimmingMode, ...] = (STILL, LINEAR, HYPERACTIVE, TURNING)
@@ -199,7 +200,7 @@ class TrackerSettings:
     coalesce_s: float = 0.15
     kernel: str = "textbook"
     negligible: float = 1e-3
-    max_live_bits: int = 13
+    max_steps: float = 1e6
     narrow_gate_probability: float = 0.95
 
     def __post_init__(self) -> None:
@@ -225,8 +226,8 @@ class TrackerSettings:
             raise ValueError("TrackerSettings.modes: one at least is needed")
         if not 1 <= self.confirm_hits <= self.confirm_steps <= 32:
             raise ValueError("TrackerSettings: 1 <= confirm_hits <= confirm_steps <= 32 is needed")
-        if not 1 <= self.max_live_bits <= 20:
-            raise ValueError(f"TrackerSettings.max_live_bits: {self.max_live_bits}, not 1 to 20")
+        if not 1.0 <= self.max_steps <= 1e9:
+            raise ValueError(f"TrackerSettings.max_steps: {self.max_steps}, not 1 to 1e9")
 
     @property
     def gate(self) -> float:

@@ -224,7 +224,7 @@ class Tracker:
             miss,
             len(measured),
             negligible=settings.negligible,
-            max_live_bits=settings.max_live_bits,
+            max_steps=settings.max_steps,
             narrow_gate=settings.narrow_gate,
         )
         if close:

@@ -64,7 +64,7 @@ def test_marginals_equal_the_sum_over_all_joint_events(seed: int) -> None:
 def test_no_track_and_no_measurement_is_used_more_than_once(seed: int) -> None:
     start, measurement, weight, miss, m = random_scene(seed, tracks=60, measurements=60)
     narrow = np.random.default_rng(seed).uniform(0.0, 12.0, len(weight))
-    found = associate(start, measurement, weight, narrow, miss, m, max_live_bits=8)
+    found = associate(start, measurement, weight, narrow, miss, m, max_steps=500.0)
     per_track = found.missed + np.add.reduceat(np.append(found.paired, 0.0), start[:-1]) * (
         np.diff(start) > 0
     )
@@ -98,8 +98,26 @@ def test_a_cluster_of_a_hundred_tracks_does_not_overflow() -> None:
     np.testing.assert_allclose(found.paired.reshape(n, 2).sum(axis=1), 1.0, atol=1e-6)
 
 
-@pytest.mark.parametrize("bits", [1, 4])
-def test_a_cluster_that_is_too_wide_is_thinned_and_counted(bits: int) -> None:
+def test_a_track_that_contests_with_forty_others_is_exact() -> None:
+    # Given what the one with the wide gate takes, the others are alone with their measurements.
+    n, rng = 40, np.random.default_rng(4)
+    wide, own = 10.0 ** rng.uniform(-2, 1, n), 10.0 ** rng.uniform(-1, 2, n)
+    start = np.append(np.arange(n + 1), 2 * n)
+    measurement = np.tile(np.arange(n), 2)
+    weight = np.concatenate([own, wide])
+    found = associate(start, measurement, weight, np.zeros(2 * n), np.full(n + 1, 0.1), n)
+    taken = wide * 0.1 / (0.1 + own)
+    total = 0.1 + taken.sum()
+    assert found.overloads == 0
+    np.testing.assert_allclose(found.missed[n], 0.1 / total, rtol=1e-12)
+    np.testing.assert_allclose(found.paired[n:], taken / total, rtol=1e-12)
+    np.testing.assert_allclose(
+        found.paired[:n], own / (0.1 + own) * (1.0 - taken / total), rtol=1e-12
+    )
+
+
+@pytest.mark.parametrize("steps", [2.0, 200.0])
+def test_a_cluster_that_is_too_wide_is_thinned_and_counted(steps: float) -> None:
     n = 30
     start = np.arange(0, n * n + 1, n)
     measurement = np.tile(np.arange(n), n)
@@ -108,7 +126,7 @@ def test_a_cluster_that_is_too_wide_is_thinned_and_counted(bits: int) -> None:
     weight = 1e3 * np.exp(-0.5 * distance2)
     found = associate(
         start, measurement, weight.ravel(), distance2.ravel(), np.full(n, 0.1), n,
-        max_live_bits=bits,
+        max_steps=steps,
     )  # fmt: skip
     assert found.overloads == 1
     own = found.paired.reshape(n, n).diagonal()

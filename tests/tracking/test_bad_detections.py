@@ -120,7 +120,7 @@ def test_what_is_seen_once_is_never_confirmed() -> None:
 
 
 def test_an_overload_is_counted() -> None:
-    rng, tracker = np.random.default_rng(0), Tracker(TrackerSettings(max_live_bits=2))
+    rng, tracker = np.random.default_rng(0), Tracker(TrackerSettings(max_steps=10.0))
     for k in range(10):
         step(tracker, k / 30.0, rng.uniform(100.0, 112.0, (30, 2)))
     assert tracker.overloads > 0

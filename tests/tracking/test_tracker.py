@@ -94,7 +94,7 @@ def test_any_number_of_detections(count: int) -> None:
 
 def test_a_dense_clump_is_survived_and_counted() -> None:
     rng = np.random.default_rng(0)
-    tracker = Tracker(TrackerSettings(max_live_bits=4))
+    tracker = Tracker(TrackerSettings(max_steps=50.0))
     place = rng.uniform(100.0, 120.0, (40, 2))
     for k in range(20):
         tracks = step(tracker, k / 30.0, place + rng.normal(0, 0.5, place.shape))
