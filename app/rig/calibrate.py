@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
 
-from app.config import RigConfig
+from app.config import NOMINAL, RigConfig
 from app.rig.build import set_up_of
 from app.rig.calibration_bench import calibration_bench, expected_um_per_px, known_calibration
 from app.runtime.calibration_run import (
@@ -20,6 +21,8 @@ from app.runtime.calibration_run import (
 from calibration.errors import CalibrationError
 from calibration.procedure import Instruction, Progress
 from calibration.store import CalibrationRecord, load_calibration
+
+WITH_PICTURE = ("pixel", "stage", "latency", "pipette")
 
 
 def calibrate(
@@ -53,7 +56,7 @@ def calibrate(
     operator : who accepts the result; empty only shows it
     out : calibration file, instead of the rig's own
     picture : file for a picture of what was detected
-    ask : whether a person at the keyboard confirms each instruction
+    ask : whether a person at the keyboard confirms each instruction, and accepts or repeats
 
     Returns
     -------
@@ -66,6 +69,7 @@ def calibrate(
         One line; nothing has been saved then.
     """
     show = _asking if ask else _telling
+    _require_places(config, procedure, bool(operator), out, picture)
     if image is not None:
         if procedure != "pixel":
             raise CalibrationError(f"--image is for 'calibrate pixel', not for {procedure}")
@@ -88,10 +92,35 @@ def calibrate(
         if out is not None and out.exists():
             rig = replace(rig, path=out, record=load_calibration(out))
         outcome = measure(rig, procedure, division_um, show)
+        while ask and operator and not _accepted(outcome):
+            outcome = measure(rig, procedure, division_um, show)
         path, record = rig.path, rig.record
     if not operator:
         return _result(outcome, record if outcome.section is None else None, None, picture)
     return _keep(outcome, config, path, record, operator, out, picture)
+
+
+def _require_places(
+    config: RigConfig, procedure: str, operator: bool, out: Path | None, picture: Path | None
+) -> None:
+    """Refuse, before anything moves, a result that could not be kept afterwards."""
+    if picture is not None and procedure not in WITH_PICTURE:
+        raise CalibrationError(f"there is no picture of what '{procedure}' finds; omit --picture")
+    if operator and out is None and config.calibration == NOMINAL:
+        raise CalibrationError(
+            "the rig file names no calibration file to save to; name one with --out, and then in "
+            "the rig file"
+        )
+    if picture is not None and not picture.absolute().parent.is_dir():
+        raise CalibrationError(f"{picture}: there is no folder {picture.parent}; make it first")
+    target = out if out is not None else Path(config.calibration)
+    if not operator:
+        return
+    if target.is_dir():
+        raise CalibrationError(f"{target} is a folder; name a calibration file in it")
+    nearest = next(folder for folder in target.absolute().parents if folder.exists())
+    if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
+        raise CalibrationError(f"{target}: {nearest} cannot be written to; name another place")
 
 
 def _expected(
@@ -128,10 +157,7 @@ def _keep(
 ) -> dict[str, object]:
     target = out or path
     if target is None:
-        raise CalibrationError(
-            "the rig file names no calibration file to save to; name one with --out, and then in "
-            "the rig file"
-        )
+        raise CalibrationError("there is no calibration file to save to; name one with --out")
     if out is not None and out != path:
         record = load_calibration(out) if out.exists() else None
     kept = accept(outcome, set_up_of(config, config.objective), record, target, operator)
@@ -143,7 +169,7 @@ def _result(
 ) -> dict[str, object]:
     if picture is not None:
         if outcome.picture is None:
-            raise CalibrationError(f"there is no picture of what '{outcome.procedure}' detected")
+            raise CalibrationError(f"there is no picture of what '{outcome.procedure}' found")
         write_picture(outcome.picture, picture)
     until = None if record is None else record.valid_until
     return {
@@ -171,3 +197,19 @@ def _asking(step: Instruction | Progress) -> None:
             raise KeyboardInterrupt
     else:
         print(f"\r{100 * step.done:3.0f} % {step.text:40}", end="", file=sys.stderr, flush=True)
+
+
+def _accepted(outcome: Outcome) -> bool:
+    """Show a result at the keyboard; False to measure again. Raises KeyboardInterrupt for no."""
+    verdict = "" if outcome.ok else f"FAILED: {outcome.details.get('why', '')}\n"
+    print(
+        f"\n{verdict}{outcome.procedure}: {outcome.value:.5g} {outcome.unit}, uncertainty "
+        f"{outcome.uncertainty:.2g}, residual {outcome.residual_um:.3f} um\n"
+        "Enter keeps it, r measures again, n or Ctrl-C leaves everything as it was. ",
+        end="", file=sys.stderr, flush=True,
+    )  # fmt: skip
+    answer = sys.stdin.readline()
+    if not answer or answer.strip().lower() not in ("", "r", "y", "yes"):
+        print("Nothing was saved.", file=sys.stderr)
+        raise KeyboardInterrupt
+    return answer.strip().lower() != "r"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from app.config import RigConfig, simulated_rig
 from app.rig.calibrate import calibrate
 from app.rig.calibration_bench import calibration_bench, known_calibration
 from app.rig.practice import with_practice_file
-from app.runtime.calibration_run import RigBench, accept, measure
+from app.runtime.calibration_run import Outcome, RigBench, accept, measure
 from calibration.check import check_square
 from calibration.errors import CalibrationError
 from calibration.pixel_procedure import calibrate_pixel
@@ -24,6 +26,7 @@ from calibration.procedure import Instruction, Progress, follow, run
 from calibration.stage_procedure import calibrate_stage
 from calibration.store import (
     PipetteValues,
+    PixelValues,
     SetUp,
     load_calibration,
     nominal_calibration,
@@ -181,6 +184,63 @@ def test_who_interrupts_leaves_the_stage_at_rest() -> None:
     assert isinstance(seen[0], Instruction)
     assert stage.stops == 1
     assert not any(stage.plant.moving(rig.bench.clock.now_s() + 1.0))
+
+
+@pytest.mark.parametrize(
+    ("procedure", "files", "reason"),
+    [
+        ("stage", {}, "names no calibration file"),
+        ("stage", {"out": "."}, "is a folder; name a calibration file in it"),
+        ("stage", {"out": "slide.png/rig.toml"}, "cannot be written to; name another place"),
+        ("stage", {"out": "rig.toml", "picture": "none/seen.png"}, "no folder .*make it first"),
+        ("check", {"out": "rig.toml", "picture": "seen.png"}, "no picture of what 'check' finds"),
+    ],
+)
+def test_a_result_that_could_not_be_kept_is_refused_before_anything_moves(
+    procedure: str, files: dict[str, str], reason: str, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def never(*_: object) -> None:
+        raise AssertionError("an instrument was connected")
+
+    monkeypatch.setattr("app.rig.calibrate.calibration_bench", never)
+    ruled(tmp_path / "slide.png")
+    places = {name: tmp_path / file for name, file in files.items()}
+    with pytest.raises(CalibrationError, match=reason):
+        calibrate(simulated_rig(), procedure, operator="mk", **places)
+
+
+@pytest.mark.parametrize(
+    ("said", "times", "keeps"),
+    [("\n", 1, True), ("r\ny\n", 2, True), ("r\nn\n", 2, False), ("", 1, False)],
+)
+def test_at_the_keyboard_a_result_is_kept_repeated_or_dropped(
+    said: str, times: int, keeps: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig, _ = live_bench(2)
+    measured: list[float] = []
+
+    def measure_once(*_: object) -> Outcome:
+        measured.append(0.495 + 0.001 * len(measured))
+        values = PixelValues(
+            um_per_px=measured[-1], uncertainty_um_per_px=1e-4, residual_um=0.01, method="ruling"
+        )
+        return Outcome("pixel", measured[-1], 1e-4, 0.01, "um/px", values, {})
+
+    monkeypatch.setattr("app.rig.calibrate.calibration_bench", lambda *_: nullcontext(rig))
+    monkeypatch.setattr("app.rig.calibrate.measure", measure_once)
+    monkeypatch.setattr("sys.stdin", io.StringIO(said))
+    out = tmp_path / "rig.toml"
+    if keeps:
+        calibrate(simulated_rig(), "pixel", operator="mk", out=out, ask=True)
+        kept = load_calibration(out).pixel
+        assert kept is not None
+        assert kept.um_per_px == measured[-1]
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            calibrate(simulated_rig(), "pixel", operator="mk", out=out, ask=True)
+        assert not out.exists()
+    assert len(measured) == times
 
 
 def test_the_check_passes_what_is_right_and_names_another_objective(tmp_path: Path) -> None:
