@@ -31,6 +31,14 @@ def test_r50_costs_what_its_parts_add_up_to():
     assert count(R50, "detect", boxes=1000).gmacs == pytest.approx(175.7, rel=0.005)
 
 
+def test_both_tasks_of_r50_share_its_encoder():
+    cost = count_all(R50, height_px=480, width_px=640)
+    gmacs = [cost[task].gmacs for task in ("detect", "segment", "joint")]
+    assert gmacs == pytest.approx([79.1, 266.8, 321.3], rel=0.001)
+    # ResNet50 takes 4.1 at 224x224, less its classifier and two channels of the stem.
+    assert gmacs[0] + gmacs[1] - gmacs[2] == pytest.approx(4.1 * 480 * 640 / 224**2, rel=0.03)
+
+
 def test_the_encoder_of_r50_is_resnet50():
     # 25,557,032 less the classifier's 2,049,000 and two of three input channels of the stem.
     encoder = sum(p.numel() for p in SFCNet(R50, "detect").encoder.parameters())
