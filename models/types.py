@@ -138,6 +138,9 @@ class Tracks:
     box_um : (N, 2) float64
         Centre of the associated detection's box; NaN while coasting. Left out, ``raw_um``, which
         may be a finer place, of one field of an interlaced frame.
+    shared_um : (N, 2) float64
+        Of a track without a detection of its own: the detection near it that may be its head and
+        another's as one; else NaN. Left out, all are NaN.
     """
 
     time_s: float
@@ -154,11 +157,16 @@ class Tracks:
     detection: Int64
     identity: Float64 = field(default_factory=lambda: np.zeros(0))
     box_um: Float64 = field(default_factory=lambda: np.zeros((0, 2)))
+    shared_um: Float64 = field(default_factory=lambda: np.zeros((0, 2)))
 
     def __post_init__(self) -> None:
         n = len(self.track_id)
         if len(self.box_um) == 0:
             object.__setattr__(self, "box_um", self.raw_um)
+        if len(self.shared_um) == 0:
+            none = np.full((n, 2), np.nan)
+            none.flags.writeable = False
+            object.__setattr__(self, "shared_um", none)
         if len(self.identity) == 0:
             sure = np.ones(n)
             sure.flags.writeable = False
@@ -167,7 +175,7 @@ class Tracks:
             "position_um": (n, 2), "velocity_um_s": (n, 2), "covariance": (n, 4, 4),
             "raw_um": (n, 2), "size_px": (n, 2), "score": (n,), "p_exist": (n,),
             "state": (n,), "label": (n,), "detection": (n,), "identity": (n,),
-            "box_um": (n, 2),
+            "box_um": (n, 2), "shared_um": (n, 2),
         }  # fmt: skip
         for name, shape in shapes.items():
             if getattr(self, name).shape != shape:

@@ -60,6 +60,11 @@ class MeanPath:
         self._time_s = -math.inf
 
     @property
+    def time_s(self) -> float:
+        """As of when ``state`` is."""
+        return self._time_s
+
+    @property
     def weights(self) -> Float64:
         """Probability of each hypothesis (K,)."""
         weight = np.exp(self._log_weight - self._log_weight.max())

@@ -19,10 +19,12 @@ from models.types import (
     Measurements,
     Perception,
     Tracks,
+    TrackState,
     UInt8,
 )
 
 _SAME_UM = 0.01
+_TOGETHER_UM = 5.0  # heads are found as one up to a head's length apart
 
 
 class Follower(Protocol):
@@ -153,7 +155,10 @@ class Pipeline:
         tracks = self._tracker.step(
             time_s, position_um, detections.box_px, detections.score, detections.label, view
         )
-        if image is None or not len(detections):
+        if not len(detections):
+            return tracks
+        tracks = replace(tracks, shared_um=_shared(tracks, position_um))
+        if image is None:
             return tracks
         head_um = self._affine.image_to_stage(refine_centres(image, detections.box_px), pose_um)
         own = tracks.detection >= 0
@@ -188,3 +193,15 @@ class Pipeline:
 
     def _middle_px(self) -> Float64:
         return ImageToStage.nominal(1.0, self._width_px, self._height_px).centre_px
+
+
+def _shared(tracks: Tracks, position_um: Float64) -> Float64:
+    """Find, for tracks without a detection of their own, one (N, 2) that they may share."""
+    shared_um = np.full((len(tracks), 2), np.nan)
+    for row in np.flatnonzero(tracks.state == TrackState.COASTING):
+        away_um = np.hypot(*(position_um - tracks.position_um[row]).T)
+        nearest = int(away_um.argmin())
+        if away_um[nearest] <= _TOGETHER_UM:
+            shared_um[row] = position_um[nearest]
+    shared_um.setflags(write=False)
+    return shared_um

@@ -34,6 +34,9 @@ class Target:
     measured_um : (2,) float64 or None
         Where its head was found in this frame: the box, which is of the whole exposure; None where
         it was not.
+    shared_um : (2,) float64 or None
+        Where a head was found that may be its own and another's as one; None where it was found by
+        itself, or nothing is near.
     covariance : (4, 4) float64 or None
         Of position and velocity together, as filtered.
     """
@@ -46,6 +49,7 @@ class Target:
     alone: bool
     identity: float = 1.0
     measured_um: Float64 | None = None
+    shared_um: Float64 | None = None
     covariance: Float64 | None = None
 
 
@@ -58,7 +62,7 @@ def find_target(tracks: Tracks, track_id: int) -> Target | None:
     position_um = tracks.position_um[row]
     distance_um = np.linalg.norm(tracks.position_um - position_um, axis=1)
     distance_um[row] = np.inf
-    box_um = tracks.box_um[row]
+    box_um, shared_um = tracks.box_um[row], tracks.shared_um[row]
     return Target(
         track_id,
         tracks.time_s,
@@ -68,6 +72,7 @@ def find_target(tracks: Tracks, track_id: int) -> Target | None:
         alone=bool(distance_um.min(initial=np.inf) > ALONE_UM),
         identity=float(tracks.identity[row]),
         measured_um=box_um if np.isfinite(box_um).all() else None,
+        shared_um=shared_um if np.isfinite(shared_um).all() else None,
         covariance=tracks.covariance[row],
     )
 

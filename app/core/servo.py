@@ -19,12 +19,13 @@ import numpy as np
 from app.config import ServoConfig
 from app.core.mean_path import MeanPath
 from app.core.pose_history import PoseHistory
-from app.core.selection import Target
+from app.core.selection import ALONE_UM, Target
 from models.types import Float64
 
 COAST_TRAVEL_UM = 50.0  # the stage never runs farther than this without the target being seen
 PULL_SHARE = 0.7  # of what is off: no more is made good before the next frame can tell
 STEADY_FRAMES = 3  # seen so often on end beside another, it is no mix-up of one frame
+SHARED_S = 1.5  # longer in one with another, nobody can tell who comes out of it
 STRAYED_UM = 4.0  # the mean path so far from the track is not the track's any more
 UNTOLD = (0.5, 0.5, 100.0, 100.0)  # variances, um and um/s squared, where a track tells none
 CENTRED_UM = 4.0  # within a head's length of the centre: no longer approaching
@@ -36,6 +37,7 @@ class Phase(Enum):
     IDLE = "idle"
     APPROACH = "approach"  # bringing the target to the centre
     FOLLOW = "follow"  # keeping it there
+    SHARED = "shared"  # found as one with another: on along its own mean path, as foretold
     COAST = "coast"  # missed for a frame or two: the last velocity is kept
     WAIT = "wait"  # stopped; resumes if the target is back in time
     LOST = "lost"  # stopped until a person resumes
@@ -70,6 +72,7 @@ class Servo:
         self._period_s = 1.0 / frame_rate_hz
         self._path = MeanPath(frame_rate_hz)
         self._target: Target | None = None
+        self._known_s = -math.inf
         self._seen_at_um: Float64 | None = None
         self._steady = 0
         self._velocity_um_s = np.zeros(2)
@@ -80,6 +83,7 @@ class Servo:
     def choose(self, target: Target) -> None:
         """Take a new target; the stage keeps the velocity that it has until the next command."""
         self._target = target
+        self._known_s = target.time_s
         self._begin_path(target)
         self._seen_at_um = None
         self.phase = Phase.APPROACH
@@ -102,15 +106,19 @@ class Servo:
         back = self.phase is Phase.WAIT
         self._steady = self._steady + 1 if target is not None and target.seen else 0
         if target is not None and self._credible(target, last, gap_s, back=back):
-            self._target, self._seen_at_um = target, None
+            self._target, self._known_s, self._seen_at_um = target, frame_s, None
             self._follow_path(target)
-            if self.phase in (Phase.COAST, Phase.WAIT):
+            if self.phase in (Phase.SHARED, Phase.COAST, Phase.WAIT):
                 self.phase = Phase.APPROACH
             return
         if self.phase is not Phase.WAIT:
-            missed = round(gap_s / self._period_s)
+            if target is not None and gap_s <= SHARED_S and self._is_shared(target):
+                self._known_s, self.phase = frame_s, Phase.SHARED
+                self._path.follow(frame_s, None)
+                return
+            missed = round((frame_s - self._known_s) / self._period_s)
             self.phase = Phase.COAST if missed <= self._settings.missed_frames else Phase.WAIT
-        if self.phase is Phase.WAIT and gap_s > self._settings.resume_s:
+        if self.phase is Phase.WAIT and frame_s - self._known_s > self._settings.resume_s:
             self.phase = Phase.LOST
 
     def command(self, now_s: float, poses: PoseHistory) -> Velocity | Move:
@@ -123,11 +131,16 @@ class Servo:
         pose_um = poses.at(arrival_s)
         if target is None or pose_um is None or self.phase in (Phase.IDLE, Phase.WAIT, Phase.LOST):
             return self._stand_still(now_s)
+        if self.phase in (Phase.COAST, Phase.SHARED) and not self._is_near(pose_um):
+            self.phase = Phase.WAIT
+            return self._stand_still(now_s)
         if self.phase is Phase.COAST:
-            return self._coast(now_s, pose_um)
-        self._seen_at_um = pose_um
+            self._commanded_s = now_s
+            return Velocity(self._velocity_um_s)
+        if self.phase is not Phase.SHARED:
+            self._seen_at_um = pose_um
         position_um, velocity_um_s = self._path.state()
-        ahead_um = position_um + velocity_um_s * (arrival_s - target.time_s)
+        ahead_um = position_um + velocity_um_s * (arrival_s - self._path.time_s)
         error_um = ahead_um - pose_um
         self.error_um = float(np.linalg.norm(error_um))
         if self.phase is Phase.APPROACH:
@@ -191,14 +204,22 @@ class Servo:
         self._commanded_s = now_s
         return Velocity(self._velocity_um_s)
 
-    def _coast(self, now_s: float, pose_um: Float64) -> Velocity:
+    def _is_shared(self, target: Target) -> bool:
+        """Whether a head that is found as one with another lies where the mean path leads.
+
+        It says that the target may be there, not where: the path is never drawn to the other one.
+        """
+        if target.shared_um is None:
+            return False
+        position_um, velocity_um_s = self._path.state()
+        ahead_um = position_um + velocity_um_s * (target.time_s - self._path.time_s)
+        return bool(np.linalg.norm(target.shared_um - ahead_um) <= ALONE_UM)
+
+    def _is_near(self, pose_um: Float64) -> bool:
+        """Whether the stage is still where it may be without the target having been seen."""
         if self._seen_at_um is None:
             self._seen_at_um = pose_um
-        if float(np.linalg.norm(pose_um - self._seen_at_um)) > COAST_TRAVEL_UM:
-            self.phase = Phase.WAIT
-            return self._stand_still(now_s)
-        self._commanded_s = now_s
-        return Velocity(self._velocity_um_s)
+        return float(np.linalg.norm(pose_um - self._seen_at_um)) <= COAST_TRAVEL_UM
 
     def _stand_still(self, now_s: float) -> Velocity:
         self._velocity_um_s = np.zeros(2)

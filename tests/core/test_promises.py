@@ -31,17 +31,21 @@ TARGET, OTHER = 1, 2
 
 def tracks(
     time_s: float, places: dict[int, np.ndarray], velocity: np.ndarray, identity: float = 1.0,
-    unseen: frozenset[int] = frozenset(),
+    unseen: frozenset[int] = frozenset(), shared_um: np.ndarray | None = None,
 ) -> Tracks:  # fmt: skip
     ids = np.array(sorted(places))
     n = len(ids)
     at_um = np.array([places[int(i)] for i in ids]).reshape(n, 2)
     seen = np.array([int(i) not in unseen for i in ids])
     state = np.where(seen, TrackState.CONFIRMED, TrackState.COASTING).astype(np.int8)
+    both = np.full((n, 2), np.nan)
+    if shared_um is not None:
+        both[ids == TARGET] = shared_um
     return Tracks(
         time_s, ids, at_um, np.tile(velocity, (n, 1)), np.tile(np.eye(4), (n, 1, 1)), at_um,
         np.ones((n, 2)), np.ones(n), np.ones(n), state, np.zeros(n, np.int8),
         np.where(seen, np.arange(n), -1), np.where(ids == TARGET, identity, 1.0),
+        shared_um=both,
     )  # fmt: skip
 
 
@@ -147,3 +151,27 @@ def test_m7_of_a_thousand_encounters_none_moves_the_stage_after_another_sperm(ki
     else:
         assert held > 50
         assert resumed > 50
+
+
+def test_m7_a_head_found_for_two_never_draws_the_stage_after_the_other_one() -> None:
+    moved = 0
+    for seed in range(100):
+        rng = np.random.default_rng([seed, 77])
+        angle = rng.uniform(0, 2 * np.pi)
+        velocity = rng.uniform(10, 60) * np.array((np.cos(angle), np.sin(angle)))
+        scene, at_um, time_s = followed(velocity)
+        twin, _, _ = followed(velocity)
+        other_um, crossing = at_um.copy(), velocity + rng.normal(0.0, 40.0, 2)
+        for _ in range(60):  # the target is gone for good; the other one swims on alone
+            time_s += PERIOD_S
+            at_um, other_um = at_um + velocity * PERIOD_S, other_um + crossing * PERIOD_S
+            near = np.linalg.norm(other_um - at_um) <= 5.0
+            unseen, places = frozenset({TARGET}), {TARGET: at_um, OTHER: other_um}
+            for it, shared_um in ((scene, other_um), (twin, at_um)):
+                told = shared_um if near else None
+                it.step(tracks(time_s, places, velocity, 1.0, unseen, told))
+            np.testing.assert_array_equal(scene.speed_um_s, twin.speed_um_s)
+            moved += bool(np.any(scene.speed_um_s))
+        assert scene.pilot.state.mode is Mode.HOLD
+        assert not np.any(scene.speed_um_s)
+    assert moved > 300

@@ -137,6 +137,63 @@ def test_m7_beside_another_it_resumes_only_after_three_frames_on_end() -> None:
     assert phases[-1] is Phase.FOLLOW
 
 
+def shared(time_s: float, place: tuple[float, float]) -> Target:
+    """The target's track, without a head of its own; one that may be its lies at ``place``."""
+    return target(time_s, *place, seen=False, alone=False, shared_um=np.array(place))
+
+
+def test_m7_while_it_is_found_as_one_with_another_its_own_mean_path_is_followed_on() -> None:
+    servo, poses = following()
+    for k in range(4, 20):
+        x_um = 30.0 * k * PERIOD_S
+        servo.observe(shared(k * PERIOD_S, (x_um, 1.5)), k * PERIOD_S)
+        poses.read(Pose(k * PERIOD_S, x_um, 0.0, np.nan, None))
+        action = servo.command(k * PERIOD_S, poses)
+        assert servo.phase is Phase.SHARED
+        assert isinstance(action, Velocity)
+        assert 15.0 < action.um_s[0] < 45.0
+    servo.observe(target(20 * PERIOD_S, 20.0, velocity_um_s=np.array((30.0, 0.0))), 20 * PERIOD_S)
+    servo.command(20 * PERIOD_S, poses)
+    assert servo.phase is Phase.FOLLOW
+
+
+def test_m7_a_head_that_leaves_the_mean_path_is_not_the_targets() -> None:
+    servo, poses = following()
+    for k in range(4, 20):  # it swims off across, at 90 um/s
+        time_s = k * PERIOD_S
+        x_um = 30.0 * time_s
+        servo.observe(shared(time_s, (x_um, 90.0 * (k - 4) * PERIOD_S)), time_s)
+        poses.read(Pose(time_s, x_um, 0.0, np.nan, None))
+        action = servo.command(time_s, poses)
+        assert isinstance(action, Velocity)
+        assert abs(action.um_s[1]) < 45.0  # never after the other one
+    assert speed(action) == 0.0
+    assert servo.phase is Phase.WAIT
+
+
+@pytest.mark.parametrize(("step_um", "seconds"), [(0.0, 1.5), (5.0, 0.45)])
+def test_m4_nor_does_it_go_on_for_long_or_for_more_than_fifty_micrometres(
+    step_um: float, seconds: float
+) -> None:
+    v_um_s = step_um / PERIOD_S
+    servo, poses = following((v_um_s, 0.0))
+    begun_s, travelled_um, k = 3 * PERIOD_S, 0.0, 3
+    while k < 60:
+        k += 1
+        x_um = v_um_s * k * PERIOD_S
+        servo.observe(shared(k * PERIOD_S, (x_um, 0.0)), k * PERIOD_S)
+        poses.read(Pose(k * PERIOD_S, x_um, 0.0, np.nan, None))
+        if speed(servo.command(k * PERIOD_S, poses)) == 0.0 and servo.phase is not Phase.SHARED:
+            break
+        travelled_um += step_um
+    assert servo.phase in (Phase.WAIT, Phase.COAST)
+    assert travelled_um <= 60.0
+    assert k * PERIOD_S - begun_s <= seconds + 0.1
+    for later in range(k + 1, k + 20):
+        servo.observe(shared(later * PERIOD_S, (x_um, 0.0)), later * PERIOD_S)
+    assert servo.phase is Phase.LOST
+
+
 def test_lost_is_final_until_it_is_chosen_again() -> None:
     servo, poses = following()
     for k in range(4, 30):
