@@ -323,8 +323,9 @@ def test_an_end_of_travel_is_told_by_the_name_of_its_switch():
     box = ProScanEmulator(time_s=time.perf_counter() - 100.0)
     far = SoftLimits((-90_000.0, -90_000.0), (90_000.0, 90_000.0), 5_000.0)  # too far
     box.plant.move((56_900.0, 0.0, None), time.perf_counter() - 60.0)
-    with served(box) as url, GuardedStage(url, far, deadman_s=1.0) as stage:
+    # A busy machine may not beat for a second: that the guardian then stops is not the question.
+    with served(box) as url, GuardedStage(url, far, deadman_s=10.0) as stage:
         stage.move_to(57_400.0, 0.0)
-        whys: list[str] = []
-        wait_until(lambda: whys.extend(why for _, why in stage.events()) or whys)
-        assert "limit switch +X" in whys[0]
+        told: list[tuple[str, str]] = []
+        wait_until(lambda: told.extend(stage.events()) or any(kind == "fault" for kind, _ in told))
+        assert "limit switch +X" in told[-1][1], told
