@@ -141,6 +141,9 @@ class Tracks:
     shared_um : (N, 2) float64
         Of a track without a detection of its own: the detection near it that may be its head and
         another's as one; else NaN. Left out, all are NaN.
+    head_um : (N, 2) float64
+        Where the head is: the mean path, and of the swing about it what is not the detector's
+        noise. Left out, ``position_um``.
     """
 
     time_s: float
@@ -158,11 +161,14 @@ class Tracks:
     identity: Float64 = field(default_factory=lambda: np.zeros(0))
     box_um: Float64 = field(default_factory=lambda: np.zeros((0, 2)))
     shared_um: Float64 = field(default_factory=lambda: np.zeros((0, 2)))
+    head_um: Float64 = field(default_factory=lambda: np.zeros((0, 2)))
 
     def __post_init__(self) -> None:
         n = len(self.track_id)
         if len(self.box_um) == 0:
             object.__setattr__(self, "box_um", self.raw_um)
+        if len(self.head_um) == 0:
+            object.__setattr__(self, "head_um", self.position_um)
         if len(self.shared_um) == 0:
             none = np.full((n, 2), np.nan)
             none.flags.writeable = False
@@ -175,7 +181,7 @@ class Tracks:
             "position_um": (n, 2), "velocity_um_s": (n, 2), "covariance": (n, 4, 4),
             "raw_um": (n, 2), "size_px": (n, 2), "score": (n,), "p_exist": (n,),
             "state": (n,), "label": (n,), "detection": (n,), "identity": (n,),
-            "box_um": (n, 2), "shared_um": (n, 2),
+            "box_um": (n, 2), "shared_um": (n, 2), "head_um": (n, 2),
         }  # fmt: skip
         for name, shape in shapes.items():
             if getattr(self, name).shape != shape:

@@ -75,7 +75,7 @@ class TrackTable:
         n = len(tracks)
         rows: Rows = {
             "frame": np.full(n, frame), "time_s": np.full(n, tracks.time_s),
-            "track_id": tracks.track_id, "position_um": tracks.position_um,
+            "track_id": tracks.track_id, "position_um": tracks.head_um,
             "raw_um": tracks.raw_um, "size_px": tracks.size_px, "score": tracks.score,
             "p_exist": tracks.p_exist, "state": tracks.state, "label": tracks.label,
         }  # fmt: skip

@@ -179,17 +179,22 @@ def slot_of(frame: int) -> int:
 
 @njit(cache=True, nogil=True)
 def report(
-    records: Records, own: Int64, measured: Float64, score: Float64
+    records: Records, own: Int64, measured: Float64, score: Float64, share: Float64
 ) -> tuple[
     Int64, Float64, Float64, Float64, Float64, Float64, Float64, Float64,
-    NDArray[np.int8], NDArray[np.int8], Int64, Float64,
+    NDArray[np.int8], NDArray[np.int8], Int64, Float64, Float64, Float64, Float64,
 ]:  # fmt: skip
-    """Columns of Tracks, from track_id to identity."""
+    """Columns of Tracks, from track_id to head_um; no detection is shared.
+
+    ``share`` (K,) is, in each mode, how much of a measurement's distance from the mean path is the
+    head's own.
+    """
     n = records.shape[0]
     track_id, position, velocity = np.empty(n, np.int64), np.empty((n, 2)), np.empty((n, 2))
     covariance, raw, size = np.empty((n, 4, 4)), np.empty((n, 2)), np.empty((n, 2))
     own_score, existence, identity = np.empty(n), np.empty(n), np.empty(n)
     state, label = np.empty(n, np.int8), np.empty(n, np.int8)
+    head = np.empty((n, 2))
     for i in range(n):
         one, j = records[i], own[i]
         track_id[i], existence[i] = one.track_id, one.detectable + one.hidden
@@ -197,6 +202,11 @@ def report(
             position[i, a], velocity[i, a] = one.mean[a], one.mean[a + 2]
             raw[i, a] = measured[j, a] if j >= 0 else np.nan
             size[i, a] = one.size_px[a]
+            head[i, a] = one.mean[a]
+            if j >= 0:
+                for k in range(share.shape[0]):
+                    swing = measured[j, a] - one.mode_mean[k, a]
+                    head[i, a] += one.mode[k] * share[k] * swing
         covariance[i] = one.covariance
         own_score[i] = score[j] if j >= 0 else np.nan
         identity[i] = one.identity
@@ -207,5 +217,5 @@ def report(
         label[i] = (2 if abnormal > normal else 1) if told else 0
     return (
         track_id, position, velocity, covariance, raw, size, own_score, existence, state, label,
-        own.copy(), identity,
+        own.copy(), identity, raw, np.full((n, 2), np.nan), head,
     )  # fmt: skip

@@ -65,6 +65,8 @@ class MotionModel:
     variance, speed_variance, prior : (K,) float64
         Of each mode: variance of a measurement about the mean path (um^2 per axis), of the speed
         of a sperm seen once ((um/s)^2 per axis), and how probable the mode is then.
+    swing_share : (K,) float64
+        How much of a measurement's distance from the mean path is the head's own.
     """
 
     def __init__(self, settings: TrackerSettings) -> None:
@@ -78,6 +80,7 @@ class MotionModel:
         self.variance = np.array(
             [settings.localisation_um**2 + mode.yaw_um**2 / 2.0 for mode in modes]
         )
+        self.swing_share = 1.0 - settings.localisation_um**2 / self.variance
         self.prior = np.array([float(mode.prior) for mode in modes])
         self.prior /= self.prior.sum()
         self.speed_variance = np.array([mode.speed_um_s**2 for mode in modes])

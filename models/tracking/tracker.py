@@ -263,7 +263,8 @@ class Tracker:
         self._clutter_per_um2 = min(max(density, start / factor), start * factor)
 
     def _report(self, time_s: float, measured: Float64, score: Float64, own: Int64) -> Tracks:
-        tracks = Tracks(time_s, *report(self._tracks.records, own, measured, score))
+        share = self._motion.swing_share
+        tracks = Tracks(time_s, *report(self._tracks.records, own, measured, score, share))
         for name in _REPORTED:
             getattr(tracks, name).flags.writeable = False
         return tracks

@@ -126,9 +126,7 @@ def _shown(steps: list[Tracks], transform: ImageToStage) -> Points:
     return Points(
         np.concatenate([np.full(int(m.sum()), k) for k, _, m in rows]),
         np.concatenate([t.track_id[m] for _, t, m in rows]),
-        np.concatenate(
-            [transform.stage_to_image(t.position_um[m], np.zeros(2)) for _, t, m in rows]
-        ),
+        np.concatenate([transform.stage_to_image(t.head_um[m], np.zeros(2)) for _, t, m in rows]),
     )
 
 

@@ -74,6 +74,22 @@ def test_a_lone_swimmer_is_one_track_with_its_own_speed() -> None:
     assert np.median(late) == pytest.approx(speed, abs=3.0)
 
 
+def test_the_head_is_told_beside_the_mean_path() -> None:
+    # The stage follows the path; what is written down and compared is where the head was.
+    world = swim(10, 120, seed=5, apart_um=40.0, yaw_um=2.0)
+    of_path, of_head = [], []
+    for k, tracks in enumerate(follow(world, seed=2, miss=0.05, clutter=0.0)):
+        for row in np.flatnonzero(tracks.state == TrackState.CONFIRMED) if k > 30 else ():
+            one = np.hypot(*(world.head_um[k] - tracks.raw_um[row]).T).argmin()
+            of_path.append(tracks.position_um[row] - world.head_um[k, one])
+            of_head.append(tracks.head_um[row] - world.head_um[k, one])
+        unseen = tracks.detection < 0
+        np.testing.assert_array_equal(tracks.head_um[unseen], tracks.position_um[unseen])
+    path_um, head_um = (float(np.hypot(*np.array(x).T).mean()) for x in (of_path, of_head))
+    assert head_um < 0.7 * path_um
+    assert head_um < 0.6
+
+
 def test_clutter_alone_makes_hardly_any_confirmed_track() -> None:
     world = swim(1, 900, seed=5, speed_um_s=0.0)
     found = confirmed(follow(world, seed=3, clutter=8.0))
