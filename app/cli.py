@@ -142,6 +142,10 @@ def evaluate(options: argparse.Namespace) -> Result:
         # Average precision needs the whole curve: far more boxes than are shown to a person.
         archive = options.weights or shipped_archive(options.variant)
         detector = SFCNetDetector(archive, device=options.device, score_threshold=0.02)
+    if options.resample is not None:
+        from models.resampled import ResampledDetector
+
+        detector = ResampledDetector(detector, options.resample)
     common = {"um_per_px": options.um_per_px, "skip_bad": options.skip_bad}
     if options.fit_box_scale:
         scores = evaluate_fitted(detector, options.data, options.fit_box_scale, **common)

@@ -102,6 +102,7 @@ def test_ablation_magnification_and_figures(out: Path) -> None:
     assert text.count("| guide from S") == 8
     for start in ("20x", "40x", "100x"):
         assert f"| {start} |" in text
+    assert "| 100x, shrunk to 20x |" in text
     assert "Fig. 6" in text
     assert "| thresholding, here |" in text
 
