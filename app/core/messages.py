@@ -88,6 +88,8 @@ class Snapshot:
     faults : tuple of str
         Visible faults of threads and devices, newest first.
     pipette : Pose or None
+    overloads : int
+        Crowds since start that were too dense to weigh all ways of who is who.
     """
 
     frame: Frame
@@ -104,6 +106,7 @@ class Snapshot:
     fps: float
     faults: tuple[str, ...] = ()
     pipette: Pose | None = None
+    overloads: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,9 @@ _TOGETHER_UM = 5.0  # heads are found as one up to a head's length apart
 
 
 class Follower(Protocol):
-    """What ``models.tracking.tracker.Tracker`` does."""
+    """What ``models.tracking.tracker.Tracker`` does; ``overloads`` are counted from the start."""
+
+    overloads: int
 
     def step(
         self,
@@ -87,6 +89,8 @@ class Findings:
         How often the first place changed so far.
     first_change : str
         Why it changed last.
+    overloads : int
+        Crowds so far that were too dense to weigh all ways of who is who.
     """
 
     tracks: Tracks
@@ -95,6 +99,7 @@ class Findings:
     ranking: tuple[int, ...]
     first_changes: int = 0
     first_change: str = ""
+    overloads: int = 0
 
 
 class Pipeline:
@@ -180,8 +185,9 @@ class Pipeline:
             measurements = self._assessor.known(tracks, measurements)
         order = self._ranking.update(tracks, track_px, measurements)
         return Findings(
-            tracks, track_px, measurements, order, self._ranking.changes, self._ranking.change
-        )
+            tracks, track_px, measurements, order, self._ranking.changes, self._ranking.change,
+            self._tracker.overloads,
+        )  # fmt: skip
 
     def learn(self, findings: Findings, perception: Perception, image: UInt8 | None = None) -> None:
         """Renew shapes and verdicts from a frame that has been shown already.

@@ -159,6 +159,7 @@ class Inference(Worker):
                 fps=self.count.fps(published_s),
                 faults=self._faults(),
                 pipette=self._pipette(),
+                overloads=findings.overloads,
             )
         )
         if self._scoring is not None:

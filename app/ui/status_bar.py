@@ -28,6 +28,8 @@ class StatusBar(QWidget):
         self._has_stage = rig.has_stage
         self._dropped = 0
         self._dropped_s = -math.inf
+        self._overloads = 0
+        self._overloads_s = -math.inf
         self._cells: dict[str, Cell] = {}
         row = QHBoxLayout(self)
         row.setContentsMargins(12, 2, 12, 4)
@@ -37,6 +39,7 @@ class StatusBar(QWidget):
             ("Age", "Time since the frame shown was exposed; red from 100 ms on", "8888 ms"),
             ("Lost", "Frames lost since start, from gaps in the camera's counter", "88888"),
             ("Sperm", "Sperm in the table: confirmed, or hidden for a moment", "888"),
+            ("Crowds", "Crowds too dense to weigh all ways of who is who, since start", "8888"),
             ("Stage", "Position read back from the stage, stage frame", "-88888.8, -88888.8 µm"),
         ):
             title = QLabel(name)
@@ -64,6 +67,10 @@ class StatusBar(QWidget):
             self._dropped, self._dropped_s = snapshot.dropped, snapshot.frame.time_s
         recent = snapshot.frame.time_s - self._dropped_s < RECENT_S
         self._say("Lost", str(snapshot.dropped), ALERT if recent else TEXT)
+        if snapshot.overloads > self._overloads:
+            self._overloads, self._overloads_s = snapshot.overloads, snapshot.frame.time_s
+        crowded = snapshot.frame.time_s - self._overloads_s < RECENT_S
+        self._say("Crowds", str(snapshot.overloads), ALERT if crowded else TEXT)
         known = snapshot.tracks.state != TrackState.TENTATIVE
         self._say("Sperm", str(int(known.sum())))
         pose = snapshot.pose

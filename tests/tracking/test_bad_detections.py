@@ -7,9 +7,12 @@ import time
 import numpy as np
 import pytest
 
+from app.core.pipeline import Pipeline
+from calibration.transform import ImageToStage
+from models.measure.live import LiveMotility
 from models.tracking.settings import TrackerSettings
 from models.tracking.tracker import Tracker
-from models.types import Float64, Tracks, TrackState
+from models.types import Detections, Float64, Tracks, TrackState
 from tests.tracking.swimmers import FIELD, detect, step, swim
 
 MOST_S = 0.040
@@ -124,3 +127,8 @@ def test_an_overload_is_counted() -> None:
     for k in range(10):
         step(tracker, k / 30.0, rng.uniform(100.0, 112.0, (30, 2)))
     assert tracker.overloads > 0
+    transform = ImageToStage.nominal(0.5, 640, 480)
+    pipeline = Pipeline(transform, 640, 480, tracker, LiveMotility())
+    crowd = Detections.empty()
+    found = pipeline.measure(pipeline.follow(1.0, np.zeros(2), crowd), np.zeros(2))
+    assert found.overloads == tracker.overloads
