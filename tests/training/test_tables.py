@@ -16,8 +16,9 @@ from models.errors import ModelError
 from models.threshold import ThresholdDetector
 from models.training.tables import cell as cell_module
 from models.training.tables.budget import Budget
-from models.training.tables.cell import Cell, Cells
+from models.training.tables.cell import Cell, Cells, trained
 from models.training.tables.figures import motion_errors, shape_errors
+from models.training.tables.pool import crop_pool
 from models.training.tables.tables import Tables
 from models.types import Detections, Perception
 
@@ -74,6 +75,16 @@ def test_a_cell_gives_its_trained_network_back(out: Path) -> None:
     perception = cells.detector(cell).detect(np.full((50, 70), 128, np.uint8))
     assert perception.class_map is not None
     assert perception.class_map.shape == (50, 70)
+
+
+def test_a_budget_of_steps_gives_the_same_cell_on_every_run(out: Path) -> None:
+    pool = crop_pool(out, TINY, print)
+    cell = Cell("SFCNet", "joint", seed=4)
+    one, other = (trained(cell, TINY, pool) for _ in range(2))
+    assert one[1]["steps"] == other[1]["steps"] == TINY.steps
+    assert one[1]["loss"] == other[1]["loss"]
+    states = one[0].state_dict(), other[0].state_dict()
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
 def test_another_budget_has_cells_of_its_own(out: Path) -> None:
