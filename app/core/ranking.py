@@ -14,9 +14,10 @@ FASTEST_UM_S = 150.0  # faster is a mistaken association, not a sperm
 
 
 class Ranking:
-    """Ranks by score, steadily; until the first score by average-path velocity.
+    """Ranks by score, steadily; until one is first by its score, by average-path velocity.
 
-    A sperm has a score once its head and speed are known; from then on one without is not ranked.
+    A sperm has a score once its head and speed are known, and one that has had it for a second may
+    be first; from then on one without is not ranked.
     The first keeps its place nearer to the border, and while an encounter hides it, than others
     are ranked at all.
 
@@ -52,14 +53,15 @@ class Ranking:
         staying = _within(track_px, self._width_px, self._height_px, LEAVING_PX)
         usable |= first & staying & (tracks.state != TrackState.TENTATIVE)
         rows = np.flatnonzero(usable & np.isfinite(score))
-        if not len(rows) and self._standing.first is None:
-            return rank(tracks, track_px, measurements, self._width_px, self._height_px)
         score_sd = np.nan_to_num(measurements.values.get("score_sd", np.zeros(len(tracks))))
-        return self._standing.update(
+        order = self._standing.update(
             tracks.time_s,
             {int(tracks.track_id[k]): Candidate(float(score[k]), float(score_sd[k])) for k in rows},
             "is lost" if not first.any() else "has no score" if staying[first].all() else "leaves",
         )
+        if self._standing.first is None:
+            return rank(tracks, track_px, measurements, self._width_px, self._height_px)
+        return order
 
 
 def can_be_ranked(

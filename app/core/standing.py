@@ -29,7 +29,9 @@ class Standing:
     """Keeps the order of the candidates over time; a function of times and scores alone.
 
     A challenger takes the first place when it has led the first for ``HOLD_S`` without a break, by
-    more than their combined uncertainty. One that is gone for ``ABSENT_S`` is replaced.
+    more than their combined uncertainty. One that is gone for ``ABSENT_S`` is replaced, and a place
+    that is free is given, to the best of those that have been candidates for ``HOLD_S``; not while
+    another that has not leads that one by more than the uncertainty.
 
     Attributes
     ----------
@@ -47,6 +49,7 @@ class Standing:
         self.changes = 0
         self._seen_s = -math.inf
         self._lead_since_s: dict[int, float] = {}
+        self._since_s: dict[int, float] = {}
         self._order: tuple[int, ...] = ()
 
     def update(
@@ -56,8 +59,9 @@ class Standing:
 
         ``absent`` says why the first is no candidate, should it not be one.
 
-        The one that is first leads even while its lead is disputed; the others follow by score,
-        and in their former order where scores are shown as equal.
+        The one that is first leads even while its lead is disputed, and while it is absent the one
+        that would follow it; the others follow by score, and in their former order where scores
+        are shown as equal.
         """
         former = {track: k for k, track in enumerate(self._order)}
         behind = len(former)
@@ -65,33 +69,35 @@ class Standing:
             candidates,
             key=lambda t: (-round(candidates[t].score, 2), former.get(t, behind), t),
         )
-        self._crown(time_s, candidates, order, absent)
-        if self.first is not None and self.first in candidates:
-            order.remove(self.first)
-            order.insert(0, self.first)
+        self._since_s = {track: self._since_s.get(track, time_s) for track in candidates}
+        heir = next((t for t in order if time_s - self._since_s[t] >= HOLD_S - 1e-9), None)
+        self._crown(time_s, candidates, heir, absent)
+        head = self.first if self.first in candidates else heir
+        if head is not None:
+            order.remove(head)
+            order.insert(0, head)
         self._order = tuple(order)
         return self._order
 
     def _crown(
-        self, time_s: float, candidates: Mapping[int, Candidate], order: list[int], absent: str
+        self, time_s: float, candidates: Mapping[int, Candidate], heir: int | None, absent: str
     ) -> None:
         if self.first is not None and self.first in candidates:
             self._seen_s = time_s
             self._challenge(time_s, self.first, candidates)
         elif self.first is None or time_s - self._seen_s >= ABSENT_S:
-            if not order:
+            if heir is None or any(_leads(one, candidates[heir]) for one in candidates.values()):
                 return
             if self.first is not None:
                 self.changes += 1
-                self.change = f"{self.first} {absent}; {order[0]} is the best now"
-            self._enthrone(order[0], time_s)
+                self.change = f"{self.first} {absent}; {heir} is the best now"
+            self._enthrone(heir, time_s)
 
     def _challenge(self, time_s: float, first: int, candidates: Mapping[int, Candidate]) -> None:
         holder = candidates[first]
         since = {}
         for track, one in candidates.items():
-            lead = one.score - holder.score
-            if lead > max(math.hypot(one.score_sd, holder.score_sd), LEAST_LEAD):
+            if _leads(one, holder):
                 since[track] = self._lead_since_s.get(track, time_s)
         self._lead_since_s = since
         ripe = [track for track, begin_s in since.items() if time_s - begin_s >= HOLD_S - 1e-9]
@@ -105,3 +111,9 @@ class Standing:
     def _enthrone(self, track: int, time_s: float) -> None:
         self.first, self._seen_s = track, time_s
         self._lead_since_s = {}
+
+
+def _leads(one: Candidate, other: Candidate) -> bool:
+    """Whether a score is higher by more than both uncertainties."""
+    lead = one.score - other.score
+    return lead > max(math.hypot(one.score_sd, other.score_sd), LEAST_LEAD)

@@ -75,10 +75,11 @@ def test_scores_rank_where_there_are_scores_and_speed_until_then() -> None:
         return ranking.update(tracks, np.array([MIDDLE] * 3), measured)
 
     assert order(0.0, [np.nan] * 3) == (2, 3, 1)
-    assert order(0.1, [0.9, np.nan, 0.4]) == (1, 3)
-    assert order(0.2, [0.9, 0.95, 0.4]) == (1, 2, 3)
-    assert order(1.3, [0.9, 0.95, 0.4]) == (2, 1, 3)
-    assert order(1.4, [np.nan] * 3) == ()
+    assert order(0.1, [0.9, np.nan, 0.4]) == (2, 3, 1)
+    assert order(1.2, [0.9, np.nan, 0.4]) == (1, 3)
+    assert order(1.3, [0.9, 0.95, 0.4]) == (1, 2, 3)
+    assert order(2.4, [0.9, 0.95, 0.4]) == (2, 1, 3)
+    assert order(2.5, [np.nan] * 3) == ()
     assert ranking.changes == 1
     assert ranking.change == "2 has led 1 by 0.05 for 1 s"
 
@@ -105,6 +106,7 @@ def test_the_first_keeps_its_place_at_the_border_until_it_leaves() -> None:
         measured = Measurements(tracks.track_id, values, ("ok", "ok"))
         return ranking.update(tracks, np.array(places), measured)
 
+    order(-1.0, BORDER_PX + 5)
     assert order(0.0, BORDER_PX + 5) == (1, 2)
     for k in range(1, 6):  # another that was not first would not be ranked here
         assert order(float(k), LEAVING_PX + 5) == (1, 2)
@@ -118,13 +120,13 @@ def test_the_first_keeps_its_place_at_the_border_until_it_leaves() -> None:
 def test_a_change_says_whether_the_first_was_lost_or_has_no_score() -> None:
     for gone, why in ((True, "is lost"), (False, "has no score")):
         ranking = Ranking(640, 480)
-        for k in range(4):
+        for k in range(-1, 4):
             tracks = tracks_at([MIDDLE] * 2, time_s=float(k))
             score = np.array([0.9, 0.5])
-            if k and gone:
+            if k > 0 and gone:
                 tracks = tracks_at([MIDDLE], time_s=float(k), track_id=np.array([2]))
                 score = np.array([0.5])
-            elif k:
+            elif k > 0:
                 score = np.array([np.nan, 0.5])
             n = len(tracks)
             measured = Measurements(

@@ -23,11 +23,12 @@ def play(fps: float, scores_at, until_s: float = 4.0) -> list[tuple[float, int |
 @pytest.mark.parametrize("fps", [9.0, 30.0, 60.0, 200.0])
 def test_a_lead_takes_the_place_after_a_second_at_any_frame_rate(fps: float) -> None:
     def scores(time_s: float) -> dict[int, Candidate]:
-        return {1: Candidate(0.6, 0.02), 2: Candidate(0.8 if time_s >= 1.0 else 0.5, 0.02)}
+        return {1: Candidate(0.6, 0.02), 2: Candidate(0.8 if time_s >= 1.5 else 0.5, 0.02)}
 
     found = play(fps, scores)
     assert [track for _, track in found] == [1, 2]
-    assert found[1][0] == pytest.approx(1.0 + HOLD_S, abs=2 / fps)
+    assert found[0][0] == pytest.approx(HOLD_S, abs=2 / fps)
+    assert found[1][0] == pytest.approx(1.5 + HOLD_S, abs=2 / fps)
 
 
 def test_a_lead_within_the_uncertainty_or_too_short_changes_nothing() -> None:
@@ -45,7 +46,7 @@ def test_two_challengers_in_turns_do_not_add_up() -> None:
     def scores(time_s: float) -> dict[int, Candidate]:
         up = int(time_s / 0.6) % 2 == 0
         return {
-            1: Candidate(0.7 if time_s else 0.95),
+            1: Candidate(0.7 if time_s > 1.1 else 0.95),
             2: Candidate(0.9 if up else 0.6), 3: Candidate(0.6 if up else 0.9),
         }  # fmt: skip
 
@@ -67,13 +68,35 @@ def test_one_that_is_gone_is_replaced_and_one_that_blinks_is_not() -> None:
     assert found[1][0] == pytest.approx(1.0 + ABSENT_S, abs=0.07)
 
 
+def test_the_place_is_not_given_while_a_better_one_is_new() -> None:
+    def scores(time_s: float) -> dict[int, Candidate]:
+        known = {1: Candidate(0.75, 0.03)}
+        return known | {2: Candidate(0.82, 0.03)} if time_s > 0.8 else known
+
+    found = play(30.0, scores)
+    assert [t for _, t in found] == [2]
+    assert found[0][0] == pytest.approx(0.8 + HOLD_S, abs=0.07)
+
+
+def test_one_that_comes_and_goes_at_the_border_is_no_heir() -> None:
+    def scores(time_s: float) -> dict[int, Candidate]:
+        steady = {3: Candidate(0.74, 0.03)}
+        steady |= {1: Candidate(0.9, 0.03)} if time_s < 2.0 else {}
+        return steady | ({2: Candidate(0.76, 0.03)} if int(time_s / 0.4) % 2 else {})
+
+    assert [t for _, t in play(30.0, scores)] == [1, 3]
+
+
 def test_every_change_has_its_reason_and_nothing_is_first_of_nothing() -> None:
     standing = Standing()
     assert standing.update(0.0, {}) == ()
     assert standing.first is None
     standing.update(0.1, {4: Candidate(0.5)})
+    assert standing.first is None
+    standing.update(1.1, {4: Candidate(0.5)})
+    assert standing.first == 4
     for k in range(40):
-        order = standing.update(0.2 + k / 30, {4: Candidate(0.5), 7: Candidate(0.62)})
+        order = standing.update(1.2 + k / 30, {4: Candidate(0.5), 7: Candidate(0.62)})
     assert order == (7, 4)
     assert standing.change == "7 has led 4 by 0.12 for 1 s"
     assert standing.changes == 1
