@@ -19,6 +19,7 @@ Float64 = NDArray[np.float64]
 SLIDE_UM = 0.9  # more than two pictures in a row err by
 _KEPT = 8
 _SAME_WAY = 0.7  # cosine: what errs, errs any way
+_SCATTER = 1.5  # times what the places before scattered by: a tip just found anew still wanders
 _BASELINE = 3  # so many places at least, before anything can be called a slide
 
 
@@ -43,7 +44,8 @@ class ContactWatch:
 
     The map may be off by a micrometre or two (drift): what counts is how the difference changes.
     The newest two places are compared with the median of those before; both have to be off by more
-    than ``slide_um``, and the same way. One picture more, taken at the same place, has to agree.
+    than ``slide_um``, or twice that where the places before scatter so, and the same way. One
+    picture more, taken at the same place, has to agree.
 
     Parameters
     ----------
@@ -92,10 +94,13 @@ class ContactWatch:
         if len(self._off_um) < _BASELINE + 2:
             return False
         *earlier, before, now = self._off_um
-        baseline = np.median(np.stack(earlier), axis=0)
+        places = np.stack(earlier)
+        baseline = np.median(places, axis=0)
+        scatter_um = 1.4826 * float(np.median(np.linalg.norm(places - baseline, axis=1)))
         first, second = before - baseline, now - baseline
         first_um, self.slid_um = float(np.linalg.norm(first)), float(np.linalg.norm(second))
-        both = min(first_um, self.slid_um) > self._slide_um
+        least_um = min(max(self._slide_um, _SCATTER * scatter_um), 2 * self._slide_um)
+        both = min(first_um, self.slid_um) > least_um
         same_way = float(first @ second) > _SAME_WAY * first_um * self.slid_um
         suspected, self.suspects = self.suspects, both and same_way
         return suspected and self.suspects

@@ -71,6 +71,14 @@ def test_contact_is_called_within_5_um_and_hardly_ever_without():
     assert np.mean(np.array(called) > 0.5) <= 0.01
 
 
+def test_a_tip_that_is_only_just_found_and_settles_has_met_nothing() -> None:
+    watch = ContactWatch()
+    settling = [(10.5, 2.2), (-0.8, -0.1), (2.2, 0.6), (1.4, 0.4), (1.0, 0.3), (0.4, 0.3)]
+    settling += [(0.2, 0.2), (-0.2, 0.0), (0.0, 0.0), (0.1, 0.0)]
+    for k, off_um in enumerate(settling):
+        assert not watch.observe(TipSight(float(k), np.array(off_um)), np.zeros(2))
+
+
 @pytest.mark.parametrize(
     ("speed_um_s", "wobble_um", "drift_um_s", "still"),
     [(0.0, 0.0, 0.0, True), (0.0, 0.0, 3.0, True), (0.0, 1.8, 0.0, False), (12.0, 0.5, 0.0, False)],
