@@ -15,6 +15,9 @@ from models.types import Detections, Perception, UInt8
 
 # No detector here takes a side of less.
 LEAST_SIDE_PX = 32
+# What the shipped weights were trained for, and how far from it they find heads as they are.
+MADE_FOR_UM_PER_PX = 0.495
+AS_THEY_ARE_UM_PER_PX = (0.3, 0.7)
 
 
 class ResampledDetector:
@@ -86,3 +89,19 @@ def _stretched(labels: UInt8 | None, height_px: int, width_px: int) -> UInt8 | N
         return None
     size = (width_px, height_px)
     return np.asarray(cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
+
+
+def at_known_size(detector: Detector, um_per_px: float | None) -> Detector:
+    """Return a detector of 20x that finds the heads of frames of another magnification, too.
+
+    Parameters
+    ----------
+    detector : Detector
+        Made for ``MADE_FOR_UM_PER_PX``.
+    um_per_px : float or None
+        Of the frames, object side; None is not known, and taken as it is.
+    """
+    low, high = AS_THEY_ARE_UM_PER_PX
+    if um_per_px is None or low <= um_per_px <= high:
+        return detector
+    return ResampledDetector(detector, um_per_px / MADE_FOR_UM_PER_PX)

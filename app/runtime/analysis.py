@@ -24,6 +24,7 @@ from drivers.video_file import VideoFile
 from models.detector import Detector
 from models.errors import DataError, NoWeights
 from models.measure.profile import DEFAULT
+from models.resampled import at_known_size
 from models.tracking.tracker import warm_up as warm_up_tracker
 from models.types import Detections, Float64
 
@@ -93,6 +94,7 @@ def analyze(
         if chosen is None:
             side_by_side = min(os.cpu_count() or 1, _MOST_SIDE_BY_SIDE)
             chosen, notice = default_detector(threads=1)
+            chosen = at_known_size(chosen, um_per_px)
         inputs = [
             analyze_recording(
                 path, folder, chosen, options, notice=notice, side_by_side=side_by_side
@@ -217,6 +219,7 @@ def analyze_recording(
 def _analyze_alone(path: Path, folder: Path, options: AnalysisOptions) -> dict[str, object]:
     """Analyse in a process of its own, on one core."""
     detector, notice = default_detector(threads=1)
+    detector = at_known_size(detector, options.um_per_px)
     # Bars of several processes would write over each other.
     return analyze_recording(path, folder, detector, options, notice=notice, bar=False)
 

@@ -8,7 +8,7 @@ import torch
 
 from models.detector import Detector
 from models.errors import ModelError
-from models.resampled import ResampledDetector
+from models.resampled import ResampledDetector, at_known_size
 from models.sfcnet.manifest import shipped_archive
 from models.sfcnet.runtime import SFCNetDetector
 from models.specimen.profiles import profile
@@ -66,6 +66,17 @@ def test_a_frame_is_never_too_small_and_a_scale_must_be_one() -> None:
     for wrong in (0.0, -1.0, float("nan"), 100.0):
         with pytest.raises(ModelError, match="of its size"):
             ResampledDetector(spot, wrong)
+
+
+def test_frames_of_20x_are_shown_as_they_are() -> None:
+    spot = Spot()
+    for near in (None, 0.495, 0.3, 0.7):
+        assert at_known_size(spot, near) is spot
+    shrunk, grown = at_known_size(spot, 0.2475), at_known_size(spot, 0.99)
+    assert isinstance(shrunk, ResampledDetector)
+    assert isinstance(grown, ResampledDetector)
+    assert (shrunk.scale, grown.scale) == (0.5, 2.0)
+    assert shrunk.name == "spot at 0.5 of the size"
 
 
 def test_weights_of_20x_find_the_heads_of_100x() -> None:
