@@ -19,6 +19,7 @@ UInt8 = NDArray[np.uint8]
 MIN_FIT = 0.45
 MIN_TRUST = 1.25  # fit and support together: noise and tails reach 1.12, the faintest pipette 1.27
 _MIN_CONTRAST = 0.03
+_MAX_BLUR_PX = 6.0  # a fit that is stretched to its bounds follows halos, not walls
 _PLACES = 3  # of the best pairs of walls, those that are looked at closely
 _SMOOTH_PX = 0.8
 _ABOUT_PX = 110  # half of the part of the picture in which a tip is followed
@@ -148,7 +149,9 @@ def _refine(flat: Float32, place: Place, um_per_px: float) -> Tip | None:
     tip = _tip(found, 0, 0)
     if tip.fit < MIN_FIT or tip.fit + support(smooth, found.values) < MIN_TRUST:
         return None
-    if tip.contrast < _MIN_CONTRAST or tip.taper < TAPER[0] / 2:
+    if tip.contrast < _MIN_CONTRAST or tip.blur_px > _MAX_BLUR_PX:
+        return None
+    if not TAPER[0] / 2 <= tip.taper <= TAPER[1]:
         return None
     if not OUTER_UM[0] <= tip.outer_px * um_per_px <= OUTER_UM[1]:
         return None

@@ -22,6 +22,9 @@ _NEAR_PX = 3.0
 _DARK = 0.4  # of the usual darkness of the walls
 _BOTH = 5.0
 _PIXELS_PER_PLACE = 2.0  # a place along a wall is several pixels of the picture
+_ASTRAY_PX = 6.0  # one wall alone moves the end by less than this
+_ABOUT_END_PX = 12
+_CLEAN = 0.2  # rms about its own end, of a wall's darkness: nothing lies there
 _CUT = 3.0  # of the noise: what is farther off is something else
 
 
@@ -56,10 +59,12 @@ def fit_walls(smooth: Float32, guess: Float64) -> Fitted | None:
             return None
         ahead_px = _end(smooth, fitted.values)
         if abs(ahead_px) < _SETTLED_PX:
-            return fitted
+            return _by_the_cleaner_wall(smooth, fitted)
         if turn < _TURNS - 1:
             guess = _slid(fitted.values, ahead_px)[:5]
-    return None if fitted is None else _judged(smooth, fitted, ahead_px)
+    if fitted is None:
+        return None
+    return _by_the_cleaner_wall(smooth, _judged(smooth, fitted, ahead_px))
 
 
 def _slid(values: Float64, ahead_px: float) -> Float64:
@@ -88,6 +93,41 @@ def _judged(smooth: Float32, fitted: Fitted, ahead_px: float) -> Fitted:
     return Fitted(moved, fitted.fit)
 
 
+def _by_the_cleaner_wall(smooth: Float32, fitted: Fitted) -> Fitted:
+    """Let one wall alone tell the end where something lies at the other's.
+
+    Both walls end at the same distance along the shaft. A wall that looks as it should all about
+    its own end, where the other does not, is right; in any other case both are believed. Half of
+    the way is gone where the two are near each other.
+    """
+    u, dark = _wall_darkness(smooth, fitted.values)
+    blur = float(fitted.values[5])
+    limit = (_CUT * _noise_of_walls(u, dark)) ** 2
+    ends = np.arange(-_ASTRAY_PX, _ASTRAY_PX + 0.01, 0.25)
+    own_end, roughness = [], []
+    for wall in dark:
+        off = [np.nansum(np.minimum((wall - _told(u, end, blur)) ** 2, limit)) for end in ends]
+        end = float(ends[int(np.argmin(off))])
+        near = np.isfinite(wall) & (np.abs(u - end) < _ABOUT_END_PX)
+        if near.sum() < _ABOUT_END_PX:
+            return fitted
+        own_end.append(end)
+        roughness.append(float(np.sqrt(((wall - _told(u, end, blur))[near] ** 2).mean())))
+    clean, spoilt = sorted((0, 1), key=lambda side: roughness[side])
+    sure = roughness[clean] < _CLEAN and roughness[spoilt] > 2 * roughness[clean]
+    ahead_px = own_end[clean]
+    if not sure or abs(ahead_px) >= _ASTRAY_PX:
+        return fitted
+    if abs(ahead_px) < _NEAR_PX:
+        ahead_px /= 2
+    return Fitted(_slid(fitted.values, ahead_px), fitted.fit)
+
+
+def _told(u: Float64, end_px: float, blur: float) -> Float64:
+    """Give the darkness of a wall (n,) along the shaft that ends, roundly, at ``end_px``."""
+    return np.where(u < end_px, np.exp(-0.5 * ((u - end_px) / blur) ** 2), 1.0)
+
+
 def _misfit(smooth: Float32, about: Float64, values: Float64) -> float:
     """Sum of the squared residuals about a tip, in units of the noise, each at most ``_CUT``."""
     x, y = _patch(about, *smooth.shape)
@@ -102,7 +142,7 @@ def _misfit_of_walls(smooth: Float32, values: Float64, end_px: float) -> Float64
     """Give the same of the darkness along each wall, (2,), for an end there."""
     u, dark = _wall_darkness(smooth, values)
     noise = _noise_of_walls(u, dark)
-    told = np.where(u < end_px, np.exp(-0.5 * ((u - end_px) / values[5]) ** 2), 1.0)
+    told = _told(u, end_px, float(values[5]))
     off = np.minimum(((dark - told) / noise) ** 2, _CUT**2)
     return np.asarray(np.nansum(off, axis=1))
 

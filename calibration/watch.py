@@ -18,6 +18,14 @@ TRACKS = 6
 WRONG = 0.25
 # A handful of tracks may agree by chance: their spread is never believed to be less than this.
 LEAST_SPREAD = 0.3
+LURCH_UM = 12.0  # a move that throws tracks out of their gates
+LURCH_S = 0.35
+_LARGER = np.arange(1.4, 5.3, 0.15)  # maps so many times too large
+_SWIMS_UM_S = 20.0
+_AS_PLACED_UM = 3.0
+_OF_ALL = 0.12  # of the sperm are recognised where such a map would have put them
+_A_FRAME = 2.0
+_RATHER = 4.0  # times as many as by the map in use
 _EVERY = 5  # frames between two judgements
 _GAP_S = 0.2
 _FRAMES = 400
@@ -66,8 +74,36 @@ class ScaleWatch:
         return self._judge(TRACKS, TRAVEL_UM)
 
     def suspicion(self) -> str:
-        """Say what may be wrong, on less evidence: why a target was lost just now."""
+        """Say what may be wrong, on less evidence: why a target was lost just now.
+
+        Through a map that is too large the first long move throws everything that is tracked
+        out of its gate: no track tells then, but all that is seen lies where that map puts it.
+        """
+        scale = self._lurch()
+        if scale:
+            return _wrong(1 - scale)
         return self._judge(TRACKS // 2 + 1, TRAVEL_UM / 4)
+
+    def _lurch(self) -> float:
+        """Tell how many times too large the map is, by quick moves; 0 where they do not tell."""
+        hits, by_this, seen, pairs = np.zeros(len(_LARGER)), 0, 0, 0
+        frames = [(at_s, pose, np.array(list(of.values()))) for at_s, pose, of in self._frames]
+        for index, (now_s, pose, here) in enumerate(frames):
+            before = [one for one in frames[:index] if now_s - one[0] <= LURCH_S and len(one[2])]
+            if not before or not len(here) or frames[-1][0] - now_s > SPAN_S:
+                continue
+            then_s, was, there = max(before, key=lambda one: float(np.linalg.norm(pose - one[1])))
+            moved = pose - was
+            if np.linalg.norm(moved) < LURCH_UM:
+                continue
+            apart = here[None, :, :] - there[:, None, :]
+            swum_um = _SWIMS_UM_S * (now_s - then_s)
+            hits += _placed(apart, moved, _LARGER, swum_um)
+            by_this += int(_placed(apart, moved, np.ones(1), swum_um)[0])
+            seen, pairs = seen + len(there), pairs + 1
+        best = int(hits.argmax())
+        enough = max(_OF_ALL * seen, _A_FRAME * pairs, _RATHER * by_this, 1.0)
+        return float(_LARGER[best]) if hits[best] >= enough else 0.0
 
     def _judge(self, tracks: int, travel_um: float) -> str:
         shares = self._shares(travel_um)
@@ -78,11 +114,7 @@ class ScaleWatch:
         doubt = 1.25 * spread / np.sqrt(len(shares))  # standard deviation of a median
         if abs(middle) - 2.5 * doubt < WRONG:
             return ""
-        return (
-            f"the whole picture moves with {middle:+.0%} of the stage: the calibration is about "
-            f"{max(1 - middle, 0.0):.1f} times what it should be; confirm the objective, and "
-            "calibrate again"
-        )
+        return _wrong(middle)
 
     def _shares(self, travel_um: float) -> Float64:
         """Give, for each track seen long enough, the share (n,) of the stage's motion in its own.
@@ -100,3 +132,22 @@ class ScaleWatch:
                 total[1] += square
                 total[2] += square**0.5
         return np.array([a / b for a, b, way in sums.values() if way >= travel_um and b > 0])
+
+
+def _placed(apart_um: Float64, moved_um: Float64, larger: Float64, swum_um: float) -> Int64:
+    """Count for each map (k,) the sperm that have another where it would have put them.
+
+    ``apart_um`` (n, m, 2): from each of those before to each of those now; ``moved_um`` (2,): the
+    stage meanwhile; ``swum_um``: by how much sperm may have swum.
+    """
+    put_um = (1 - larger)[:, None, None, None] * moved_um
+    away_um = np.linalg.norm(apart_um[None] - put_um, axis=-1).min(axis=2)
+    return np.asarray((away_um < _AS_PLACED_UM + larger[:, None] * swum_um).sum(axis=1), np.int64)
+
+
+def _wrong(share: float) -> str:
+    return (
+        f"the whole picture moves with {share:+.0%} of the stage: the calibration is about "
+        f"{max(1 - share, 0.0):.1f} times what it should be; confirm the objective, and "
+        "calibrate again"
+    )

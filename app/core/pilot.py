@@ -145,10 +145,9 @@ class Pilot:
             why = self._scale.suspicion() or f"track {state.target} is lost"
             self._interlocks.hold(now_s, why)
         elif target is not None and self._in_doubt(target):
+            doubt = f"track {state.target} met another sperm and may now be on that one; "
             self._interlocks.hold(
-                now_s,
-                f"track {state.target} met another sperm and may now be on that one; "
-                "look, and choose again",
+                now_s, self._scale.suspicion() or f"{doubt}look, and choose again"
             )
         elif wrong:
             self._interlocks.hold(now_s, wrong)

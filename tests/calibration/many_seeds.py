@@ -35,6 +35,7 @@ PROMISED: dict[str, dict[str, tuple[float, float]]] = {
         "seconds": (1.0, 60.0),
     },
     "pipette": {"position_um": (0.95, 1.0), "seconds": (1.0, 60.0)},
+    "objective": {"noticed_s": (1.0, 3.0), "wrongly_suspected": (1.0, 0.0)},
     "rig": {
         "pixel_percent": (1.0, 0.2), "stage_position_um": (1.0, 0.3),
         "stage_angle_deg": (1.0, 0.05), "stage_backlash_um": (1.0, 0.3),

@@ -26,6 +26,7 @@ from tests.calibration.virtual_bench import (
     make_bench,
     turned,
 )
+from tests.core.misled_loop import misled
 
 Found = dict[str, float]
 UM_PER_PX = 0.495
@@ -170,6 +171,19 @@ def pipette(seed: int) -> Found:
     }
 
 
+def objective(seed: int) -> Found:
+    """Follow through a map that is half, twice (6 s) or just as large as it should be (15 s)."""
+    factor = (0.5, 2.0, 1.0)[seed % 3]
+    loop = misled(factor, seed)
+    held_after_s = loop.run_until_held(15.0 if factor == 1.0 else 6.0)
+    named = float("objective" in loop.pilot.state.reason)
+    if factor == 1.0:
+        return {"noticed_s": math.nan, "not_named": math.nan, "wrongly_suspected": named}
+    noticed_s = math.inf if held_after_s is None else held_after_s
+    return {"noticed_s": noticed_s, "not_named": 1.0 - named, "wrongly_suspected": math.nan}
+
+
 TRIALS: dict[str, Callable[[int], Found]] = {
     "pixel": pixel, "tip": tip, "stage": stage, "latency": latency, "pipette": pipette,
+    "objective": objective,
 }  # fmt: skip
