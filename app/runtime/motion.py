@@ -157,7 +157,7 @@ class StageWorker(Worker):
         self._talk(self._listen)
         self._talk(self._look)
         if self._pilot.state != before:
-            self._tell(self._pilot.state)
+            self._tell(self._pilot.state, before)
 
     def close(self) -> None:
         """Leave the stage at rest."""
@@ -301,8 +301,11 @@ class StageWorker(Worker):
                 except DeviceError as silent:
                     self.board.tell(f"the stop was not confirmed: {silent}", "fault")
 
-    def _tell(self, state: MotionState) -> None:
-        text = state.mode.value + (f": {state.reason}" if state.reason else "")
+    def _tell(self, state: MotionState, before: MotionState) -> None:
+        told = state.mode is Mode.FAULT and state.reason == self._faults()  # the board's own words
+        if told and before.mode is Mode.FAULT:
+            return
+        text = state.mode.value + (f": {state.reason}" if state.reason and not told else "")
         severity = {Mode.HOLD: "warning", Mode.FAULT: "fault"}.get(state.mode, "info")
         details = {"mode": state.mode.value}
         if state.target is not None:

@@ -149,7 +149,8 @@ class MainWindow(QWidget):
     def _show_slow(self, now_s: float) -> None:
         """Show what a person reads."""
         for event in self._loop.events():
-            self.events.add(event)
+            if event.text not in self._faults:  # those were listed when they came
+                self.events.add(event)
         snapshot = self._snapshot
         if snapshot is None:
             self.live_view.set_waiting(waiting(now_s - self._begun_s))

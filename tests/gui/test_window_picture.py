@@ -199,6 +199,17 @@ def test_events_and_faults_are_listed_newest_first(window: MainWindow, loop: Sta
     assert "event 299" in window.events.item(0).text()
 
 
+def test_a_fault_that_is_listed_already_is_not_listed_again_as_an_event(
+    window: MainWindow, loop: StandIn
+) -> None:
+    faults = ("the port has vanished",)
+    show_next(window, loop, faults=faults)
+    loop.pending = [Event(time.perf_counter(), "the port has vanished", "fault")]
+    show_next(window, loop, faults=faults)
+    texts = [window.events.item(row).text() for row in range(window.events.count())]
+    assert sum("the port has vanished" in text for text in texts) == 1
+
+
 def test_positions_without_a_calibration_are_in_pixels(loop: StandIn, qtbot: object) -> None:
     from dataclasses import replace
 

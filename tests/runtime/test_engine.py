@@ -214,6 +214,8 @@ def test_a_port_that_vanishes_is_a_fault_and_can_come_back() -> None:
         parts.stage.broken = PortError("stage", "the port has vanished", "plug it in")
         wait(engine, lambda s: s.motion.mode is Mode.FAULT)
         assert "plug it in" in engine.motion.reason
+        said = [event.text for event in engine.events() if event.severity == "fault"]
+        assert [text for text in said if "vanished" in text] == [engine.faults[0]]  # once
         parts.stage.broken = None
         wait(engine, lambda s: not s.faults)
         assert engine.motion.mode is Mode.FAULT
