@@ -37,6 +37,7 @@ from drivers.guarded import GuardedManipulator, GuardedStage
 from drivers.limits import SoftLimits
 from drivers.protocols import Camera, Manipulator, Stage
 from models.detector import Detector
+from models.resampled import at_known_size
 
 BEFORE_S = 1.0  # the specimen lives a little longer than the camera looks at it
 UM_PER_PX_AT_1X = 9.9  # pixel pitch of the usual camera, micrometres: 0.495 at 20x
@@ -70,6 +71,9 @@ def build_rig(config: RigConfig) -> Rig:
         stage_end = emulate(config.stage, started)
         pipette_end = emulate(config.pipette, started)
         sight = open_sight(config, stage_end, pipette_end, started)
+        if config.network.weights is None:  # somebody's own know their own objective
+            um_per_px = sight.image_to_stage.um_per_px
+            detectors = tuple(at_known_size(one, um_per_px) for one in detectors)
         stage = connect_stage(config, stage_end, started)
         pipette = connect_pipette(config, pipette_end, started, stage)
         close = started.pop_all().close

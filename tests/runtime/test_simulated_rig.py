@@ -28,6 +28,7 @@ from calibration.errors import CalibrationError
 from drivers.errors import CameraError, DeviceError
 from drivers.guarded import GuardedStage
 from models.errors import ModelError
+from models.threshold import ThresholdDetector
 
 THRESHOLD = NetworkConfig(detector="threshold")
 
@@ -165,6 +166,17 @@ def test_what_is_missing_is_one_line(
         build_rig(rig(**change))
     assert named in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("objective", "end"), [("20x", ""), ("40x", " at 0.5 of the size")])
+def test_what_is_made_for_20x_sees_other_objectives_at_that_size(objective: str, end: str) -> None:
+    seen = SceneCameraConfig(sperm_in_view=3)
+    built = build_rig(rig(stage=None, pipette=None, camera=seen, objective=objective))
+    try:
+        (detector,) = built.detectors
+        assert detector.name == ThresholdDetector().name + end
+    finally:
+        built.close()
 
 
 def test_a_session_needs_a_folder(tmp_path: Path) -> None:
