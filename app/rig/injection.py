@@ -20,7 +20,12 @@ def make_injection(
     """Make the sequence, or say in one sentence why this rig has none."""
     pipette, settings = config.pipette, config.injection
     if settings is None or pipette is None or pipette.safe_z_um is None:
-        return None, "the rig file has no [injection]; copy that of app/rig/example_injection.toml"
+        simulated = isinstance(config.camera, SceneCameraConfig)
+        example = "app/rig/example_injection.toml"
+        hint = (
+            f"try it: 'sfcscope live --rig {example}'" if simulated else f"copy that of {example}"
+        )
+        return None, f"the rig file has no [injection]; {hint}"
     if record is None:
         return None, "the rig is not calibrated"
     camera = config.camera

@@ -8,10 +8,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
+import serial
 
+from drivers.devices import make_wire
 from drivers.errors import BadReply, PortError, ReplyTimeout
+from drivers.guardian_messages import GuardianSettings
 from drivers.transcript import Transcript
 from drivers.wire import Preempted, Wire
 
@@ -216,3 +220,23 @@ def test_a_terminal_line_has_one_owner():
     finally:
         os.close(master)
         os.close(slave)
+
+
+@pytest.mark.parametrize("rtscts", [True, False])
+def test_a_hardware_handshake_is_asked_of_the_port_where_the_settings_want_it(
+    rtscts: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, object]] = []
+
+    def refuse(url: str, **options: object) -> None:
+        asked.append({"url": url, **options})
+        raise serial.SerialException("not here")
+
+    monkeypatch.setattr("drivers.wire.serial.serial_for_url", refuse)
+    settings = GuardianSettings("mp285", "COM7", "pipette", (0.0,) * 3, (1.0,) * 3, 1.0)
+    line = make_wire(replace(settings, rtscts=rtscts, baud=9600))
+    with pytest.raises(PortError):
+        line.open()
+    assert asked[0]["url"] == "COM7"
+    assert asked[0]["rtscts"] is rtscts
+    assert asked[0]["exclusive"] is True
