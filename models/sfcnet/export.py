@@ -30,6 +30,7 @@ def network_from(weights: Path) -> SFCNet:
         state = torch.load(weights, map_location="cpu", weights_only=True)
         settings = state["settings"]
         network = SFCNet(variant(settings["variant"]), settings["task"])
+        network.attach_as_in(state["average"])
         network.load_state_dict(state["average"])
     except (OSError, RuntimeError, KeyError, TypeError, UnpicklingError) as error:
         reason = str(error).splitlines()[0]

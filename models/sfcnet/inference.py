@@ -14,6 +14,8 @@ from models.sfcnet.second_stage import delta_scale
 
 # Rows that the second stage takes at once on a processor.
 TOGETHER = 60
+# Sperm that the class head takes at once, and how many at most; heads below a score get no vote.
+JUDGED_TOGETHER, MOST_JUDGED, LEAST_JUDGED = 16, 96, 0.5
 
 
 class NoTask(nn.Module):
@@ -100,6 +102,8 @@ class Inference(nn.Module):
         self.encoder = network.encoder
         self.boxes: nn.Module = BoxHead(network) if network.detection is not None else NoTask()
         self.maps: nn.Module = network.segmentation or NoTask()
+        self.classes = network.class_head
+        self.together, self.most, self.least = JUDGED_TOGETHER, MOST_JUDGED, LEAST_JUDGED
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Find heads and pixels.
@@ -111,16 +115,40 @@ class Inference(nn.Module):
 
         Returns
         -------
-        rows : (300, 5) float32 tensor
-            Box centre x, y, width, height (px) and score; best first, 0 where there is none.
-            Empty without detection.
+        rows : (300, 5) or, with a class head, (300, 6) float32 tensor
+            Box centre x, y, width, height (px) and score; best first, 0 where there is none; then
+            the vote of the class head: above 0 normal, below abnormal, 0 for none. Empty without
+            detection.
         logits : (1, classes + parts, h, w) float32 tensor
             At the resize stage; models.sfcnet.finish makes maps of it. Empty without
             segmentation.
         """
         # The weights' own precision, so that one archive serves every precision.
         precision: torch.dtype = self.encoder.stem[0].weight.dtype  # type: ignore[assignment]
-        x = normalise(image).to(precision).contiguous(memory_format=torch.channels_last)
+        contrast = normalise(image)
+        x = contrast.to(precision).contiguous(memory_format=torch.channels_last)
         stages = self.encoder(x)
-        logits: Tensor = self.maps(stages)
-        return self.boxes(stages), logits.to(torch.float32)
+        logits: Tensor = self.maps(stages).to(torch.float32)
+        rows: Tensor = self.boxes(stages)
+        if self.classes is not None:
+            rows = self._with_votes(rows, contrast[0, 0], logits[0])
+        return rows, logits
+
+    def _with_votes(self, rows: Tensor, picture: Tensor, logits: Tensor) -> Tensor:
+        """Return ``rows`` with one more column, the votes of the class head."""
+        count = min(self.most, rows.shape[0])
+        if not rows.is_cuda:
+            # Of fixed numbers only, as in the second stage; on a GPU without looking how many.
+            found = int((rows[:, 4] >= self.least).sum())
+            parts = (found + self.together - 1) // self.together
+            count = min(max(parts, 1) * self.together, count)
+        votes = rows.new_zeros((rows.shape[0],))
+        if self.classes is not None:
+            centre_px = rows[:count, :2]
+            straight = torch.zeros_like(centre_px[:, 0])
+            tail, head = self.classes.windows(picture, logits, centre_px, straight)
+            for first in range(0, count, self.together):
+                last = first + self.together
+                votes[first:last] = self.classes.favour(tail[first:last], head[first:last])
+        votes = torch.where(rows[:, 4] >= self.least, votes, torch.zeros_like(votes))
+        return torch.cat([rows, votes[:, None]], 1)

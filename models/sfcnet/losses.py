@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.sfcnet.anchors import anchor_boxes, encode
+from models.sfcnet.class_head import ClassHead
 from models.sfcnet.network import STRIDES, SFCNet
 from models.sfcnet.nms import box_iou
 from models.sfcnet.part_output import class_planes, part_loss, part_planes
@@ -246,6 +247,39 @@ def detection_losses(
     return {name: torch.stack(values).mean() for name, values in zip(names, sums, strict=True)}
 
 
+def class_head_loss(
+    head: ClassHead, outputs: dict[str, Tensor], target: Target
+) -> dict[str, Tensor]:
+    """Return the cross-entropy of the class head on heads whose class the maps tell."""
+    logits: list[Tensor] = []
+    classes: list[Tensor] = []
+    for k, boxes in enumerate(target.boxes):
+        told = _told_classes(target.class_map[k], boxes)
+        known = told > 0
+        if not bool(known.any()):
+            continue
+        centre_px = ((boxes[:, :2] + boxes[:, 2:]) * 0.5)[known]
+        # The maps say where the tails are, and learn nothing by it.
+        maps = outputs["segmentation"][k].detach().float()
+        tail, near = head.windows(outputs["contrast"][k], maps, centre_px, centre_px[:, 0] * 0.0)
+        logits.append(head(tail, near)[0])
+        classes.append(told[known] - 1)
+    if not logits:
+        return {}
+    return {"sperm_class": functional.cross_entropy(torch.cat(logits).float(), torch.cat(classes))}
+
+
+def _told_classes(class_map: Tensor, boxes: Tensor) -> Tensor:
+    """Return the class (N,) of most sperm pixels about the middle of each corner box; 0: none."""
+    middle = torch.round((boxes[:, :2] + boxes[:, 2:]) * 0.5).to(torch.int64)
+    steps = torch.arange(-2, 3, device=boxes.device)
+    rows = (middle[:, 1, None, None] + steps[:, None]).clamp(0, class_map.shape[0] - 1)
+    columns = (middle[:, 0, None, None] + steps).clamp(0, class_map.shape[1] - 1)
+    seen = class_map[rows, columns].flatten(1)
+    normal, abnormal = (seen == 1).sum(1), (seen == 2).sum(1)
+    return torch.where(normal + abnormal == 0, 0, torch.where(normal >= abnormal, 1, 2))
+
+
 def total_losses(
     network: SFCNet, outputs: dict[str, Tensor], target: Target, settings: LossSettings
 ) -> dict[str, Tensor]:
@@ -255,4 +289,6 @@ def total_losses(
         losses.update(segmentation_losses(outputs["segmentation"], target, settings))
     if "objectness" in outputs:
         losses.update(detection_losses(network, outputs, target, settings))
+    if network.class_head is not None and "contrast" in outputs:
+        losses.update(class_head_loss(network.class_head, outputs, target))
     return losses

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
 from models.errors import ModelError
 from models.sfcnet.aspcp import AtrousPyramid
+from models.sfcnet.class_head import ClassHead
 from models.sfcnet.collateral import CollateralConvolution
 from models.sfcnet.encoder import Encoder
 from models.sfcnet.fusion import MultiScaleFusion
@@ -20,6 +23,7 @@ from models.sfcnet.variant import Variant
 
 TASKS = ("joint", "detect", "segment")
 STRIDES = (4, 8, 16, 32, 64)
+_CLASS_HEAD = "class_head."
 
 
 def normalise(image: Tensor) -> Tensor:
@@ -28,7 +32,8 @@ def normalise(image: Tensor) -> Tensor:
     scale = 4.0
     image = image.to(torch.float32)
     mean = image.mean((1, 2, 3), keepdim=True)
-    return (image - mean) / mean.clamp(min=1.0) * scale
+    # In place: less memory is touched than with a new picture for every operation.
+    return (image - mean).div_(mean.clamp(min=1.0)).mul_(scale)
 
 
 class Segmentation(nn.Module):
@@ -100,6 +105,7 @@ class SFCNet(nn.Module):
         self.encoder = Encoder(variant)
         self.segmentation = Segmentation(variant) if task != "detect" else None
         self.detection = Detection(variant) if task != "segment" else None
+        self.class_head: ClassHead | None = None
         self._initialise()
 
     def _initialise(self) -> None:
@@ -110,16 +116,42 @@ class SFCNet(nn.Module):
             if isinstance(module, SubpixelConvolution):
                 module.start_equal()
 
+    def attach_class_head(self) -> ClassHead:
+        """Give a network for both tasks a head that tells normal sperm from abnormal ones.
+
+        Raises
+        ------
+        ModelError
+            A network of one task, or one whose maps are not at half size.
+        """
+        if self.task != "joint" or self.variant.resize_stage != 1:
+            raise ModelError(
+                f"a class head needs both tasks and maps at half size; this network is for task "
+                f"'{self.task}' with maps at stage {self.variant.resize_stage}"
+            )
+        self.class_head = ClassHead(self.variant)
+        return self.class_head
+
+    def attach_as_in(self, names: Iterable[str]) -> None:
+        """Attach a class head if ``names`` of weights tell of one, and this network may have it."""
+        told = any(name.startswith(_CLASS_HEAD) for name in names)
+        if told and self.class_head is None and self.task == "joint":
+            self.attach_class_head()
+
     def forward(self, image: Tensor, detect: bool = True) -> dict[str, Tensor]:
         """Return what each task says of grey levels ``image`` (B, 1, H, W), H and W of 32s.
 
         ``detect`` False leaves the detection out: training needs it less often.
 
         Keys: ``segmentation`` (B, classes + parts, h, w) logits; ``objectness`` (B, N),
-        ``deltas`` (B, N, 4) and ``p2`` to ``p6`` for the second stage.
+        ``deltas`` (B, N, 4) and ``p2`` to ``p6`` for the second stage; with a class
+        head ``contrast`` (B, H, W), which it looks at.
         """
-        stages = self.encoder(normalise(image))
+        contrast = normalise(image)
+        stages = self.encoder(contrast)
         outputs: dict[str, Tensor] = {}
+        if self.class_head is not None:
+            outputs["contrast"] = contrast[:, 0]
         if self.segmentation is not None:
             outputs["segmentation"] = self.segmentation(stages)
         if self.detection is not None and detect:

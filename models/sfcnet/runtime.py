@@ -19,7 +19,7 @@ from models.sfcnet.manifest import shipped_archive, trusted_entry
 from models.sfcnet.memory import keep_freed_memory
 from models.sfcnet.variant import variant
 from models.sfcnet.whole_sperm import head_labels, spread_labels
-from models.types import Detections, Perception, UInt8
+from models.types import Detections, Perception, SpermClass, UInt8
 
 STRIDE_PX = 32
 WARM_UP_FRAMES = 6
@@ -193,6 +193,10 @@ class SFCNetDetector:
             return Perception(Detections(boxes, scores, np.zeros(len(rows), np.int8)))
         class_map, part_map = class_and_part_maps(logits, *padded.shape)
         labels = head_labels(boxes, logits, class_map, part_map)
+        if rows.shape[1] > 5:
+            # The class head's vote, of heads that it was asked about.
+            judged = rows[:, 5] != 0.0
+            labels[judged] = np.where(rows[judged, 5] > 0.0, SpermClass.NORMAL, SpermClass.ABNORMAL)
         if self.whole_sperm:
             # Weak boxes, asked for to draw a whole precision curve, do not speak for a sperm.
             sure = scores >= self.entry.score_threshold

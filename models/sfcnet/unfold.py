@@ -22,7 +22,12 @@ from models.sfcnet.network import SFCNet
 # With more of its weights without a place, an archive is of another definition of the variant.
 _MOST_MISFITS = 0.1
 # Names in an archive (models.sfcnet.inference) to names in a network.
-_PARTS = {"encoder.": "encoder.", "boxes.detection.": "detection.", "maps.": "segmentation."}
+_PARTS = {
+    "encoder.": "encoder.",
+    "boxes.detection.": "detection.",
+    "maps.": "segmentation.",
+    "classes.": "class_head.",
+}
 
 
 def is_archive(path: Path) -> bool:
@@ -47,6 +52,7 @@ def load_archive(network: SFCNet, path: Path) -> int:
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise WeightsError(f"{path}: cannot be read ({reason}); export it again") from error
+    network.attach_as_in(_PARTS["classes."] for name in held if name.startswith("classes."))
     state = network.state_dict()
     mine = {name.partition(".")[0] + "." for name in state}
     given: dict[str, Tensor] = {}

@@ -19,6 +19,7 @@ from torch import nn
 from models.detector import Detector
 from models.sfcnet.cost import count_all
 from models.sfcnet.export import network_from, training_facts, write_archive
+from models.sfcnet.manifest import trusted_entry
 from models.sfcnet.network import SFCNet
 from models.sfcnet.runtime import SFCNetDetector
 from models.specimen.profiles import profile
@@ -105,8 +106,16 @@ def commit() -> str:
         return "unknown"
 
 
-def release(weights: Path, out: Path, *, half: bool = True) -> dict[str, object]:
+def release(
+    weights: Path, out: Path, *, half: bool = True, like: Path | None = None
+) -> dict[str, object]:
     """Calibrate, examine and write ``out`` with its entry in the manifest and its card.
+
+    Parameters
+    ----------
+    like : Path, optional
+        An archive whose boxes and pixels these weights leave as they are (a class head was taught
+        since): its threshold and margin are kept, and its provenance tells the trainings before.
 
     Returns
     -------
@@ -116,14 +125,15 @@ def release(weights: Path, out: Path, *, half: bool = True) -> dict[str, object]
     network = network_from(weights)
     with tempfile.TemporaryDirectory() as folder:
         margin = 0.0
-        if network.segmentation is not None:
+        if network.segmentation is not None and like is None:
             margin = calibrated_margin(network, Path(folder))
             network = with_margin(network, margin)
         draft = Path(folder) / out.name
         write_archive(network, draft, half=half)
         # In full precision: what any machine can reproduce.
         loose = SFCNetDetector(draft, dtype=torch.float32, score_threshold=LOWEST_SCORE)
-        threshold = calibrated_threshold(loose)
+        entry = None if like is None else trusted_entry(like)
+        threshold = calibrated_threshold(loose) if entry is None else entry.score_threshold
         scores = {
             name: {key: rounded(table[key]) for key in KEPT if key in table}
             for name, table in exam_table(loose).items()
@@ -140,6 +150,13 @@ def release(weights: Path, out: Path, *, half: bool = True) -> dict[str, object]
         "gmacs_640x480": round(cost.gmacs, 3),
         **training_facts(weights),
     }
+    if network.class_head is not None:
+        taught = sum(p.numel() for p in network.class_head.parameters()) / 1e6
+        provenance["params_m"] = round(cost.params_m + taught, 3)
+    if entry is not None:
+        provenance["start"] = "the weights before it, which stay; the class head alone was taught"
+        provenance["background_margin"] = entry.provenance.get("background_margin", 0.0)
+        provenance["before"] = {**entry.provenance, "sha256": entry.sha256}
     done = write_archive(
         network,
         out,
@@ -157,8 +174,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--like", type=Path, help="archive whose boxes and pixels stay")
     options = parser.parse_args()
-    print(json.dumps(release(options.weights, options.out), indent=2))
+    print(json.dumps(release(options.weights, options.out, like=options.like), indent=2))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from pickle import UnpicklingError
@@ -107,6 +108,7 @@ class Trainer:
             load_encoder(self.network.encoder, state, str(weights))
         else:
             average = _average_of(state, weights)
+            self._take_class_head(average)
             mine = self.network.state_dict()
             fitting = {k: v for k, v in average.items() if k in mine and v.shape == mine[k].shape}
             if not any(key.startswith("encoder.") for key in fitting):
@@ -120,6 +122,7 @@ class Trainer:
 
     def _start_from_archive(self, archive: Path, crops: Dataset[Crop] | None) -> None:
         _tell_misfits(archive, load_archive(self.network, archive))
+        self.optimiser = self._optimiser()
         if crops is not None:
             numbers = range(_SETTLING_BATCHES * _SETTLING_CROPS)
             rows = [crops[k].image for k in numbers]
@@ -173,6 +176,12 @@ class Trainer:
         self.average.network.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
 
+    def _take_class_head(self, names: Iterable[str]) -> None:
+        """Have a class head if the weights have one; the optimiser must know it."""
+        self.network.attach_as_in(names)
+        self.network.to(self.device)
+        self.optimiser = self._optimiser()
+
     def _rate(self, progress: float) -> float:
         settings = self.settings
         if settings.schedule == "steps":
@@ -196,6 +205,9 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.network.train()
+        if self.network.class_head is not None:
+            # It has no statistics of its own if it comes from an archive.
+            self.network.class_head.eval()
         # Convolutions in bfloat16: twice as fast where a processor has instructions for it.
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed):
             outputs = self.network(
