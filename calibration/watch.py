@@ -110,11 +110,19 @@ class ScaleWatch:
         if len(shares) < tracks:
             return ""
         middle = float(np.median(shares))
-        spread = max(1.4826 * float(np.median(np.abs(shares - middle))), LEAST_SPREAD)
+        # Beside a slow stage the sperm's own swimming is a large share of its motion.
+        least = max(LEAST_SPREAD, _SWIMS_UM_S / max(self._speed_um_s(), 1.0))
+        spread = max(1.4826 * float(np.median(np.abs(shares - middle))), least)
         doubt = 1.25 * spread / np.sqrt(len(shares))  # standard deviation of a median
         if abs(middle) - 2.5 * doubt < WRONG:
             return ""
         return _wrong(middle)
+
+    def _speed_um_s(self) -> float:
+        """Mean speed of the stage over the window."""
+        way_um = sum(float(np.linalg.norm(b[1] - a[1])) for a, b in pairwise(self._frames))
+        lasted_s = self._frames[-1][0] - self._frames[0][0] if self._frames else 0.0
+        return way_um / lasted_s if lasted_s > 0 else 0.0
 
     def _shares(self, travel_um: float) -> Float64:
         """Give, for each track seen long enough, the share (n,) of the stage's motion in its own.
