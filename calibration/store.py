@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -213,7 +214,9 @@ def save_calibration(
     if path.exists():
         kept = path.parent / "history" / f"{path.stem}-{now():%Y%m%dT%H%M%S%f}{path.suffix}"
         kept.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(path, kept)
+        beside = kept.with_name(kept.name + ".part")
+        shutil.copy2(path, beside)
+        os.replace(beside, kept)
     write_toml(path, record, f"Calibration of sfcscope. Written because: {reason}")
 
 
