@@ -26,6 +26,8 @@ COAST_TRAVEL_UM = 50.0  # the stage never runs farther than this without the tar
 PULL_SHARE = 0.7  # of what is off: no more is made good before the next frame can tell
 STEADY_FRAMES = 3  # seen so often on end beside another, it is no mix-up of one frame
 SHARED_S = 1.5  # longer in one with another, nobody can tell who comes out of it
+SOUND_UM = 5.0  # so near to where it was expected, nothing is odd about a sighting
+SOUND_S = 0.2  # for so long after an odd one the way before it counts as well
 STRAYED_UM = 4.0  # the mean path so far from the track is not the track's any more
 UNTOLD = (0.5, 0.5, 100.0, 100.0)  # variances, um and um/s squared, where a track tells none
 CENTRED_UM = 4.0  # within a head's length of the centre: no longer approaching
@@ -72,6 +74,7 @@ class Servo:
         self._period_s = 1.0 / frame_rate_hz
         self._path = MeanPath(frame_rate_hz)
         self._target: Target | None = None
+        self._sound: Target | None = None
         self._known_s = -math.inf
         self._seen_at_um: Float64 | None = None
         self._steady = 0
@@ -82,7 +85,7 @@ class Servo:
 
     def choose(self, target: Target) -> None:
         """Take a new target; the stage keeps the velocity that it has until the next command."""
-        self._target = target
+        self._target = self._sound = target
         self._known_s = target.time_s
         self._begin_path(target)
         self._seen_at_um = None
@@ -91,7 +94,7 @@ class Servo:
 
     def release(self) -> None:
         """Forget the target. The caller stops the stage."""
-        self._target = None
+        self._target = self._sound = None
         self._velocity_um_s = np.zeros(2)
         self._commanded_s = None
         self.phase = Phase.IDLE
@@ -106,6 +109,8 @@ class Servo:
         back = self.phase is Phase.WAIT
         self._steady = self._steady + 1 if target is not None and target.seen else 0
         if target is not None and self._credible(target, last, gap_s, back=back):
+            if min(_astray_um(target, one) for one in (last, self._sound or last)) <= SOUND_UM:
+                self._sound = target
             self._target, self._known_s, self._seen_at_um = target, frame_s, None
             self._follow_path(target)
             if self.phase in (Phase.SHARED, Phase.COAST, Phase.WAIT):
@@ -173,11 +178,20 @@ class Servo:
         clear = target.alone or self._steady >= STEADY_FRAMES
         if not target.seen or (back and not clear):
             return False
-        expected_um = last.position_um + last.velocity_um_s * gap_s
+        if self._is_reached(target, last, gap_s):
+            return True
+        # The last sighting may have been of something else, for a frame: what goes on as before it
+        # is the same sperm.
+        sound, sound_s = self._sound, target.time_s - SOUND_S
+        if sound is None or sound is last or sound.time_s < sound_s:
+            return False
+        return self._is_reached(target, sound, target.time_s - sound.time_s)
+
+    def _is_reached(self, target: Target, last: Target, gap_s: float) -> bool:
+        """Whether a sperm that swam on from ``last`` may be there."""
         frames = max(1.0, gap_s / self._period_s)
         # What a heading may wander grows with the root of time.
-        allowed_um = self._settings.jump_um * math.sqrt(frames)
-        return bool(np.linalg.norm(target.position_um - expected_um) <= allowed_um)
+        return _astray_um(target, last) <= self._settings.jump_um * math.sqrt(frames)
 
     def _pull(self, error_um: Float64) -> Float64:
         """Velocity towards the target: proportional, never faster than it can brake."""
@@ -225,3 +239,9 @@ class Servo:
         self._velocity_um_s = np.zeros(2)
         self._commanded_s = now_s
         return Velocity(self._velocity_um_s)
+
+
+def _astray_um(target: Target, last: Target) -> float:
+    """Distance from where it would be had it swum on straight since ``last``."""
+    expected_um = last.position_um + last.velocity_um_s * (target.time_s - last.time_s)
+    return float(np.linalg.norm(target.position_um - expected_um))

@@ -215,6 +215,27 @@ def test_a_jump_is_a_missed_frame(jump_um: float, angle: float) -> None:
     assert servo.phase is Phase.COAST
 
 
+def test_one_sighting_of_something_else_does_not_make_the_next_ones_jumps() -> None:
+    servo, poses = following((150.0, 0.0))
+    way = {k: 150.0 * k * PERIOD_S for k in range(20)}
+    odd = np.array((-250.0, 300.0))  # what the track believes for that frame
+    servo.observe(target(4 * PERIOD_S, way[4], 11.0, velocity_um_s=odd), 4 * PERIOD_S)
+    servo.command(4 * PERIOD_S, poses)
+    for k in range(5, 9):
+        back = target(k * PERIOD_S, way[k], velocity_um_s=np.array((150.0, 0.0)))
+        servo.observe(back, k * PERIOD_S)
+        servo.command(k * PERIOD_S, poses)
+        assert servo.phase in (Phase.APPROACH, Phase.FOLLOW)
+
+
+def test_what_is_neither_on_the_way_before_nor_on_the_last_one_is_a_jump() -> None:
+    servo, poses = following((150.0, 0.0))
+    servo.observe(target(4 * PERIOD_S, 150 * 4 * PERIOD_S, 11.0), 4 * PERIOD_S)
+    servo.command(4 * PERIOD_S, poses)
+    servo.observe(target(5 * PERIOD_S, 25.0, 60.0), 5 * PERIOD_S)
+    assert servo.phase is Phase.COAST
+
+
 def test_a_track_that_is_elsewhere_takes_its_mean_path_along() -> None:
     servo, poses = following((0.0, 0.0))
     place = np.array((14.0, 0.0))  # within what a jump may be: the tracker has changed its mind

@@ -1,4 +1,4 @@
-"""Beside a stage that follows a slow sperm, those that swim do not look like a wrong calibration."""
+"""Beside a stage that follows a slow sperm, swimmers do not look like a wrong calibration."""
 
 from __future__ import annotations
 
