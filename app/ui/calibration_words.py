@@ -262,9 +262,10 @@ def _height(z_um: float | None, unknown: str = "not found") -> str:
 
 
 def _focus(values: PipetteValues) -> str:
-    sd_um = values.focus_uncertainty_um
-    unknown = "not found: focus a little above the tip, and repeat"
-    return _height(values.focus_z_um, unknown) + ("" if sd_um is None else f" ± {sd_um:.1f}")
+    height_um, sd_um = values.focus_z_um, values.focus_uncertainty_um
+    if height_um is None or sd_um is None:
+        return _height(height_um, "not found: focus higher")
+    return f"z {height_um:.1f} ± {sd_um:.1f} µm"
 
 
 def _listed(value: object) -> list[float]:
