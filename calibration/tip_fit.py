@@ -24,6 +24,7 @@ _BOTH = 5.0
 _PIXELS_PER_PLACE = 2.0  # a place along a wall is several pixels of the picture
 _ASTRAY_PX = 6.0  # one wall alone moves the end by less than this
 _ABOUT_END_PX = 12
+_SPOILT = 1.6  # times as rough as the other wall
 _CLEAN = 0.2  # rms about its own end, of a wall's darkness: nothing lies there
 _CUT = 3.0  # of the noise: what is farther off is something else
 
@@ -114,7 +115,7 @@ def _by_the_cleaner_wall(smooth: Float32, fitted: Fitted) -> Fitted:
         own_end.append(end)
         roughness.append(float(np.sqrt(((wall - _told(u, end, blur))[near] ** 2).mean())))
     clean, spoilt = sorted((0, 1), key=lambda side: roughness[side])
-    sure = roughness[clean] < _CLEAN and roughness[spoilt] > 2 * roughness[clean]
+    sure = roughness[clean] < _CLEAN and roughness[spoilt] > _SPOILT * roughness[clean]
     ahead_px = own_end[clean]
     if not sure or abs(ahead_px) >= _ASTRAY_PX:
         return fitted
