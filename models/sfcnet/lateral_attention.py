@@ -45,7 +45,7 @@ class AttentionPyramid(nn.Module):
             x = lateral(stages[4 - i])
             if i > 0:
                 size = [x.shape[2], x.shape[3]]
-                x = x + functional.interpolate(merged[i - 1], size=size, mode="nearest")
+                x = x.add_(functional.interpolate(merged[i - 1], size=size, mode="nearest"))
             merged.append(x)
         levels: list[Tensor] = []
         for i, smooth in enumerate(self.smooth):

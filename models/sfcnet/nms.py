@@ -36,8 +36,9 @@ def _suppressed_by(boxes: Tensor, iou: float) -> Tensor:
     height = torch.minimum(y1.unsqueeze(-1), y1.unsqueeze(-2))
     height.sub_(torch.maximum(y0.unsqueeze(-1), y0.unsqueeze(-2))).clamp_(min=0.0)
     area = (x1 - x0) * (y1 - y0) * (iou / (1.0 + iou))
-    overlaps = width.mul_(height).sub_(area.unsqueeze(-1)) > area.unsqueeze(-2)
-    return torch.tril(overlaps.to(torch.float32), diagonal=-1)
+    excess = width.mul_(height).sub_(area.unsqueeze(-1)).sub_(area.unsqueeze(-2))
+    # 1 where positive, else 0: without a matrix of booleans, which takes twice as long.
+    return excess.sign_().clamp_(min=0.0).tril_(-1)
 
 
 def nms_sorted(boxes: Tensor, iou: float, rounds: int) -> Tensor:
