@@ -19,6 +19,8 @@ UInt8 = NDArray[np.uint8]
 MIN_FIT = 0.45
 MIN_TRUST = 1.25  # fit and support together: noise and tails reach 1.12, the faintest pipette 1.27
 _MIN_CONTRAST = 0.03
+# Two tails side by side reach the border, but with gaps; a pipette as faint as they has none.
+_FAINT, _WHOLE = 0.06, 0.8
 _MAX_BLUR_PX = 6.0  # a fit that is stretched to its bounds follows halos, not walls
 _PLACES = 3  # of the best pairs of walls, those that are looked at closely
 _SMOOTH_PX = 0.8
@@ -147,7 +149,10 @@ def _refine(flat: Float32, place: Place, um_per_px: float) -> Tip | None:
     if found is None:
         return None
     tip = _tip(found, 0, 0)
-    if tip.fit < MIN_FIT or tip.fit + support(smooth, found.values) < MIN_TRUST:
+    dark = support(smooth, found.values)
+    if tip.fit < MIN_FIT or tip.fit + dark < MIN_TRUST:
+        return None
+    if tip.contrast < _FAINT and dark < _WHOLE:
         return None
     if tip.contrast < _MIN_CONTRAST or tip.blur_px > _MAX_BLUR_PX:
         return None
