@@ -4,7 +4,7 @@ The measures are taken from raw associated head positions; a filtered path has l
 that VCL, ALH, BCF and MAD are about. The average path is a centred moving average whose window
 shrinks symmetrically at the ends, so that it starts and ends where the raw path does: then
 VSL <= VAP <= VCL always holds. ALH and BCF are read where the window has its full width; VAP is the
-length of that path averaged twice more, at last over half as long again, for one average leaves a
+length of that path averaged twice more, at last over a quarter longer, for one average leaves a
 rest of the yawing that is several per cent of VAP, and of a slow sperm's more.
 
 Sources: WHO laboratory manual for the examination and processing of human semen, 6th edition
@@ -30,7 +30,7 @@ COLUMNS = (
 OK = "ok"
 INSUFFICIENT = "insufficient track"
 # Of the average's window: the last of those that VAP is taken after.
-_WIDER = 1.5
+_WIDER = 1.25
 
 
 @dataclass(frozen=True, slots=True)

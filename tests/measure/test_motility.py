@@ -139,6 +139,15 @@ def test_a_short_path_is_not_guessed(points: int) -> None:
     assert all(np.isnan(one) for one in found.values.values())
 
 
+@pytest.mark.parametrize("beat_hz", [6.5, 8.0, 9.5, 11.0, 13.0])
+def test_the_vap_of_a_slow_swimmer_has_no_yawing_in_it(beat_hz: float) -> None:
+    time_s = clock(30.0, 2.0)
+    for phase in (0.0, 1.0, 2.0):
+        side_um = 0.7 * np.sin(2 * np.pi * beat_hz * time_s + phase)
+        found = measure_path(time_s, np.stack([4.0 * time_s, side_um], axis=1))
+        assert found.values["vap_um_s"] == pytest.approx(4.0, abs=0.32)
+
+
 def test_fifteen_frames_at_thirty_a_second_are_enough() -> None:
     t = np.arange(15) / 30.0
     assert measure_path(t, np.stack([40.0 * t, t], axis=1)).quality == OK
