@@ -163,7 +163,7 @@ class ProScan:
                     )
                 reading = self._read_position()
                 readings.append(reading)
-                if self._plausible.explains(reading):
+                if self._plausible.settles(readings):
                     break
         self._plausible.believe(reading)
         if not self._following and not (self._joystick_off and self._moving is False):

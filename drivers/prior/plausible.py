@@ -10,6 +10,7 @@ from drivers.commanded import Commanded, Window
 
 _GRAIN_UM = 2.5
 _PROMPT_S = 0.030  # a command that took longer was sent again: from when on it counts is not known
+_FASTER = 1.5  # than told: a garbled velocity, a hand, or garbled readings
 _LAGS_S = (0.012, 0.024, 0.036)  # usual ones; what they do not explain is only read again
 
 
@@ -49,6 +50,8 @@ class Plausible:
         """Note a velocity."""
         if not self._streaming:
             self._commanded.restart()
+            # begun before it was seen at rest: how far it still ran is not known
+            self._repeated = self._repeated or self._speed_um_s > 0.0
         self._streaming = True
         self._commanded.note(time_s, velocity_um_s, took_s)
         self._repeated = self._repeated or took_s > _PROMPT_S
@@ -74,7 +77,38 @@ class Plausible:
         """Whether ``reading`` needs no second one."""
         if not self._believed or (self._streaming and self._repeated):
             return False
-        last = self._believed[-1]
+        return self._leads(self._believed[-1], reading)
+
+    def settles(self, readings: Sequence[Reading]) -> bool:
+        """Whether the last of some readings, of which the first was not explained, needs no more.
+
+        The motion has to explain it from what was believed and from the reading before it as well:
+        one that was believed may itself have been a little wrong, and then a garbled one may fit
+        it better than what is true.
+        """
+        *_, before, now = readings
+        agrees = self._leads if self._streaming else self._agree
+        return self.explains(now) and agrees(before, now)
+
+    def confirms(self, readings: Sequence[Reading]) -> bool:
+        """Whether the last of some readings, one right after the other, is confirmed.
+
+        It is when it agrees with the one before, as far as the motion is not known exactly; or when
+        the last three lie on one line in time, whatever the speed: something else is moving the
+        stage, and that is for others to judge. Where one came much later than the others, a line
+        says little: faster than the stage was told to be, it takes the last four.
+        """
+        vague = not self._streaming
+        if vague and len(readings) > 1 and self._agree(readings[-2], readings[-1]):
+            return True
+        if len(readings) < 3 or not _in_line(*readings[-3:]):
+            return False
+        if _evenly(*readings[-3:]) or self._is_told(readings[-3], readings[-1]):
+            return True
+        return len(readings) > 3 and _in_line(*readings[-4:-1])
+
+    def _leads(self, last: Reading, reading: Reading) -> bool:
+        """Whether the motion leads from one reading to another."""
         allowed_um = _GRAIN_UM + max(last.slack_s, reading.slack_s) * self._speed_um_s
         if self._streaming:
             windows = self._commanded.windows(last.time_s, reading.time_s)
@@ -89,17 +123,11 @@ class Plausible:
             for moved_um, (low_um, high_um) in zip(moved, windows, strict=True)
         )
 
-    def confirms(self, readings: Sequence[Reading]) -> bool:
-        """Whether the last of some readings, one right after the other, is confirmed.
-
-        It is when it agrees with the one before, as far as the motion is not known exactly; or when
-        the last three lie on one line in time, whatever the speed: something else is moving the
-        stage, and that is for others to judge.
-        """
-        vague = not self._streaming
-        if vague and len(readings) > 1 and self._agree(readings[-2], readings[-1]):
-            return True
-        return len(readings) > 2 and _in_line(*readings[-3:])
+    def _is_told(self, first: Reading, last: Reading) -> bool:
+        """Whether the stage was told to be as fast as it is between two readings."""
+        way_um = math.hypot(last.x_um - first.x_um, last.y_um - first.y_um)
+        slack_um = 2 * _GRAIN_UM
+        return way_um <= _FASTER * self._speed_um_s * (last.time_s - first.time_s) + slack_um
 
     def _agree(self, first: Reading, second: Reading) -> bool:
         reach_um = _GRAIN_UM + self._speed_um_s * (second.time_s - first.time_s + second.slack_s)
@@ -115,6 +143,12 @@ class Plausible:
             return 0.0, 0.0
         scale = (time_s - last.time_s) / between_s
         return (last.x_um - first.x_um) * scale, (last.y_um - first.y_um) * scale
+
+
+def _evenly(first: Reading, second: Reading, third: Reading) -> bool:
+    """Whether three readings came at about equal intervals."""
+    before_s, after_s = second.time_s - first.time_s, third.time_s - second.time_s
+    return before_s <= 2.0 * after_s and after_s <= 2.0 * before_s
 
 
 def _in_line(first: Reading, second: Reading, third: Reading) -> bool:

@@ -107,3 +107,41 @@ def test_a_corridor_holds_what_lies_between_its_ends(start_um, target_um, share)
 def test_a_position_that_becomes_the_origin_is_a_lost_frame(before_um, now_um, lost):
     assert bool(lost_frame(before_um, now_um)) is lost
     assert math.isfinite(now_um[0])
+
+
+def test_after_a_contradiction_a_reading_has_to_agree_with_the_one_before_it_too():
+    plausible = Plausible()
+    plausible.believe(Reading(0.0, 0.0, -3.0))  # 3 um off, which nothing told
+    for k in range(6):
+        plausible.streamed(0.033 * k, (0.0, 120.0), 0.012)
+    true = [Reading(0.13 + 0.012 * k, 0.0, 120.0 * (0.11 + 0.012 * k)) for k in range(4)]
+    garbled = Reading(true[2].time_s, 0.0, true[2].y_um - 8.0)  # fits what was believed
+    assert plausible.explains(garbled)
+    assert not plausible.settles([true[0], true[1], garbled])
+    assert plausible.settles([garbled, true[2], true[3]]) == plausible.explains(true[3])
+
+
+def test_velocities_that_begin_while_it_still_slows_down_ask_for_a_second_reading():
+    plausible = Plausible()
+    plausible.believe(Reading(0.0, 0.0, 0.0))
+    plausible.streamed(0.0, (100.0, 0.0), 0.012)
+    plausible.moves(0.0)  # a stop
+    plausible.streamed(0.05, (100.0, 0.0), 0.012)
+    assert not plausible.explains(Reading(0.1, 5.0, 0.0))
+    plausible.moves(0.0)
+    plausible.rests()
+    plausible.believe(Reading(0.3, 5.0, 0.0))
+    plausible.streamed(0.4, (100.0, 0.0), 0.012)
+    assert plausible.explains(Reading(0.45, 7.0, 0.0))
+
+
+def test_a_late_reading_and_two_close_ones_make_no_line_of_a_speed_that_nobody_asked_for():
+    plausible = Plausible()
+    last_s = following(plausible, 100.0)
+    late = [
+        Reading(last_s + 0.100, -300.0, 0.0),
+        Reading(last_s + 0.174, -228.0, 0.0),
+        Reading(last_s + 0.186, -219.0, 0.0),
+    ]
+    assert not plausible.confirms(late)
+    assert plausible.confirms([Reading(last_s + 0.088, -311.6, 0.0), *late])
