@@ -26,6 +26,7 @@ COAST_TRAVEL_UM = 50.0  # the stage never runs farther than this without the tar
 PULL_SHARE = 0.7  # of what is off: no more is made good before the next frame can tell
 STEADY_FRAMES = 3  # seen so often on end beside another, it is no mix-up of one frame
 SHARED_S = 1.5  # longer in one with another, nobody can tell who comes out of it
+SHARED_FRAMES = 3  # what it may be off after having been one with another: as after so many frames
 SOUND_UM = 5.0  # so near to where it was expected, nothing is odd about a sighting
 SOUND_S = 0.2  # for so long after an odd one the way before it counts as well
 STRAYED_UM = 4.0  # the mean path so far from the track is not the track's any more
@@ -77,6 +78,7 @@ class Servo:
         self._sound: Target | None = None
         self._known_s = -math.inf
         self._seen_at_um: Float64 | None = None
+        self._mixed = False  # was found as one with another since it was last seen by itself
         self._steady = 0
         self._velocity_um_s = np.zeros(2)
         self._commanded_s: float | None = None
@@ -88,7 +90,7 @@ class Servo:
         self._target = self._sound = target
         self._known_s = target.time_s
         self._begin_path(target)
-        self._seen_at_um = None
+        self._seen_at_um, self._mixed = None, False
         self.phase = Phase.APPROACH
         self.error_um = math.nan
 
@@ -106,19 +108,20 @@ class Servo:
         if last is None or self.phase in (Phase.IDLE, Phase.LOST):
             return
         gap_s = frame_s - last.time_s
-        back = self.phase is Phase.WAIT
+        back = self.phase is Phase.WAIT or self._mixed
         self._steady = self._steady + 1 if target is not None and target.seen else 0
         if target is not None and self._credible(target, last, gap_s, back=back):
             if min(_astray_um(target, one) for one in (last, self._sound or last)) <= SOUND_UM:
                 self._sound = target
-            self._target, self._known_s, self._seen_at_um = target, frame_s, None
+            self._target, self._known_s = target, frame_s
+            self._seen_at_um, self._mixed = None, False
             self._follow_path(target)
             if self.phase in (Phase.SHARED, Phase.COAST, Phase.WAIT):
                 self.phase = Phase.APPROACH
             return
         if self.phase is not Phase.WAIT:
             if target is not None and gap_s <= SHARED_S and self._is_shared(target):
-                self._known_s, self.phase = frame_s, Phase.SHARED
+                self._known_s, self.phase, self._mixed = frame_s, Phase.SHARED, True
                 self._path.follow(frame_s, None)
                 return
             missed = round((frame_s - self._known_s) / self._period_s)
@@ -136,14 +139,15 @@ class Servo:
         pose_um = poses.at(arrival_s)
         if target is None or pose_um is None or self.phase in (Phase.IDLE, Phase.WAIT, Phase.LOST):
             return self._stand_still(now_s)
+        if self._seen_at_um is None:  # where the stage was when the target was last seen
+            seen_at_um = poses.at(target.time_s)
+            self._seen_at_um = pose_um if seen_at_um is None else seen_at_um
         if self.phase in (Phase.COAST, Phase.SHARED) and not self._is_near(pose_um):
             self.phase = Phase.WAIT
             return self._stand_still(now_s)
         if self.phase is Phase.COAST:
             self._commanded_s = now_s
             return Velocity(self._velocity_um_s)
-        if self.phase is not Phase.SHARED:
-            self._seen_at_um = pose_um
         position_um, velocity_um_s = self._path.state()
         ahead_um = position_um + velocity_um_s * (arrival_s - self._path.time_s)
         error_um = ahead_um - pose_um
@@ -178,6 +182,9 @@ class Servo:
         clear = target.alone or self._steady >= STEADY_FRAMES
         if not target.seen or (back and not clear):
             return False
+        if self._mixed:  # what comes out of the two goes on where the own path leads, or is not it
+            near_um = self._settings.jump_um if target.alone else SOUND_UM
+            return _astray_um(target, last) <= near_um * math.sqrt(SHARED_FRAMES)
         if self._is_reached(target, last, gap_s):
             return True
         # The last sighting may have been of something else, for a frame: what goes on as before it
@@ -230,10 +237,16 @@ class Servo:
         return bool(np.linalg.norm(target.shared_um - ahead_um) <= ALONE_UM)
 
     def _is_near(self, pose_um: Float64) -> bool:
-        """Whether the stage is still where it may be without the target having been seen."""
-        if self._seen_at_um is None:
-            self._seen_at_um = pose_um
-        return float(np.linalg.norm(pose_um - self._seen_at_um)) <= COAST_TRAVEL_UM
+        """Whether the stage may go on until the next frame without the target having been seen.
+
+        ``pose_um`` is where it will be when a command of now takes effect: the one after it can
+        stop it a frame later, and it needs its way to rest.
+        """
+        speed_um_s = float(np.linalg.norm(self._velocity_um_s))
+        to_rest_um = speed_um_s * self._period_s + speed_um_s**2 / (2 * self._settings.slew_um_s2)
+        from_um = pose_um if self._seen_at_um is None else self._seen_at_um
+        gone_um = float(np.linalg.norm(pose_um - from_um))
+        return gone_um + to_rest_um <= COAST_TRAVEL_UM
 
     def _stand_still(self, now_s: float) -> Velocity:
         self._velocity_um_s = np.zeros(2)

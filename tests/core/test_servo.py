@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,6 +13,7 @@ from app.config import ServoConfig
 from app.core.pose_history import PoseHistory
 from app.core.selection import Target
 from app.core.servo import Move, Phase, Servo, Velocity
+from drivers.emulators.plant import Plant, PlantSettings
 from drivers.types import Pose
 
 PERIOD_S = 1 / 30
@@ -171,27 +174,76 @@ def test_m7_a_head_that_leaves_the_mean_path_is_not_the_targets() -> None:
     assert servo.phase is Phase.WAIT
 
 
-@pytest.mark.parametrize(("step_um", "seconds"), [(0.0, 1.5), (5.0, 0.45)])
+@pytest.mark.parametrize("speed_um_s", [0.0, 30.0, 60.0, 100.0, 150.0])
 def test_m4_nor_does_it_go_on_for_long_or_for_more_than_fifty_micrometres(
-    step_um: float, seconds: float
+    speed_um_s: float,
 ) -> None:
-    v_um_s = step_um / PERIOD_S
-    servo, poses = following((v_um_s, 0.0))
-    begun_s, travelled_um, k = 3 * PERIOD_S, 0.0, 3
-    while k < 60:
-        k += 1
-        x_um = v_um_s * k * PERIOD_S
-        servo.observe(shared(k * PERIOD_S, (x_um, 0.0)), k * PERIOD_S)
-        poses.read(Pose(k * PERIOD_S, x_um, 0.0, np.nan, None))
-        if speed(servo.command(k * PERIOD_S, poses)) == 0.0 and servo.phase is not Phase.SHARED:
-            break
-        travelled_um += step_um
-    assert servo.phase in (Phase.WAIT, Phase.COAST)
-    assert travelled_um <= 60.0
-    assert k * PERIOD_S - begun_s <= seconds + 0.1
-    for later in range(k + 1, k + 20):
-        servo.observe(shared(later * PERIOD_S, (x_um, 0.0)), later * PERIOD_S)
+    """The stage of the emulator, 36 ms behind its commands, which are 55 ms behind the picture."""
+    velocity = np.array((speed_um_s, 0.0))
+    plant, poses = Plant(PlantSettings(dead_time_s=0.03)), PoseHistory(0.036)
+    poses.read(Pose(0.0, 0.0, 0.0, np.nan, None))
+    servo = Servo(SETTINGS, 30.0)
+    servo.choose(target(0.0, velocity_um_s=velocity))
+    last_s, stopped_s = 60 * PERIOD_S, math.inf
+    for k in range(1, 150):
+        time_s = k * PERIOD_S
+        now_s, x_um = time_s + 0.055, speed_um_s * time_s
+        seen = target(time_s, x_um, velocity_um_s=velocity)
+        servo.observe(seen if time_s <= last_s else shared(time_s, (x_um, 1.0)), time_s)
+        if k % 3 == 0:
+            x, y = plant.load_um(now_s - 0.01)[:2]
+            poses.read(Pose(now_s - 0.01, x, y, np.nan, None))
+        action = servo.command(now_s, poses)
+        assert isinstance(action, Velocity)
+        plant.set_velocity((*action.um_s.tolist(), None), now_s + 0.006)
+        poses.command(now_s, *action.um_s.tolist())
+        if servo.phase in (Phase.WAIT, Phase.LOST):
+            stopped_s = min(stopped_s, time_s)
     assert servo.phase is Phase.LOST
+    assert stopped_s - last_s <= 1.5 + 4 * PERIOD_S
+    begun, ended = plant.load_um(last_s)[:2], plant.load_um(6.0)[:2]
+    assert math.dist(begun, ended) <= 50.0
+
+
+def after_sharing(frames: int) -> tuple[Servo, PoseHistory, float]:
+    """Servo whose target, at 30 um/s, was found as one with another for so many frames."""
+    servo, poses = following()
+    for k in range(4, 4 + frames):
+        time_s = k * PERIOD_S
+        servo.observe(shared(time_s, (30.0 * time_s, 1.0)), time_s)
+        poses.read(Pose(time_s, 30.0 * time_s, 0.0, np.nan, None))
+        servo.command(time_s, poses)
+    return servo, poses, (4 + frames) * PERIOD_S
+
+
+@given(st.floats(30.0, 200.0), st.floats(0, 2 * np.pi), st.integers(1, 40), st.booleans())
+@settings(deadline=None, max_examples=40)
+def test_m7_what_comes_out_of_the_two_elsewhere_is_not_the_target(
+    away_um: float, angle: float, frames: int, alone: bool
+) -> None:
+    servo, poses, begin_s = after_sharing(frames)
+    for k in range(4):
+        time_s = begin_s + k * PERIOD_S
+        place = 30 * time_s + away_um * np.cos(angle), away_um * np.sin(angle)
+        servo.observe(target(time_s, *place, alone=alone), time_s)
+        action = servo.command(time_s, poses)
+        assert isinstance(action, Velocity)  # no move to the other one
+        assert servo.phase in (Phase.COAST, Phase.WAIT)
+
+
+def test_m7_out_of_the_two_beside_another_it_takes_three_frames_and_the_own_path() -> None:
+    for aside_um, taken in ((3.0, True), (10.0, False)):
+        servo, poses, begin_s = after_sharing(10)
+        phases = []
+        for k in range(4):
+            time_s = begin_s + k * PERIOD_S
+            place = target(
+                time_s, 30.0 * time_s, aside_um, alone=False, velocity_um_s=np.array((30.0, 0.0))
+            )
+            servo.observe(place, time_s)
+            servo.command(time_s, poses)
+            phases.append(servo.phase in (Phase.APPROACH, Phase.FOLLOW))
+        assert phases == [False, False, taken, taken]
 
 
 def test_lost_is_final_until_it_is_chosen_again() -> None:
