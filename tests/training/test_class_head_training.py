@@ -13,7 +13,10 @@ from models.sfcnet.export import network_from
 from models.sfcnet.manifest import shipped_archive
 from models.specimen.morphology import HeadKind, TailKind
 from models.training.class_head import ClassHeadSettings, loss_of, main, start, teach, train
+from models.training.crops import SpecimenCrops, collate
+from models.training.settings import TrainSettings
 from models.training.sperm_samples import SpermSamples, draw_samples, owners, scene
+from models.training.trainer import Trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 SMALL = ClassHeadSettings(windows=60, steps=3, batch=16, seed=5, check_frames=2)
@@ -35,6 +38,24 @@ def test_all_but_the_class_head_stays(taught):
     for name, value in before.state_dict().items():
         if not name.startswith("class_head."):
             assert torch.equal(theirs[name], value), name
+
+
+def test_a_tuning_teaches_it_with_the_rest_and_goes_on_with_it(tmp_path):
+    settings = TrainSettings(steps=2, batch=1, crop_px=128, workers=0, scene_share=0.0, seed=5)
+    trainer = Trainer(settings)
+    trainer.start_from(shipped_archive("lite"))
+    head = trainer.network.class_head
+    before = head.classify.weight.detach().clone()
+    crops = SpecimenCrops(3, (128, 128), 1.0, 0.0)
+    number = next(k for k in range(20) if len(crops[k].boxes))
+    losses = trainer.train_step(*collate([crops[number]]), 0.5)
+    assert losses["sperm_class"] >= 0.0
+    assert not torch.equal(head.classify.weight, before)
+    trainer.save(tmp_path)
+    again = Trainer(settings)
+    again.resume(tmp_path)
+    assert torch.equal(again.network.class_head.classify.weight, head.classify.weight)
+    assert network_from(tmp_path / "weights.pt").class_head is not None
 
 
 def test_samples_are_the_same_again_and_true(taught, tmp_path):
