@@ -94,16 +94,16 @@ class Plausible:
         """Whether the last of some readings, one right after the other, is confirmed.
 
         It is when it agrees with the one before, as far as the motion is not known exactly; or when
-        the last three lie on one line in time, whatever the speed: something else is moving the
-        stage, and that is for others to judge. Where one came much later than the others, a line
-        says little: faster than the stage was told to be, it takes the last four.
+        the last three lie on one line in time; the last four, where that line is faster than the
+        stage was told to be: two garbled ones may lie on such a line with a true one. Something
+        else is moving the stage then, and that is for others to judge.
         """
         vague = not self._streaming
         if vague and len(readings) > 1 and self._agree(readings[-2], readings[-1]):
             return True
         if len(readings) < 3 or not _in_line(*readings[-3:]):
             return False
-        if _evenly(*readings[-3:]) or self._is_told(readings[-3], readings[-1]):
+        if self._is_told(readings[-3], readings[-1]):
             return True
         return len(readings) > 3 and _in_line(*readings[-4:-1])
 
@@ -143,12 +143,6 @@ class Plausible:
             return 0.0, 0.0
         scale = (time_s - last.time_s) / between_s
         return (last.x_um - first.x_um) * scale, (last.y_um - first.y_um) * scale
-
-
-def _evenly(first: Reading, second: Reading, third: Reading) -> bool:
-    """Whether three readings came at about equal intervals."""
-    before_s, after_s = second.time_s - first.time_s, third.time_s - second.time_s
-    return before_s <= 2.0 * after_s and after_s <= 2.0 * before_s
 
 
 def _in_line(first: Reading, second: Reading, third: Reading) -> bool:

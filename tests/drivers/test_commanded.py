@@ -72,12 +72,13 @@ def test_only_what_the_motion_explains_needs_no_second_reading(speed_um_s, error
         assert not plausible.explains(reading)
 
 
-def test_another_motion_is_believed_when_three_readings_lie_on_a_line():
+def test_another_motion_is_believed_when_four_readings_lie_on_a_line():
     plausible = Plausible()
     last_s = following(plausible, 100.0)
-    odd = [Reading(last_s + 0.1 + k * 0.012, 400.0 + k * 9.0, 50.0) for k in range(3)]
+    odd = [Reading(last_s + 0.1 + k * 0.012, 400.0 + k * 9.0, 50.0) for k in range(4)]
     assert not plausible.explains(odd[0])
     assert not plausible.confirms(odd[:2])
+    assert not plausible.confirms(odd[:3])  # faster than anybody asked for
     assert plausible.confirms(odd)
     wild = [Reading(last_s + 0.1 + k * 0.012, 400.0 + 300.0 * (k % 2), 50.0) for k in range(3)]
     assert not plausible.confirms(wild)
