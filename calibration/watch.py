@@ -24,8 +24,12 @@ _LARGER = np.arange(1.4, 5.3, 0.15)  # maps so many times too large
 _SWIMS_UM_S = 20.0
 _AS_PLACED_UM = 3.0
 _OF_ALL = 0.12  # of the sperm are recognised where such a map would have put them
-_A_FRAME = 2.0
+_A_FRAME = 3.0  # of them in each moment at least
 _RATHER = 4.0  # times as many as by the map in use
+_NO_CHANCE = 2.0  # times as many as by the same shift turned, where nothing has been put
+_TURNS = (1j, -1.0, -1j)
+_PAIRS = 3  # moments looked at: more of them say the same, and the stage waits for the answer
+_SPERM = 40  # looked at in each
 _EVERY = 5  # frames between two judgements
 _GAP_S = 0.2
 _FRAMES = 400
@@ -86,24 +90,45 @@ class ScaleWatch:
 
     def _lurch(self) -> float:
         """Tell how many times too large the map is, by quick moves; 0 where they do not tell."""
-        hits, by_this, seen, pairs = np.zeros(len(_LARGER)), 0, 0, 0
-        frames = [(at_s, pose, np.array(list(of.values()))) for at_s, pose, of in self._frames]
+        pairs = [
+            (here[None] - there[:, None], moved_um, _SWIMS_UM_S * lasted_s)
+            for moved_um, lasted_s, there, here in self._quick_moves()
+        ]
+        if not pairs:
+            return 0.0
+        hits = np.sum([_placed(*pair, _LARGER) for pair in pairs], axis=0)
+        best = int(np.argmax(hits))
+        by_this = sum(int(_placed(*pair, np.ones(1))[0]) for pair in pairs)
+        chance = max(
+            sum(
+                int(_placed(apart, _turned(moved_um, by), swum_um, _LARGER[best:][:1])[0])
+                for apart, moved_um, swum_um in pairs
+            )
+            for by in _TURNS
+        )
+        enough = max(
+            _OF_ALL * sum(len(apart) for apart, _, _ in pairs),
+            _A_FRAME * len(pairs),
+            _RATHER * by_this,
+            _NO_CHANCE * chance,
+        )
+        return float(_LARGER[best]) if hits[best] >= enough else 0.0
+
+    def _quick_moves(self) -> list[tuple[Float64, float, Float64, Float64]]:
+        """Give the farthest moves of the last second: way (2,), time, sperm before and after."""
+        frames = [
+            (at_s, pose, np.array(list(of.values())[:_SPERM])) for at_s, pose, of in self._frames
+        ]
+        moves = []
         for index, (now_s, pose, here) in enumerate(frames):
             before = [one for one in frames[:index] if now_s - one[0] <= LURCH_S and len(one[2])]
             if not before or not len(here) or frames[-1][0] - now_s > SPAN_S:
                 continue
             then_s, was, there = max(before, key=lambda one: float(np.linalg.norm(pose - one[1])))
-            moved = pose - was
-            if np.linalg.norm(moved) < LURCH_UM:
-                continue
-            apart = here[None, :, :] - there[:, None, :]
-            swum_um = _SWIMS_UM_S * (now_s - then_s)
-            hits += _placed(apart, moved, _LARGER, swum_um)
-            by_this += int(_placed(apart, moved, np.ones(1), swum_um)[0])
-            seen, pairs = seen + len(there), pairs + 1
-        best = int(hits.argmax())
-        enough = max(_OF_ALL * seen, _A_FRAME * pairs, _RATHER * by_this, 1.0)
-        return float(_LARGER[best]) if hits[best] >= enough else 0.0
+            if np.linalg.norm(pose - was) >= LURCH_UM:
+                moves.append((pose - was, now_s - then_s, there, here))
+        moves.sort(key=lambda one: -float(np.linalg.norm(one[0])))
+        return moves[:_PAIRS]
 
     def _judge(self, tracks: int, travel_um: float) -> str:
         shares = self._shares(travel_um)
@@ -142,7 +167,7 @@ class ScaleWatch:
         return np.array([a / b for a, b, way in sums.values() if way >= travel_um and b > 0])
 
 
-def _placed(apart_um: Float64, moved_um: Float64, larger: Float64, swum_um: float) -> Int64:
+def _placed(apart_um: Float64, moved_um: Float64, swum_um: float, larger: Float64) -> Int64:
     """Count for each map (k,) the sperm that have another where it would have put them.
 
     ``apart_um`` (n, m, 2): from each of those before to each of those now; ``moved_um`` (2,): the
@@ -151,6 +176,12 @@ def _placed(apart_um: Float64, moved_um: Float64, larger: Float64, swum_um: floa
     put_um = (1 - larger)[:, None, None, None] * moved_um
     away_um = np.linalg.norm(apart_um[None] - put_um, axis=-1).min(axis=2)
     return np.asarray((away_um < _AS_PLACED_UM + larger[:, None] * swum_um).sum(axis=1), np.int64)
+
+
+def _turned(way_um: Float64, by: complex) -> Float64:
+    """Turn a way (2,) by a unit complex number."""
+    turned = complex(*way_um) * by
+    return np.array((turned.real, turned.imag))
 
 
 def _wrong(share: float) -> str:

@@ -142,15 +142,20 @@ class Pilot:
         wrong = self._look_at_scale(tracks, state.target)
         self._servo.observe(target, tracks.time_s)
         if self._servo.phase is Phase.LOST:
-            why = self._scale.suspicion() or f"track {state.target} is lost"
-            self._interlocks.hold(now_s, why)
+            self._hold(f"track {state.target} is lost", now_s)
         elif target is not None and self._in_doubt(target):
-            doubt = f"track {state.target} met another sperm and may now be on that one; "
-            self._interlocks.hold(
-                now_s, self._scale.suspicion() or f"{doubt}look, and choose again"
+            self._hold(
+                f"track {state.target} met another sperm and may now be on that one; "
+                "look, and choose again",
+                now_s,
             )
         elif wrong:
             self._interlocks.hold(now_s, wrong)
+
+    def _hold(self, why: str, now_s: float) -> None:
+        """Hold, and say beside the reason what may be behind it."""
+        suspicion = self._scale.suspicion()
+        self._interlocks.hold(now_s, f"{why}; or {suspicion}" if suspicion else why)
 
     def _look_at_scale(self, tracks: Tracks, target: int) -> str:
         """Say why the calibration cannot be that of this objective; empty when it may be."""
