@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 HOLD_S = 1.0  # a lead must have lasted so long
 ABSENT_S = 0.5  # so long the first place is kept for one that is not seen
+BLINK_S = 0.3  # a shorter gap is a miss or two; who comes and goes at the border is gone for longer
 LEAST_LEAD = 0.01  # what is shown as equal is no lead
 
 
@@ -31,7 +32,8 @@ class Standing:
     A challenger takes the first place when it has led the first for ``HOLD_S`` without a break, by
     more than their combined uncertainty. One that is gone for ``ABSENT_S`` is replaced, and a place
     that is free is given, to the best of those that have been candidates for ``HOLD_S``; not while
-    another that has not leads that one by more than the uncertainty.
+    another that has not leads that one by more than the uncertainty. Who is missed for less than
+    ``BLINK_S`` goes on being a candidate.
 
     Attributes
     ----------
@@ -50,6 +52,7 @@ class Standing:
         self._seen_s = -math.inf
         self._lead_since_s: dict[int, float] = {}
         self._since_s: dict[int, float] = {}
+        self._last: dict[int, tuple[float, Candidate]] = {}
         self._order: tuple[int, ...] = ()
 
     def update(
@@ -69,7 +72,7 @@ class Standing:
             candidates,
             key=lambda t: (-round(candidates[t].score, 2), former.get(t, behind), t),
         )
-        self._since_s = {track: self._since_s.get(track, time_s) for track in candidates}
+        self._note(time_s, candidates)
         heir = next((t for t in order if time_s - self._since_s[t] >= HOLD_S - 1e-9), None)
         self._crown(time_s, candidates, heir, absent)
         head = self.first if self.first in candidates else heir
@@ -79,6 +82,15 @@ class Standing:
         self._order = tuple(order)
         return self._order
 
+    def _note(self, time_s: float, candidates: Mapping[int, Candidate]) -> None:
+        """Note who is a candidate, and since when; forget who is gone."""
+        for track in [t for t in self._last if t not in candidates]:
+            if time_s - self._last[track][0] >= BLINK_S:
+                del self._last[track], self._since_s[track]
+        for track, one in candidates.items():
+            self._last[track] = time_s, one
+            self._since_s.setdefault(track, time_s)
+
     def _crown(
         self, time_s: float, candidates: Mapping[int, Candidate], heir: int | None, absent: str
     ) -> None:
@@ -86,7 +98,7 @@ class Standing:
             self._seen_s = time_s
             self._challenge(time_s, self.first, candidates)
         elif self.first is None or time_s - self._seen_s >= ABSENT_S:
-            if heir is None or any(_leads(one, candidates[heir]) for one in candidates.values()):
+            if heir is None or any(_leads(one, candidates[heir]) for _, one in self._last.values()):
                 return
             if self.first is not None:
                 self.changes += 1

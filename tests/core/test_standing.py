@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from app.core.standing import ABSENT_S, HOLD_S, Candidate, Standing
+from app.core.standing import ABSENT_S, BLINK_S, HOLD_S, Candidate, Standing
 
 
 def play(fps: float, scores_at, until_s: float = 4.0) -> list[tuple[float, int | None]]:  # type: ignore[no-untyped-def]
@@ -85,6 +87,29 @@ def test_one_that_comes_and_goes_at_the_border_is_no_heir() -> None:
         return steady | ({2: Candidate(0.76, 0.03)} if int(time_s / 0.4) % 2 else {})
 
     assert [t for _, t in play(30.0, scores)] == [1, 3]
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0.0, 0.3))
+def test_one_that_is_missed_in_single_frames_is_not_new_each_time(seed: int, missed: float) -> None:
+    rng = np.random.default_rng(seed)
+    score = rng.uniform(0.3, 0.9, 8)
+    standing, last_s, blinks = Standing(), np.zeros(8), True
+    for k in range(40):
+        seen = rng.random(8) >= missed if k else np.ones(8, bool)
+        blinks &= bool((k / 30 - last_s < BLINK_S - 0.01).all())
+        last_s[seen] = k / 30
+        standing.update(k / 30, {i: Candidate(float(score[i]), 0.03) for i in np.flatnonzero(seen)})
+        assert standing.first is None or k / 30 >= HOLD_S - 1e-9
+    if blinks:
+        assert standing.first is not None
+        assert score[standing.first] > score.max() - 0.05
+
+
+def test_one_that_was_gone_for_long_is_new() -> None:
+    def scores(time_s: float) -> dict[int, Candidate]:
+        return {} if 0.5 < time_s < 0.6 + BLINK_S else {1: Candidate(0.5)}
+
+    assert play(30.0, scores) == [(pytest.approx(0.6 + BLINK_S + HOLD_S, abs=0.07), 1)]
 
 
 def test_every_change_has_its_reason_and_nothing_is_first_of_nothing() -> None:
