@@ -48,8 +48,8 @@ class PipetteAffine:
     residual_um : float
         Root mean square distance of the tips seen from the tips expected.
     focus_z_um, focus_sd_um : float
-        Height in the pipette frame at which the tip is sharpest, where the first picture was
-        taken, and its standard deviation; NaN where it is not known.
+        Height in the pipette frame at which the tip is sharpest, at the place with most heights,
+        and its standard deviation; NaN where it is not known.
     direction_deg : float
         Where the shaft comes from, image frame.
     reference_um : (x, y, z) pose at which drift is checked later
@@ -84,9 +84,21 @@ class PipetteAffine:
 
 
 def fit_pipette(
-    sights: Sequence[Sight], matrix_um_per_px: Float64, centre_px: Float64
+    sights: Sequence[Sight],
+    matrix_um_per_px: Float64,
+    centre_px: Float64,
+    home_um: tuple[float, float, float] | None = None,
 ) -> PipetteAffine:
     """Fit an affine map to the tips seen; the worst are left out (Tukey's biweight).
+
+    Parameters
+    ----------
+    sights : sequence of Sight
+    matrix_um_per_px : (2, 2) float64
+    centre_px : (2,) float64
+    home_um : (x, y, z) pose or None
+        Where it began, to be the reference for drift: the tip need not have been found there. The
+        pose of the first sight where it is not given.
 
     Raises
     ------
@@ -142,7 +154,7 @@ def fit_pipette(
         direction_deg=math.degrees(
             math.atan2(float(np.sin(directions).mean()), float(np.cos(directions).mean()))
         ),
-        reference_um=sights[0].pose_um,
+        reference_um=sights[0].pose_um if home_um is None else home_um,
         seen_um=view,
         told_um=view - off,
         used=used,
@@ -150,16 +162,16 @@ def fit_pipette(
 
 
 def _focus(sights: Sequence[Sight]) -> tuple[float, float]:
-    """Height of focus from the pictures above the first place: an axis may be mounted aslant."""
-    first = sights[0].pose_um
-    above = [
-        sight
-        for sight in sights
-        if math.hypot(sight.pose_um[0] - first[0], sight.pose_um[1] - first[1]) < _ABOVE_UM
-    ]
+    """Height of focus from the place with most heights alone: an axis may be mounted aslant.
+
+    Which place that is, is asked of the pictures: any one of them may not show the tip.
+    """
+    pose_um = np.array([sight.pose_um for sight in sights])
+    apart_um = np.linalg.norm(pose_um[:, None, :2] - pose_um[None, :, :2], axis=2)
+    beside = apart_um < _ABOVE_UM
+    above = beside[beside.sum(axis=1).argmax()]
     return focus_height_um(
-        np.array([sight.pose_um[2] for sight in above]),
-        np.array([sight.tip.blur_px for sight in above]),
+        pose_um[above, 2], np.array([sight.tip.blur_px for sight in sights])[above]
     )
 
 

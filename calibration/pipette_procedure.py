@@ -87,7 +87,8 @@ def calibrate_pipette(bench: Bench, image_to_stage: ImageToStage) -> Procedure[P
             done = (number + 1) / len(way)
             yield Progress(f"position {number + 1} of {len(way)}", done, views[-1].image)
         _drive(bench, pipette, (home.x_um, home.y_um, home.z_um))
-    return fit_pipette(_sights(views, image_to_stage.um_per_px, tip), *_map(image_to_stage))
+    sights = _sights(views, image_to_stage.um_per_px, tip)
+    return fit_pipette(sights, *_map(image_to_stage), home_um=_xyz(home))
 
 
 def see_tip(bench: Bench, image_to_stage: ImageToStage) -> Sight:

@@ -106,6 +106,21 @@ def test_a_hundred_mountings() -> None:
     assert np.sqrt(np.mean(errors)) <= 1.0
 
 
+@pytest.mark.parametrize("picture", ["seen", "missing", "astray"])
+def test_the_height_of_focus_does_not_hang_on_the_first_picture(picture: str) -> None:
+    rng = np.random.default_rng(4)
+    seen = sights(rng, np.array([[1.0, 0.1, 0.2], [-0.1, 1.0, 0.0]]), 0.3)
+    home = seen[0].pose_um
+    if picture == "missing":
+        del seen[0]
+    elif picture == "astray":
+        seen[0] = Sight(home, Tip(5.0, 5.0, 0.1, 12.0, 0.03, 2.0, 0.3, 0.6))
+    affine = fit_pipette(seen, VIEW.matrix_um_per_px, CENTRE_PX, home_um=home)
+    assert affine.used[0] == (picture != "astray")
+    assert affine.focus_z_um == pytest.approx(2.0, abs=3 * affine.focus_sd_um)
+    assert affine.reference_um == home
+
+
 def test_what_does_not_fit_is_refused() -> None:
     rng = np.random.default_rng(0)
     matrix = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
