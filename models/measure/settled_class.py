@@ -32,15 +32,18 @@ def settled(class_map: UInt8, track_px: Float64, tracks: Tracks) -> UInt8:
     (H, W) uint8
         The same array where nothing differs. A region that also holds the head of a sperm which
         is rightly of the region's class stays as it is: where two touch, pixels have no one owner.
+        A sperm that is not found in this frame may still be such a neighbour: where two heads are
+        found as one, one of their tracks coasts.
     """
-    seen = (tracks.state == TrackState.CONFIRMED) & np.isin(tracks.label, _CLASSES)
-    labels = tracks.label[seen]
-    rows, columns, inside = _windows(track_px[seen], class_map.shape)
+    kept = (tracks.state != TrackState.TENTATIVE) & np.isin(tracks.label, _CLASSES)
+    labels = tracks.label[kept]
+    seen = tracks.state[kept] == TrackState.CONFIRMED
+    rows, columns, inside = _windows(track_px[kept], class_map.shape)
     around = np.where(inside, class_map[rows, columns], SpermClass.BACKGROUND)
     # An even count is a normal one: like the class of a head, whose pixels vote.
     normal, abnormal = ((around == kind).sum(axis=1) for kind in _CLASSES)
     found = np.where(normal >= abnormal, SpermClass.NORMAL, SpermClass.ABNORMAL)
-    contrary = np.flatnonzero((normal + abnormal > 0) & (found != labels))
+    contrary = np.flatnonzero(seen & (normal + abnormal > 0) & (found != labels))
     if len(contrary) == 0:
         return class_map
     result = class_map.copy()

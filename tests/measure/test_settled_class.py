@@ -65,6 +65,16 @@ def test_where_two_touch_the_one_that_is_right_keeps_its_colour() -> None:
     assert (both[class_map > 0] == N).all()
 
 
+def test_a_neighbour_that_coasts_in_the_same_region_keeps_its_colour() -> None:
+    class_map, heads = picture(A, A)
+    class_map[10:30, 15] = A
+    two = tracks([N, A])
+    state = np.array([TrackState.CONFIRMED, TrackState.COASTING], np.int8)
+    assert (settled(class_map, heads, replace(two, state=state)) == class_map).all()
+    state[1] = TrackState.TENTATIVE  # no sperm yet
+    assert (settled(class_map, heads, replace(two, state=state))[class_map > 0] == N).all()
+
+
 @pytest.mark.parametrize("state", [TrackState.COASTING, TrackState.TENTATIVE])
 def test_a_sperm_that_is_not_seen_recolours_nothing(state: TrackState) -> None:
     class_map, heads = picture(A)
