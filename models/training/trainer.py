@@ -33,6 +33,8 @@ CHECKPOINT = "checkpoint.pt"
 WEIGHTS = "weights.pt"
 _MOMENTUM = 0.9
 _SETTLING_BATCHES, _SETTLING_CROPS = 6, 4
+# What torch.load says of a file that is missing, cut short, empty or something else.
+_UNREADABLE = (OSError, RuntimeError, UnpicklingError, EOFError)
 _LOG = logging.getLogger("sfcscope.training")
 
 
@@ -154,30 +156,55 @@ class Trainer:
         Raises
         ------
         ModelError
-            There is none, or it is of another variant or task.
+            There is none, it is of another variant, task or optimiser, or does not fit.
         """
+        path = out / CHECKPOINT
         try:
-            state = torch.load(out / CHECKPOINT, map_location=self.device, weights_only=True)
-        except (OSError, RuntimeError, UnpicklingError) as error:
+            state = torch.load(path, map_location=self.device, weights_only=True)
+        except _UNREADABLE as error:
             raise ModelError(
-                f"{out / CHECKPOINT}: cannot be read ({str(error).splitlines()[0]}); "
-                "start a new training"
+                f"{path}: cannot be read ({_reason(error)}); start a new training"
             ) from error
-        held = {name: state["settings"][name] for name in ("variant", "task")}
-        asked = {"variant": self.settings.variant, "task": self.settings.task}
-        if held != asked:
+        try:
+            state = dict(state)
+            self._check_settings(state["settings"], path)
+            self.step = int(state["step"])
+            self._take_class_head(state["network"], exactly=True)
+            self.network.load_state_dict(state["network"])
+            self.average = AverageWeights(self.network, self.settings.decay)
+            self.average.network.load_state_dict(state["average"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            spent_s = state.get("spent_s")
+        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise ModelError(
-                f"{out / CHECKPOINT}: is of {held['variant']}, {held['task']}, not of "
-                f"{asked['variant']}, {asked['task']}; resume with the words it was begun with"
-            )
-        self.step = state["step"]
-        self.spent_s = float(state.get("spent_s", 0.0))
-        self.network.load_state_dict(state["network"])
-        self.average.network.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
+                f"{path}: cannot be resumed ({_reason(error)}); start a new training, with "
+                f"--init {out / WEIGHTS} from where it was"
+            ) from error
+        self.spent_s = float(spent_s or 0.0)
+        if spent_s is None and self.settings.minutes and self.processes.rank == 0:
+            _LOG.warning(
+                "%s: does not say what time was spent; %g minutes begin anew",
+                path, self.settings.minutes,
+            )  # fmt: skip
 
-    def _take_class_head(self, names: Iterable[str]) -> None:
-        """Have a class head if the weights have one; the optimiser must know it."""
+    def _check_settings(self, held: dict[str, object], path: Path) -> None:
+        """Refuse a checkpoint whose numbers mean something else to this training."""
+        mine = asdict(self.settings)
+        names = ("variant", "task", "optimiser")
+        theirs, asked = ([str(s[name]) for name in names] for s in (held, mine))
+        if theirs != asked:
+            raise ModelError(
+                f"{path}: is of {', '.join(theirs)}, not of {', '.join(asked)}; resume with the "
+                "words it was begun with"
+            )
+
+    def _take_class_head(self, names: Iterable[str], *, exactly: bool = False) -> None:
+        """Have a class head if the weights have one; the optimiser must know it.
+
+        ``exactly``: and none if they have none.
+        """
+        if exactly:
+            self.network.class_head = None
         self.network.attach_as_in(names)
         self.network.to(self.device)
         self.optimiser = self._optimiser()
@@ -252,8 +279,8 @@ def _tell_misfits(path: Path, count: int) -> None:
 def _loaded(path: Path) -> dict[str, object]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, UnpicklingError) as error:
-        raise _no_weights(path, str(error).splitlines()[0]) from error
+    except _UNREADABLE as error:
+        raise _no_weights(path, _reason(error)) from error
     if not isinstance(state, dict):
         raise _no_weights(path, type(state).__name__)
     return state
@@ -264,6 +291,13 @@ def _average_of(state: dict[str, object], path: Path) -> dict[str, Tensor]:
     if not isinstance(average, dict):
         raise _no_weights(path, "no key 'average'")
     return average
+
+
+def _reason(error: BaseException) -> str:
+    """Return what an error says, in one line of bearable length."""
+    if isinstance(error, KeyError):
+        return f"it lacks {error}"
+    return " ".join(str(error).split())[:160] or type(error).__name__
 
 
 def _no_weights(path: Path, reason: str) -> ModelError:

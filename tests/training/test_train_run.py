@@ -21,6 +21,7 @@ from models.sfcnet.manifest import shipped_archive
 from models.sfcnet.runtime import SFCNetDetector
 from models.specimen.recording import write_recording
 from models.training import trainer as trainer_module
+from models.training.average import AverageWeights
 from models.training.bar import TrainingBar, duration
 from models.training.convert import convert
 from models.training.crops import SpecimenCrops
@@ -94,8 +95,87 @@ def test_a_schedule_by_time_goes_on_where_it_was(tmp_path) -> None:
     result = run(limited, tmp_path, resume=True)
     assert result["steps"] == 7
     assert float(str(result["seconds"])) > 61.0
-    with pytest.raises(ModelError, match=r"is of lite, joint, not of lite, detect"):
+    with pytest.raises(ModelError, match=r"is of lite, joint, adamw, not of lite, detect"):
         run(replace(limited, task="detect"), tmp_path, resume=True)
+
+
+def test_what_has_a_class_head_goes_on_without_being_told_so(tmp_path) -> None:
+    first = Trainer(SMALL)
+    first.network.attach_class_head()
+    first.average = AverageWeights(first.network, SMALL.decay)
+    first.save(tmp_path)
+    # As after --init of weights that have one.
+    with_head = Trainer(SMALL)
+    with_head.start_from(tmp_path / WEIGHTS)
+    parameters = list(with_head.network.parameters())
+    for k, parameter in enumerate(parameters):
+        parameter.grad = torch.full_like(parameter, 1e-3 * (k + 1))
+    with_head.optimiser.step()
+    with_head.step = 3
+    with_head.average.follow(with_head.network, 3)
+    (tmp_path / "run").mkdir()
+    with_head.save(tmp_path / "run")
+    plain = Trainer(SMALL)
+    plain.resume(tmp_path / "run")
+    assert plain.step == 3
+    for mine, theirs in (
+        (plain.network, with_head.network), (plain.average.network, with_head.average.network),
+    ):  # fmt: skip
+        held = mine.state_dict()
+        assert any(key.startswith("class_head.") for key in held)
+        assert all(torch.equal(held[k], v) for k, v in theirs.state_dict().items())
+    # Both go on alike: the optimiser knows the class head and what it remembers of it.
+    for trainer in (plain, with_head):
+        for k, parameter in enumerate(trainer.network.parameters()):
+            parameter.grad = torch.full_like(parameter, 1e-3 * (k + 1))
+        trainer.optimiser.step()
+    for one, other in zip(plain.network.parameters(), with_head.network.parameters(), strict=True):
+        assert torch.equal(one, other)
+    # The other way about: begun without one, resumed by a training that was given one.
+    (tmp_path / "none").mkdir()
+    Trainer(SMALL).save(tmp_path / "none")
+    with_head.resume(tmp_path / "none")
+    assert with_head.network.class_head is None
+    assert run(SMALL, tmp_path / "none", resume=True)["steps"] == 4
+
+
+@pytest.mark.parametrize("wrong", ["no key", "a shape", "other weights", "empty", "no table"])
+def test_a_checkpoint_that_cannot_be_resumed_is_one_clear_line(tmp_path, wrong) -> None:
+    Trainer(SMALL).save(tmp_path)
+    path = tmp_path / CHECKPOINT
+    state = torch.load(path, weights_only=True)
+    if wrong == "no key":
+        del state["optimiser"]
+    elif wrong == "a shape":
+        state["network"]["encoder.stem.0.weight"] = torch.zeros(1, 1, 3, 3)
+    elif wrong == "other weights":
+        state["network"] = {"stem": torch.zeros(3)}
+    elif wrong == "no table":
+        state = torch.zeros(3)
+    torch.save(state, path)
+    if wrong == "empty":
+        path.write_bytes(b"")
+    with pytest.raises(ModelError, match=r"checkpoint\.pt: .*start a new training") as told:
+        run(SMALL, tmp_path, resume=True)
+    assert "\n" not in str(told.value)
+    with pytest.raises(ModelError, match=r"resume with the words|start a new training"):
+        Trainer(replace(SMALL, optimiser="sgd")).resume(tmp_path)
+
+
+def test_a_schedule_by_time_that_begins_anew_says_so(tmp_path, caplog) -> None:
+    limited = replace(SMALL, minutes=1.0)
+    Trainer(limited).save(tmp_path)
+    state = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    del state["spent_s"]
+    torch.save(state, tmp_path / CHECKPOINT)
+    trainer = Trainer(limited)
+    trainer.resume(tmp_path)
+    (line,) = [r.getMessage() for r in caplog.records]
+    assert "does not say what time was spent; 1 minutes begin anew" in line
+    assert trainer.spent_s == 0.0
+    caplog.clear()
+    Trainer(SMALL).resume(tmp_path)  # a training by steps has lost nothing
+    assert not caplog.records
 
 
 def test_a_run_on_labelled_folders_scores_on_recordings_it_never_saw(tmp_path) -> None:
