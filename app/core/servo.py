@@ -27,6 +27,7 @@ PULL_SHARE = 0.7  # of what is off: no more is made good before the next frame c
 STEADY_FRAMES = 3  # seen so often on end beside another, it is no mix-up of one frame
 SHARED_S = 1.5  # longer in one with another, nobody can tell who comes out of it
 SHARED_FRAMES = 3  # what it may be off after having been one with another: as after so many frames
+SAME_UM = 2.0  # so near to its own path it is where the target is, whoever is beside it
 SOUND_UM = 5.0  # so near to where it was expected, nothing is odd about a sighting
 SOUND_S = 0.2  # for so long after an odd one the way before it counts as well
 STRAYED_UM = 4.0  # the mean path so far from the track is not the track's any more
@@ -179,7 +180,8 @@ class Servo:
 
         Seen, no jump, and if it was away: alone, or told from its neighbour for some frames.
         """
-        clear = target.alone or self._steady >= STEADY_FRAMES
+        as_foretold = self._mixed and _astray_um(target, last) <= SAME_UM
+        clear = target.alone or as_foretold or self._steady >= STEADY_FRAMES
         if not target.seen or (back and not clear):
             return False
         if self._mixed:  # what comes out of the two goes on where the own path leads, or is not it

@@ -232,7 +232,7 @@ def test_m7_what_comes_out_of_the_two_elsewhere_is_not_the_target(
 
 
 def test_m7_out_of_the_two_beside_another_it_takes_three_frames_and_the_own_path() -> None:
-    for aside_um, taken in ((3.0, True), (10.0, False)):
+    for aside_um, taken in ((5.0, True), (10.0, False)):
         servo, poses, begin_s = after_sharing(10)
         phases = []
         for k in range(4):
