@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 Float64 = NDArray[np.float64]
 
 SLIDE_UM = 0.9  # more than two pictures in a row err by
-_KEPT = 8
+_KEPT = 12  # places that have slid on a slow slope are few among them: the median stays
 _SAME_WAY = 0.7  # cosine: what errs, errs any way
-_SCATTER = 1.5  # times what the places before scattered by: a tip just found anew still wanders
-_BASELINE = 3  # so many places at least, before anything can be called a slide
+_SETTLES = 3  # sights after which a tip just found wanders no more
+_BASELINE = 4  # so many places at least, before anything can be called a slide
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,8 @@ class ContactWatch:
 
     The map may be off by a micrometre or two (drift): what counts is how the difference changes.
     The newest two places are compared with the median of those before; both have to be off by more
-    than ``slide_um``, or twice that where the places before scatter so, and the same way. One
-    picture more, taken at the same place, has to agree.
+    than ``slide_um``, and the same way. One picture more, taken at the same place, has to agree.
+    A tip that is only just found still wanders: the first three sights tell no slide.
 
     Parameters
     ----------
@@ -63,6 +63,7 @@ class ContactWatch:
         self._slide_um = slide_um
         self._off_um: deque[Float64] = deque(maxlen=_KEPT)
         self._time_s = -math.inf
+        self._sights = 0
         self.slid_um = 0.0
         self.suspects = False
 
@@ -70,6 +71,7 @@ class ContactWatch:
         """Begin a new descent."""
         self._off_um.clear()
         self._time_s = -math.inf
+        self._sights = 0
         self.slid_um = 0.0
         self.suspects = False
 
@@ -90,17 +92,17 @@ class ContactWatch:
         if sight.time_s <= self._time_s:
             return False
         self._time_s = sight.time_s
+        self._sights += 1
+        if self._sights == _SETTLES + 1:
+            self._off_um.clear()  # until now they were the best that was known, for the aim
         self._off_um.append(sight.view_um - expected_um)
         if len(self._off_um) < _BASELINE + 2:
             return False
         *earlier, before, now = self._off_um
-        places = np.stack(earlier)
-        baseline = np.median(places, axis=0)
-        scatter_um = 1.4826 * float(np.median(np.linalg.norm(places - baseline, axis=1)))
+        baseline = np.median(np.stack(earlier), axis=0)
         first, second = before - baseline, now - baseline
         first_um, self.slid_um = float(np.linalg.norm(first)), float(np.linalg.norm(second))
-        least_um = min(max(self._slide_um, _SCATTER * scatter_um), 2 * self._slide_um)
-        both = min(first_um, self.slid_um) > least_um
+        both = min(first_um, self.slid_um) > self._slide_um
         same_way = float(first @ second) > _SAME_WAY * first_um * self.slid_um
         suspected, self.suspects = self.suspects, both and same_way
         return suspected and self.suspects

@@ -37,16 +37,28 @@ def test_no_leg_sideways_is_below_the_safe_height(start, target, safe_um, up):
     assert lifts == sorted(lifts, reverse=True)  # up comes first, down comes last
 
 
-def descend(rng: np.random.Generator, meets: bool, watch: ContactWatch) -> float | None:
+def descend(
+    rng: np.random.Generator,
+    meets: bool,
+    watch: ContactWatch,
+    *,
+    sd_um: float = 0.15,
+    bad: float = 0.07,
+    slope: float = 0.8,
+    from_um: int = 10,
+    settling_um: tuple[float, ...] = (),
+) -> float | None:
     """Steps of 1 um down to, and past, height zero; the height at which contact is called."""
     off_um = rng.normal(0.0, 2.0, 2)
     direction = rng.uniform(0, 2 * np.pi)
     forward = np.array((math.cos(direction), math.sin(direction)))
-    for k in range(40):
-        height_um = 10.0 - k
-        slide_um = 0.8 * max(0.0, -height_um) * forward if meets else np.zeros(2)
+    wander = np.array(settling_um)[:, None] * (0.97, 0.24)
+    for k in range(from_um + 30):
+        height_um = float(from_um - k)
+        slide_um = slope * max(0.0, -height_um) * forward if meets else np.zeros(2)
+        slide_um = slide_um + (wander[k] if k < len(wander) else 0.0)
         for look in range(2):
-            noise_um = 1.0 if rng.uniform() < 0.07 else 0.15
+            noise_um = 1.0 if rng.uniform() < bad else sd_um
             seen_um = off_um + 0.01 * k + slide_um + rng.normal(0.0, noise_um, 2)
             if watch.observe(TipSight(k + look / 10, seen_um), np.zeros(2)):
                 return height_um
@@ -69,6 +81,30 @@ def test_contact_is_called_within_5_um_and_hardly_ever_without():
     assert false == 0
     assert np.mean(np.array(called) < -5.0) <= 0.01
     assert np.mean(np.array(called) > 0.5) <= 0.01
+
+
+JUST_FOUND_UM = (10.7, -0.8, 2.2, 1.4, 1.0, 0.4)
+
+
+@pytest.mark.parametrize(
+    ("how", "late"),
+    [
+        ({"sd_um": 0.3}, 0.01),
+        ({"sd_um": 0.3, "slope": 0.5}, 0.04),
+        ({"sd_um": 0.2, "bad": 0.25}, 0.015),
+        ({"from_um": 6, "settling_um": JUST_FOUND_UM}, 0.01),
+        ({"from_um": 8, "sd_um": 0.3, "settling_um": (10.5, *JUST_FOUND_UM[1:], 0.2, -0.2)}, 0.01),
+        ({"from_um": 3, "settling_um": JUST_FOUND_UM}, 0.05),
+    ],
+)
+def test_a_slow_slide_noise_or_a_late_find_neither_delay_nor_feign_contact(how, late):
+    watch, called = ContactWatch(), []
+    for seed in range(200):
+        watch.restart()
+        height_um = descend(np.random.default_rng(seed), True, watch, **how)
+        called.append(-math.inf if height_um is None else height_um)
+    assert np.mean(np.array(called) < -5.0) <= late
+    assert np.max(called) <= 0.5
 
 
 def test_a_tip_that_is_only_just_found_and_settles_has_met_nothing() -> None:
