@@ -49,6 +49,7 @@ from models.types import Float64
 
 CONFIRM_S = 4.0  # how long to watch for motion after a tap
 ARRIVED_UM = 3.0
+KNOWN_S = 0.3  # foretold for longer, nobody knows where the sperm is: found as one with another
 TAP_SPEED_UM_S = 100.0
 
 
@@ -102,6 +103,7 @@ class Injection:
         self._height_um: float | None = None
         self.point: Point | None = None
         self._target_id: int | None = None
+        self._known_s = -math.inf  # when the target was last found, by itself
         self._notes: list[str] = []
         self.step = Step.NOWHERE
         self.reason = ""
@@ -242,7 +244,9 @@ class Injection:
         pose = sense.pipette
         low = pose is not None and not self._heights.is_safe(pose.z_um)
         moves = self._order is not None
-        return Standing(self.step, self.bound_for, moves, low, self.oocyte_um is not None)
+        target = sense.target
+        known = self._is_known(math.inf if target is None else target.time_s)
+        return Standing(self.step, self.bound_for, moves, low, self.oocyte_um is not None, known)
 
     def _press(self, now_s: float, sense: Sense) -> str:
         """Go down, or go on going down: the control is held.
@@ -278,7 +282,7 @@ class Injection:
     def _strike(self, now_s: float, sense: Sense, here: Place) -> str:
         """Cross the tail once and back, at the height of contact, where it is now."""
         view_um = self._target_um(now_s, sense)
-        if view_um is None:
+        if view_um is None or not self._is_known(now_s):
             return "tap: not now: the sperm is lost"
         across_um = self._aim.across * self._settings.tap_um
         ends = [self._lowering.beside(here, view_um + k * across_um) for k in (1, -1, 0)]
@@ -345,9 +349,19 @@ class Injection:
         if why:
             self._spent = self._lowering.is_held(now_s)
             self._enter(Step.PAUSED, now_s, why)
-        if why is not None or view_um is None:
+        if why is not None or view_um is None or self._waits(now_s):
             return None
         return self._go(self._lowering.next_move(here, view_um), now_s)
+
+    def _waits(self, now_s: float) -> bool:
+        """Whether the sperm has to be found by itself before the next step; say so once."""
+        if self._is_known(now_s):
+            self.reason = ""
+            return False
+        if not self.reason:
+            self.reason = "waiting until the sperm is found by itself"
+            self._note(self.reason)
+        return True
 
     def _must_end(self, order: Go, now_s: float, sense: Sense) -> bool:
         """Whether what moves has to be stopped now: let go, disarmed, or aborted."""
@@ -367,9 +381,11 @@ class Injection:
         if target is not None and target.track_id != self._target_id:
             if self._target_id is None or self.step in HIGH:
                 self._target_id = target.track_id
+                self._known_s = -math.inf
                 self._aim.restart()
         if target is not None and target.track_id == self._target_id:
             self._aim.observe(target)
+            self._known_s = target.time_s if target.seen else self._known_s
             if self.step is Step.CONFIRMING:
                 self._stillness.observe(target.time_s, sense.head_um)
 
@@ -391,6 +407,10 @@ class Injection:
             self._enter(Step.CONTACT, now_s, "it still moves; tap again, or retract")
 
     # Places and bookkeeping
+
+    def _is_known(self, time_s: float) -> bool:
+        """Whether the tip has a place to go to that is not only foretold."""
+        return self.point is None or time_s - self._known_s <= KNOWN_S
 
     def _target_um(self, now_s: float, sense: Sense) -> Float64 | None:
         """Where the tip shall be, view um: on the chosen point, or in the middle at the oocyte."""

@@ -39,6 +39,8 @@ class Standing:
     low : bool
         Whether the tip is below its safe height.
     oocyte_taught : bool
+    target_known : bool
+        Whether the sperm that is aimed at, if any, has just been found by itself.
     """
 
     step: Step
@@ -46,6 +48,7 @@ class Standing:
     moves: bool
     low: bool
     oocyte_taught: bool
+    target_known: bool
 
 
 def refusal(command: PipetteCommand, standing: Standing, sense: Sense) -> str:
@@ -68,6 +71,8 @@ def refusal(command: PipetteCommand, standing: Standing, sense: Sense) -> str:
             return "the stage follows no sperm"
         case Tap() if standing.step is not Step.CONTACT:
             return "the tip is not in contact"
+        case Tap() if not standing.target_known:
+            return "the sperm is not found by itself just now; wait until it is, or retract"
         case Carry() if not standing.oocyte_taught:
             return "the oocyte's place has not been taught"
         case Carry() if standing.low:

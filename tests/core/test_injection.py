@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from virtual_injection import DISH_UM, LIMITS, PARK_UM, SAFE_UM, VirtualInjection, sequences
 
-from app.core.injection_values import Step
+from app.core.injection import KNOWN_S
+from app.core.injection_values import Sense, Step
 from app.core.interlocks import Health
 from app.core.lowering import MICRO_S
 from app.core.messages import (
@@ -157,6 +159,51 @@ def test_a_sperm_that_is_lost_pauses_the_descent(aligned: VirtualInjection) -> N
     run.until(Step.PAUSED)
     assert run.machine.reason == "the sperm is lost"
     assert run.pilot.state.mode is Mode.HOLD
+
+
+def one_with_another(run: VirtualInjection) -> None:
+    """From now on the target's head is found as one with another's: the track is foretold."""
+    see = type(run).sense
+
+    def sense() -> Sense:
+        found = see(run)
+        assert found.target is not None
+        there_um = found.target.position_um
+        return replace(found, target=replace(found.target, seen=False, shared_um=there_um))
+
+    run.sense = sense  # type: ignore[method-assign]
+
+
+def test_no_step_down_beside_a_sperm_that_is_only_foretold(aligned: VirtualInjection) -> None:
+    run = aligned
+    down_to(run, 60.0)
+    one_with_another(run)
+    since_s = run.now_s
+    while run.now_s - since_s < 1.4:
+        run.step()
+    assert since_s < run.orders[-1][0] < since_s + KNOWN_S
+    assert run.machine.step is Step.DESCENDING  # the control is still held
+    assert run.machine.reason == "waiting until the sperm is found by itself"
+    assert run.notes.count(run.machine.reason) == 1
+    del run.sense
+    run.step()
+    run.step()
+    assert run.orders[-1][0] > since_s + 1.4
+    assert run.machine.reason == ""
+    run.until(Step.CONTACT)
+    run.pressed = False
+    run.machine.obey(LetGo(), run.now_s, run.sense())
+    run.run(0.2)
+    one_with_another(run)
+    run.run(KNOWN_S + 0.1)
+    sent = len(run.orders)
+    assert "not found by itself" in refused(run, Tap())
+    assert run.machine.outlook(run.sense()).refusals[Tap()]
+    run.run(0.2)
+    assert len(run.orders) == sent
+    del run.sense
+    run.run(0.1)
+    assert refused(run, Tap()) == ""
 
 
 def test_near_the_dish_it_does_not_go_down_blind(aligned: VirtualInjection) -> None:

@@ -17,7 +17,10 @@ from drivers.pose import Pose
 HERE = Pose(0.0, 0.0, 0.0, 50.0, False)
 TARGET = Target(1, 0.0, np.zeros(2), np.zeros(2), True, 1.0)
 SENSE = Sense(HERE, True, np.zeros(2), True, TARGET)
-IDLE = Standing(Step.STANDBY, Step.STANDBY, moves=False, low=False, oocyte_taught=True)
+IDLE = Standing(
+    Step.STANDBY, Step.STANDBY, moves=False, low=False, oocyte_taught=True, target_known=True
+)
+MET = replace(IDLE, step=Step.CONTACT, bound_for=Step.CONTACT, low=True)
 
 
 @pytest.mark.parametrize("step", list(Step))
@@ -45,10 +48,9 @@ def test_abort_can_always_be_asked_for_and_nothing_else_disarmed(step, armed, mo
         (Descend(), IDLE, SENSE, "align it first"),
         (Descend(), replace(IDLE, step=Step.ALIGNED), SENSE, ""),
         (Descend(), replace(IDLE, step=Step.PAUSED, low=True), SENSE, ""),
-        (
-            Descend(), replace(IDLE, step=Step.CONTACT, bound_for=Step.CONTACT, low=True), SENSE,
-            "in contact",
-        ),
+        (Descend(), MET, SENSE, "in contact"),
+        (Tap(), MET, SENSE, ""),
+        (Tap(), replace(MET, target_known=False), SENSE, "not found by itself"),
         (Tap(), IDLE, SENSE, "not in contact"),
         (Carry(), replace(IDLE, oocyte_taught=False), SENSE, "not been taught"),
         (Carry(), replace(IDLE, low=True), SENSE, "retract first"),
