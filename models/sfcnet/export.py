@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from models.errors import WeightsError
 from models.sfcnet.fold import folded
 from models.sfcnet.inference import Inference
-from models.sfcnet.manifest import Entry, sha256_of, trusted_entry, write_entry
+from models.sfcnet.manifest import Entry, place, sha256_of, trusted_entry
 from models.sfcnet.network import SFCNet
 from models.sfcnet.unfold import is_archive, load_archive
 from models.sfcnet.variant import variant
@@ -94,11 +94,10 @@ def write_archive(
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(out.name + ".part")
     scripted.save(str(partial))
-    partial.replace(out)
-    loaded = torch.jit.load(str(out), map_location="cpu").to(torch.float32).eval()
+    loaded = torch.jit.load(str(partial), map_location="cpu").to(torch.float32).eval()
     entry = Entry(
         file=out.name,
-        sha256=sha256_of(out),
+        sha256=sha256_of(partial),
         variant=network.variant.name,
         task=network.task,
         half=half,
@@ -106,7 +105,10 @@ def write_archive(
         provenance=dict(provenance or {}),
         scores=dict(scores or {}),
     )
-    write_entry(out.parent, entry)
+    try:
+        place(partial, out, entry)
+    finally:
+        partial.unlink(missing_ok=True)
     return {
         "path": str(out),
         "sha256": entry.sha256,

@@ -74,15 +74,52 @@ def read_manifest(folder: Path) -> list[Entry]:
         ) from error
 
 
-def write_entry(folder: Path, entry: Entry) -> None:
-    """Put ``entry`` into the manifest of ``folder``, in place of one for the same file."""
-    entries = [e for e in read_manifest(folder) if e.file != entry.file] + [entry]
+def place(draft: Path, archive: Path, entry: Entry) -> None:
+    """Move a draft to where an archive belongs, and its entry into the manifest there.
+
+    Both or neither: an archive without its entry would not be loaded, and the one that was there
+    may be in use. All that needs room is written before anything is replaced.
+
+    Parameters
+    ----------
+    draft, archive : Path
+        On one file system.
+    entry : Entry
+        Of the archive; takes the place of one for the same file.
+
+    Raises
+    ------
+    WeightsError
+        Something cannot be written; archive and manifest are as they were.
+    """
+    path = archive.parent / MANIFEST
+    partial, before = path.with_suffix(".part"), path.with_suffix(".before")
+    entries = [e for e in read_manifest(archive.parent) if e.file != entry.file] + [entry]
     entries.sort(key=lambda e: e.file)
     content = {"format": FORMAT, "archives": [asdict(e) for e in entries]}
-    path = folder / MANIFEST
-    partial = path.with_suffix(".part")
-    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)
+    there = path.is_file()
+    try:
+        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        if there:
+            before.write_bytes(path.read_bytes())
+        partial.replace(path)
+        try:
+            draft.replace(archive)
+        except OSError:
+            if there:
+                before.replace(path)
+            else:
+                path.unlink()
+            raise
+    except OSError as error:
+        raise WeightsError(
+            f"{archive}: cannot be written with its entry in {path.name} ({error.strerror}); "
+            "nothing was changed; make room or choose another folder"
+        ) from error
+    finally:
+        for left in (partial, before):
+            if left.is_file():
+                left.unlink()
 
 
 def trusted_entry(archive: Path) -> Entry:

@@ -16,7 +16,7 @@ import numpy as np
 from models.detector import Detector
 from models.errors import DataError, ModelError
 from models.sfcnet.export import export
-from models.sfcnet.manifest import trusted_entry, write_entry
+from models.sfcnet.manifest import place, trusted_entry
 from models.sfcnet.runtime import SFCNetDetector
 from models.training.datasets import open_data
 from models.training.detection_scores import DetectionScores
@@ -128,7 +128,7 @@ def export_archive(
     weights, out : Path
         See ``models.sfcnet.export.export``. Both may be the same archive.
     threshold : float, optional
-        Detections that score below it are not reported.
+        Detections that score below it are not reported; ``LOWEST_SCORE`` or more.
     data : sequence of Path
         Labelled folders that the threshold is chosen on; best such as were not trained on.
         Without either the threshold stays: that of an archive, 0.5 after a training.
@@ -148,8 +148,12 @@ def export_archive(
     """
     if threshold is not None and data:
         raise ModelError("export: --threshold or --data, not both: each says the threshold")
-    if threshold is not None and not 0.0 < threshold < 1.0:
-        raise ModelError(f"export: a threshold of {threshold:g}; between 0 and 1 is needed")
+    if threshold is not None and not LOWEST_SCORE <= threshold < 1.0:
+        # evaluate could not tell what a lower one lets through.
+        raise ModelError(
+            f"export: --threshold {threshold:g}: scores are read from {LOWEST_SCORE:g} on; name "
+            "one from there to below 1"
+        )
     recordings = [r for folder in data for r in open_data(Path(folder), skip_bad=skip_bad)]
     out.parent.mkdir(parents=True, exist_ok=True)
     # In a draft first: an archive whose threshold could not be chosen is never left behind.
@@ -182,6 +186,5 @@ def export_archive(
                 score_threshold=choice.threshold,
                 provenance={**entry.provenance, "threshold_from": {"recordings": names, **told}},
             )
-        draft.replace(out)
-    write_entry(out.parent, entry)
+        place(draft, out, entry)
     return {**done, "path": str(out), "score_threshold": entry.score_threshold, **told}

@@ -12,6 +12,7 @@ from models.resampled import ResampledDetector, at_known_size
 from models.sfcnet.manifest import shipped_archive
 from models.sfcnet.runtime import SFCNetDetector
 from models.specimen.profiles import profile
+from models.threshold import ThresholdDetector
 from models.training.evaluation import evaluate, specimen_frames
 from models.types import Detections, Perception
 
@@ -77,6 +78,27 @@ def test_frames_of_20x_are_shown_as_they_are() -> None:
     assert isinstance(grown, ResampledDetector)
     assert (shrunk.scale, grown.scale) == (0.5, 2.0)
     assert shrunk.name == "spot at 0.5 of the size"
+
+
+def test_pixels_too_large_for_a_head_are_named_and_what_to_do() -> None:
+    assert isinstance(at_known_size(Spot(), 9.9 / 2.5), ResampledDetector)
+    for wrong in (9.9 / 2, 0.0, -1.0, float("nan")):
+        with pytest.raises(ModelError) as told:
+            at_known_size(Spot(), wrong)
+        line = str(told.value)
+        assert line.startswith(f"a pixel is {wrong:g} um wide")
+        assert "up to 3.96 um a pixel; take an objective of higher power" in line
+        assert "--um-per-px" in line
+        assert "\n" not in line
+
+
+def test_the_classical_detector_finds_the_heads_of_100x_shrunk_and_not_as_they_are() -> None:
+    classical = ThresholdDetector()
+    shown = at_known_size(classical, 0.099)
+    assert shown.name == f"{classical.name} at 0.2 of the size"
+    scenes = [specimen_frames(profile("exam", objective=100), 40 + k, 1, 1.0) for k in range(4)]
+    plain, shrunk = (evaluate(detector, scenes) for detector in (classical, shown))
+    assert float(str(shrunk["f1_10px"])) > float(str(plain["f1_10px"])) + 30
 
 
 def test_weights_of_20x_find_the_heads_of_100x() -> None:

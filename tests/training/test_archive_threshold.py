@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from app.cli import main
-from models.errors import DataError, ModelError
+from models.errors import DataError, ModelError, WeightsError
 from models.sfcnet.export import export_random
 from models.sfcnet.manifest import read_manifest, shipped_archive
 from models.sfcnet.runtime import SFCNetDetector
@@ -96,12 +96,47 @@ def test_a_threshold_that_is_named_replaces_the_one_that_was_there(tmp_path: Pat
     assert export_archive(archive, tmp_path / "other.pt")["score_threshold"] == 0.125
 
 
+@pytest.mark.parametrize("name", ["manifest.part", "manifest.before"])
+def test_an_archive_exported_onto_itself_stays_when_its_entry_cannot_be_written(
+    tmp_path: Path, name: str
+) -> None:
+    archive = export_random(tmp_path / "mine.pt")
+    manifest = tmp_path / "manifest.json"
+    held, listed = archive.read_bytes(), manifest.read_bytes()
+    (tmp_path / name).mkdir()  # where the new entry, or the old one, is put first
+    for again in (
+        lambda: export_archive(archive, archive, half=True, threshold=0.125),
+        lambda: export_random(archive, seed=1),
+    ):
+        with pytest.raises(WeightsError, match=r"mine\.pt: cannot be written.*nothing was changed"):
+            again()
+        assert (archive.read_bytes(), manifest.read_bytes()) == (held, listed)
+    assert SFCNetDetector(archive, dtype=torch.float32).score_threshold == 0.5
+    assert {p.name for p in tmp_path.iterdir()} == {"mine.pt", "manifest.json", name}
+
+
+@pytest.mark.parametrize("others", [False, True])
+def test_the_manifest_stays_when_the_archive_cannot_be_placed(tmp_path: Path, others: bool) -> None:
+    source = export_random(tmp_path / "mine.pt")
+    folder = tmp_path / "other"
+    blocked = folder / "blocked.pt"
+    blocked.mkdir(parents=True)
+    if others:
+        export_archive(source, folder / "first.pt")
+    before = {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()}
+    with pytest.raises(WeightsError, match=r"blocked\.pt: cannot be written"):
+        export_archive(source, blocked)
+    assert {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()} == before
+
+
 def test_what_cannot_be_chosen_leaves_nothing_behind(film: Path, tmp_path: Path) -> None:
     weights, out = shipped_archive("lite"), tmp_path / "out" / "mine.pt"
     with pytest.raises(ModelError, match="not both"):
         export_archive(weights, out, threshold=0.3, data=[film])
-    with pytest.raises(ModelError, match="between 0 and 1"):
-        export_archive(weights, out, threshold=1.0)
+    # Lower than 'evaluate' reads scores, too: it could not tell what that lets through.
+    for wrong in (1.0, 0.0, 0.019, float("nan")):
+        with pytest.raises(ModelError, match=r"--threshold .*from 0\.02 on"):
+            export_archive(weights, out, threshold=wrong)
     with pytest.raises(DataError, match="no such folder"):
         export_archive(weights, out, data=[tmp_path / "nowhere"])
     segmenter = export_random(tmp_path / "segment.pt", "lite", "segment")
@@ -119,9 +154,15 @@ def test_the_verb(
     assert main([*order, "--threshold", "0.3", "--json"]) == 0
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert told["score_threshold"] == 0.3
-    for wrong in (["--threshold", "1.5"], ["--threshold", "0.3", "--data", str(tmp_path)]):
+    for wrong in (
+        ["--threshold", "1.5"],
+        ["--threshold", "0.3", "--data", str(tmp_path)],
+    ):
         with pytest.raises(SystemExit) as ended:
             main([*order, *wrong])
         assert ended.value.code == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert "--threshold" in line
+    assert main([*order, "--threshold", "0.01"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "--threshold 0.01" in line
