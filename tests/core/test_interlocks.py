@@ -93,6 +93,8 @@ class Operators(RuleBasedStateMachine):
         super().__init__()
         self.locks = Interlocks(60.0)
         self.now_s = 0.0
+        self.active_s = 0.0
+        self.state = self.locks.state
         self.allowed = False
 
     @rule(health=st.sampled_from((GOOD, STALE_FRAME, STALE_POSE, BROKEN)), expired=st.booleans())
@@ -129,8 +131,10 @@ class Operators(RuleBasedStateMachine):
 
     @rule(health=st.sampled_from((GOOD, STALE_FRAME, BROKEN)), passed_s=st.floats(0.01, 100))
     def wait(self, health: Health, passed_s: float) -> None:
-        idle = self.locks.state.mode not in MOVING and passed_s > 60
         self.now_s += passed_s
+        if self.locks.state.mode in MOVING:
+            self.active_s = self.now_s
+        idle = self.now_s - self.active_s > 60  # since the last change, over several waits
         self.locks.tick(self.now_s, health)
         if health is BROKEN or idle:
             self.allowed = False
@@ -139,6 +143,11 @@ class Operators(RuleBasedStateMachine):
     @rule()
     def nothing_moves(self) -> None:
         assert not self.locks.may_stream
+
+    @invariant()
+    def what_changes_is_active(self) -> None:
+        if self.locks.state is not self.state:
+            self.state, self.active_s = self.locks.state, self.now_s
 
     @invariant()
     def a_mode_that_moves_has_a_target(self) -> None:
