@@ -44,9 +44,9 @@ def network_from(weights: Path) -> SFCNet:
 def largest_difference(network: SFCNet, archive: nn.Module) -> float:
     """Return the largest absolute difference between eager and exported outputs.
 
-    On one structured picture: of the logits, relative to the largest; and of boxes (px) and
-    scores of all detections scoring 0.05 or more, each against its likest counterpart, since
-    boxes of equal score may change places.
+    On one structured picture: of logits and head pointers, relative to the largest; and of boxes
+    (px) and scores of all detections scoring 0.05 or more, each against its likest counterpart,
+    since boxes of equal score may change places.
     """
     row = torch.arange(160, dtype=torch.float32)
     waves = torch.sin(row[:, None] / 3.0) * torch.cos(row[None, :] / 4.0)
@@ -62,6 +62,9 @@ def largest_difference(network: SFCNet, archive: nn.Module) -> float:
     if mine[1].numel():
         scale = max(float(mine[1].abs().max()), 1.0)
         worst = max(worst, float((mine[1] - theirs[1]).abs().max()) / scale)
+    if mine[2].numel():
+        scale = max(float(mine[2].abs().max()), 1.0)
+        worst = max(worst, float((mine[2] - theirs[2]).abs().max()) / scale)
     return worst
 
 

@@ -123,8 +123,9 @@ def _pack_weights(graph: Any) -> None:
         weight = inputs[at].toIValue()
         padding, stride, rate, groups = (inputs[at + k].toIValue() for k in range(2, 6))
         # A dilated convolution that finds its weights laid out takes 1.6 ms instead of 0.13
-        # as soon as it has two threads.
-        if weight is None or max(rate) > 1:
+        # as soon as it has two threads. One without padding whose kernel is as large as its
+        # picture, as in the class head, takes 6.3 ms instead of 0.1.
+        if weight is None or max(rate) > 1 or (max(padding) == 0 and max(weight.shape[2:]) > 1):
             continue
         packed = torch.ops.mkldnn._reorder_convolution_weight(  # noqa: SLF001
             weight.detach(), padding, stride, rate, groups, None

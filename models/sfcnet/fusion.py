@@ -98,8 +98,17 @@ class MultiScaleFusion(nn.Module):
             nn.Conv2d(width, outputs, 1, bias=i == 0) for i, width in enumerate(widths)
         )
 
-    def forward(self, guided: list[Tensor], deepest: Tensor, pyramid: Tensor) -> Tensor:
-        """Return (B, classes + parts, h, w) from guided S1 to S4, S5 and ASPCP's output."""
+    def forward(
+        self, guided: list[Tensor], deepest: Tensor, pyramid: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Fuse guided S1 to S4, S5 and ASPCP's output.
+
+        Returns
+        -------
+        logits : (B, classes + parts, h, w) tensor
+        outputs : list of 6 tensors
+            What was fused: ASPCP, S5, then linked S4, S3, S2, S1.
+        """
         outputs = [pyramid, deepest]
         outputs.extend(self.link(guided, deepest))
         # Outputs 0 and 1 are at S5, then S4, S3, S2, S1. Up by doubling, so that only one resize
@@ -115,4 +124,4 @@ class MultiScaleFusion(nn.Module):
                 total = resized(total, logits).add_(logits)
             else:
                 total = total + resized(logits, total)
-        return total
+        return total, outputs

@@ -26,6 +26,14 @@ class NoTask(nn.Module):
         return torch.zeros(0)
 
 
+class NoMaps(nn.Module):
+    """Stands where the segmentation is absent."""
+
+    def forward(self, stages: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """Return nothing."""
+        return torch.zeros(0), stages
+
+
 class BoxHead(nn.Module):
     """Detection with both suppressions: a fixed number of rows, best first."""
 
@@ -101,13 +109,14 @@ class Inference(nn.Module):
         super().__init__()
         self.encoder = network.encoder
         self.boxes: nn.Module = BoxHead(network) if network.detection is not None else NoTask()
-        self.maps: nn.Module = network.segmentation or NoTask()
+        self.maps: nn.Module = network.segmentation or NoMaps()
+        self.pointers: nn.Module = network.head_pointers or NoTask()
         self.classes = network.class_head
         self.together, self.many = JUDGED_TOGETHER, MANY_JUDGED
         self.most, self.least = MOST_JUDGED, LEAST_JUDGED
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Find heads and pixels.
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Find heads, pixels and whose they are.
 
         Parameters
         ----------
@@ -123,19 +132,24 @@ class Inference(nn.Module):
         logits : (1, classes + parts, h, w) float32 tensor
             At the resize stage; models.sfcnet.finish makes maps of it. Empty without
             segmentation.
+        pointers : (1, 2, H / 4, W / 4) float32 tensor
+            From each cell to the head of the sperm that lies there, x and y, px. Empty without
+            head pointers.
         """
         # The weights' own precision, so that one archive serves every precision.
         precision: torch.dtype = self.encoder.stem[0].weight.dtype  # type: ignore[assignment]
         contrast = normalise(image)
         x = contrast.to(precision).contiguous(memory_format=torch.channels_last)
         stages = self.encoder(x)
-        logits: Tensor = self.maps(stages).to(torch.float32)
+        raw, fused = self.maps(stages)
+        logits = raw.to(torch.float32)
+        pointers: Tensor = self.pointers(fused)
         rows: Tensor = self.boxes(stages)
         if self.classes is not None:
-            rows = self._with_votes(rows, contrast[0, 0], logits[0])
-        return rows, logits
+            rows = self._judged(rows, contrast[0, 0], logits[0])
+        return rows, logits, pointers
 
-    def _with_votes(self, rows: Tensor, picture: Tensor, logits: Tensor) -> Tensor:
+    def _judged(self, rows: Tensor, picture: Tensor, logits: Tensor) -> Tensor:
         """Return ``rows`` with one more column, the votes of the class head."""
         count, together = min(self.most, rows.shape[0]), self.many
         if not rows.is_cuda:

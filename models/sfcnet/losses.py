@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from models.sfcnet.anchors import anchor_boxes, encode
 from models.sfcnet.class_head import ClassHead
+from models.sfcnet.head_pointers import pointer_loss
 from models.sfcnet.network import STRIDES, SFCNet
 from models.sfcnet.nms import box_iou
 from models.sfcnet.part_output import class_planes, part_loss, part_planes
 from models.sfcnet.proposals import level_shapes, select_proposals
 from models.sfcnet.second_stage import delta_scale
+from models.sfcnet.sperm_losses import sperm_losses
 from models.types import SpermPart
 
 UNKNOWN = -100
@@ -31,12 +33,16 @@ class Target:
         UNKNOWN where nothing is known.
     boxes, ignore : B tensors (N, 4)
         Corner boxes of heads, and of what is neither right nor wrong to find.
+    to_head_px : (B, 2, H, W) tensor, optional
+        From each pixel of a sperm to the middle of its head, x and y, px; NaN elsewhere and where
+        not known.
     """
 
     class_map: Tensor
     part_map: Tensor
     boxes: list[Tensor]
     ignore: list[Tensor]
+    to_head_px: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +54,8 @@ class LossSettings:
     cross-entropy of normal against abnormal on the pixels of sperm alone, where the equation's
     mean over all pixels leaves nearly nothing of it. In it a pixel of a head, which is what a
     person would judge by, counts as much as ``head_weight`` others:
-    it decides for the whole sperm (models.sfcnet.whole_sperm).
+    it decides for the whole sperm (models.sfcnet.whole_sperm). With ``whole_sperm`` pixels are
+    taught as sperm or not (models.sfcnet.sperm_losses): a class head tells the class.
     """
 
     class_weights: tuple[float, ...] = (1.0, 2.0, 2.0)
@@ -57,6 +64,9 @@ class LossSettings:
     kinds: float = 1.5
     head_weight: float = 25.0
     parts: float = 0.5
+    pointers: float = 0.5
+    middles: float = 0.5
+    whole_sperm: bool = False
     anchors_per_picture: int = 128
     boxes_per_picture: int = 64
     proposals: int = 96
@@ -108,6 +118,15 @@ def segmentation_losses(
         parts = part_planes(logits, classes)
         losses["parts"] = settings.parts * part_loss(parts, target.part_map, settings.part_weights)
     return losses
+
+
+def whole_sperm_losses(logits: Tensor, target: Target, settings: LossSettings) -> dict[str, Tensor]:
+    """Return the losses of maps that need not tell normal from abnormal."""
+    return sperm_losses(
+        logits, target.class_map, target.part_map, target.boxes, unknown=UNKNOWN,
+        class_weights=settings.class_weights, part_weights=settings.part_weights,
+        parts=settings.parts, kinds=settings.kinds, dice=settings.dice, middles=settings.middles,
+    )  # fmt: skip
 
 
 def inside_any(boxes: Tensor, regions: Tensor) -> Tensor:
@@ -280,15 +299,24 @@ def _told_classes(class_map: Tensor, boxes: Tensor) -> Tensor:
     return torch.where(normal + abnormal == 0, 0, torch.where(normal >= abnormal, 1, 2))
 
 
+def _learns(part: nn.Module) -> bool:
+    return any(parameter.requires_grad for parameter in part.parameters())
+
+
 def total_losses(
     network: SFCNet, outputs: dict[str, Tensor], target: Target, settings: LossSettings
 ) -> dict[str, Tensor]:
     """Return every loss of the network's task, by name; their sum is what is minimised."""
     losses: dict[str, Tensor] = {}
     if "segmentation" in outputs:
-        losses.update(segmentation_losses(outputs["segmentation"], target, settings))
+        teach = whole_sperm_losses if settings.whole_sperm else segmentation_losses
+        losses.update(teach(outputs["segmentation"], target, settings))
     if "objectness" in outputs:
         losses.update(detection_losses(network, outputs, target, settings))
-    if network.class_head is not None and "contrast" in outputs:
+    if network.class_head is not None and "contrast" in outputs and _learns(network.class_head):
         losses.update(class_head_loss(network.class_head, outputs, target))
+    if "to_head" in outputs and target.to_head_px is not None:
+        told = pointer_loss(outputs["to_head"], target.to_head_px)
+        if told is not None:
+            losses["head_pointers"] = settings.pointers * told
     return losses

@@ -14,6 +14,7 @@ from models.sfcnet.collateral import CollateralConvolution
 from models.sfcnet.encoder import Encoder
 from models.sfcnet.fusion import MultiScaleFusion
 from models.sfcnet.guide import CrossScaleGuide
+from models.sfcnet.head_pointers import HeadPointers
 from models.sfcnet.lateral_attention import AttentionPyramid
 from models.sfcnet.layers import SubpixelConvolution
 from models.sfcnet.proposals import ProposalHead
@@ -23,7 +24,7 @@ from models.sfcnet.variant import Variant
 
 TASKS = ("joint", "detect", "segment")
 STRIDES = (4, 8, 16, 32, 64)
-_CLASS_HEAD = "class_head."
+_CLASS_HEAD, _HEAD_POINTERS = "class_head.", "head_pointers."
 
 
 def normalise(image: Tensor) -> Tensor:
@@ -46,11 +47,11 @@ class Segmentation(nn.Module):
         self.aspcp = AtrousPyramid(variant)
         self.fusion = MultiScaleFusion(variant)
 
-    def forward(self, stages: list[Tensor]) -> Tensor:
-        """Return (B, classes + parts, h, w) at the resize stage of S1 to S5."""
+    def forward(self, stages: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """Return logits (B, classes + parts, h, w) at the resize stage, and what was fused."""
         guided = self.guide(self.collateral(stages))
-        y: Tensor = self.fusion(guided, stages[4], self.aspcp(stages[4]))
-        return y
+        logits, outputs = self.fusion(guided, stages[4], self.aspcp(stages[4]))
+        return logits, outputs
 
 
 class Detection(nn.Module):
@@ -106,6 +107,7 @@ class SFCNet(nn.Module):
         self.segmentation = Segmentation(variant) if task != "detect" else None
         self.detection = Detection(variant) if task != "segment" else None
         self.class_head: ClassHead | None = None
+        self.head_pointers: HeadPointers | None = None
         self._initialise()
 
     def _initialise(self) -> None:
@@ -132,11 +134,26 @@ class SFCNet(nn.Module):
         self.class_head = ClassHead(self.variant)
         return self.class_head
 
+    def attach_head_pointers(self) -> HeadPointers:
+        """Give a network that segments an output that says where the head of each pixel is.
+
+        Raises
+        ------
+        ModelError
+            A network for detection alone.
+        """
+        if self.segmentation is None:
+            raise ModelError("head pointers need a network that segments; this one is for 'detect'")
+        self.head_pointers = HeadPointers(self.variant)
+        return self.head_pointers
+
     def attach_as_in(self, names: Iterable[str]) -> None:
-        """Attach a class head if ``names`` of weights tell of one, and this network may have it."""
-        told = any(name.startswith(_CLASS_HEAD) for name in names)
-        if told and self.class_head is None and self.task == "joint":
+        """Attach what ``names`` of weights tell of, and this network may have and has not."""
+        told = {name.partition(".")[0] + "." for name in names}
+        if _CLASS_HEAD in told and self.class_head is None and self.task == "joint":
             self.attach_class_head()
+        if _HEAD_POINTERS in told and self.head_pointers is None and self.segmentation is not None:
+            self.attach_head_pointers()
 
     def forward(self, image: Tensor, detect: bool = True) -> dict[str, Tensor]:
         """Return what each task says of grey levels ``image`` (B, 1, H, W), H and W of 32s.
@@ -145,7 +162,8 @@ class SFCNet(nn.Module):
 
         Keys: ``segmentation`` (B, classes + parts, h, w) logits; ``objectness`` (B, N),
         ``deltas`` (B, N, 4) and ``p2`` to ``p6`` for the second stage; with a class
-        head ``contrast`` (B, H, W), which it looks at.
+        head ``contrast`` (B, H, W), which it looks at; with head pointers ``to_head``
+        (B, 2, H / 4, W / 4), px.
         """
         contrast = normalise(image)
         stages = self.encoder(contrast)
@@ -153,7 +171,9 @@ class SFCNet(nn.Module):
         if self.class_head is not None:
             outputs["contrast"] = contrast[:, 0]
         if self.segmentation is not None:
-            outputs["segmentation"] = self.segmentation(stages)
+            outputs["segmentation"], fused = self.segmentation(stages)
+            if self.head_pointers is not None:
+                outputs["to_head"] = self.head_pointers(fused)
         if self.detection is not None and detect:
             levels, outputs["objectness"], outputs["deltas"] = self.detection(stages)
             for k, level in enumerate(levels):

@@ -18,8 +18,8 @@ from models.sfcnet.fold import fuse_activations
 from models.sfcnet.manifest import shipped_archive, trusted_entry
 from models.sfcnet.memory import keep_freed_memory
 from models.sfcnet.variant import variant
-from models.sfcnet.whole_sperm import head_labels, spread_labels
-from models.types import Detections, Perception, SpermClass, UInt8
+from models.sfcnet.whole_sperm import head_labels, owners, pass_on
+from models.types import Detections, Float32, Perception, SpermClass, UInt8
 
 STRIDE_PX = 32
 WARM_UP_FRAMES = 6
@@ -185,7 +185,7 @@ class SFCNetDetector:
         height, width = image.shape
         spare = (-height % STRIDE_PX, -width % STRIDE_PX)
         padded = np.pad(image, ((0, spare[0]), (0, spare[1])), "reflect") if any(spare) else image
-        rows, logits = self._run(np.ascontiguousarray(padded))
+        rows, logits, to_head = self._run(np.ascontiguousarray(padded))
         rows = self._reported(rows, height, width)
         boxes = np.ascontiguousarray(rows[:, :4])
         scores = np.ascontiguousarray(rows[:, 4])
@@ -197,15 +197,21 @@ class SFCNetDetector:
             # The class head's vote, of heads that it was asked about.
             judged = rows[:, 5] != 0.0
             labels[judged] = np.where(rows[judged, 5] > 0.0, SpermClass.NORMAL, SpermClass.ABNORMAL)
+        # Weak boxes, asked for to draw a whole precision curve, do not speak for a sperm; best
+        # first, so that the others' rows are those of all.
+        sure = int((scores >= self.entry.score_threshold).sum())
+        owner = owners(boxes[:sure], class_map, part_map, to_head[0] if to_head.size else None)
         if self.whole_sperm:
-            # Weak boxes, asked for to draw a whole precision curve, do not speak for a sperm.
-            sure = scores >= self.entry.score_threshold
-            spread_labels(boxes[sure], labels[sure], class_map)
+            pass_on(owner, labels[:sure], class_map)
         if any(spare):
             class_map = np.ascontiguousarray(class_map[:height, :width])
             part_map = np.ascontiguousarray(part_map[:height, :width])
+            owner = np.ascontiguousarray(owner[:height, :width])
         found = Detections(boxes, scores, labels)
-        return Perception(found, class_map, part_map, logits, logits.shape[2] / padded.shape[1])
+        per_px = logits.shape[2] / padded.shape[1]
+        # Along the pixels alone, tails that cross are mixed up: said by pointers alone.
+        said = owner if to_head.size else None
+        return Perception(found, class_map, part_map, logits, per_px, said)
 
     def _reported(self, rows: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
         """Return the rows above the threshold whose centre lies inside the frame."""
@@ -218,7 +224,7 @@ class SFCNetDetector:
         )
         return rows[keep]
 
-    def _run(self, image: UInt8) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _run(self, image: UInt8) -> tuple[Float32, Float32, Float32]:
         try:
             return self._forward(image)
         except RuntimeError as error:
@@ -238,9 +244,10 @@ class SFCNetDetector:
         self.device = torch.device("cpu")
         self.dtype = best_precision(self.device)
 
-    def _forward(self, image: UInt8) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _forward(self, image: UInt8) -> tuple[Float32, Float32, Float32]:
+        """Return rows, logits (planes, h, w) and head pointers (1, 2, h, w); empty is not known."""
         rows = np.zeros((0, 5), np.float32)
-        logits = np.zeros((0, 0, 0), np.float32)
+        logits, to_head = np.zeros((0, 0, 0), np.float32), np.zeros((0, 0, 0, 0), np.float32)
         # A read-only frame is not written to; the copy silences no warning but torch's.
         source = torch.from_numpy(image if image.flags.writeable else image.copy())
         with torch.inference_mode():
@@ -249,15 +256,18 @@ class SFCNetDetector:
                 if short_side_px:
                     height, width = image.shape
                     size = enlarged_size(height, width, short_side_px)
-                    found, maps = model(enlarged(tensor, size))
+                    found, maps, *pointers = model(enlarged(tensor, size))
                     found = in_frame(found, size, (height, width))
                 else:
-                    found, maps = model(tensor)
+                    # An archive of before the head pointers gives two.
+                    found, maps, *pointers = model(tensor)
                 if found.numel():
                     rows = found.cpu().numpy()
                 if maps.numel():
                     logits = maps[0].cpu().numpy()
-        return rows, logits
+                if pointers and pointers[0].numel():
+                    to_head = pointers[0].cpu().numpy()
+        return rows, logits, to_head
 
 
 def use_threads(count: int) -> None:

@@ -9,7 +9,7 @@ normalises by the batch, begins where the archive ended.
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -27,6 +27,7 @@ _PARTS = {
     "boxes.detection.": "detection.",
     "maps.": "segmentation.",
     "classes.": "class_head.",
+    "pointers.": "head_pointers.",
 }
 
 
@@ -52,7 +53,9 @@ def load_archive(network: SFCNet, path: Path) -> int:
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise WeightsError(f"{path}: cannot be read ({reason}); export it again") from error
-    network.attach_as_in(_PARTS["classes."] for name in held if name.startswith("classes."))
+    network.attach_as_in(
+        ours for name in held for theirs, ours in _PARTS.items() if name.startswith(theirs)
+    )
     state = network.state_dict()
     mine = {name.partition(".")[0] + "." for name in state}
     given: dict[str, Tensor] = {}
@@ -100,7 +103,7 @@ def _plain_normalisation(
 
 
 @torch.no_grad()
-def settle(network: SFCNet, pictures: Iterable[Tensor]) -> None:
+def settle(network: SFCNet, pictures: Iterable[Tensor], parts: Sequence[str] | None = None) -> None:
     """Give every normalisation the statistics of some pictures; the function stays the same.
 
     Parameters
@@ -109,6 +112,8 @@ def settle(network: SFCNet, pictures: Iterable[Tensor]) -> None:
         Left in evaluation mode.
     pictures : iterable of (B, 1, H, W) tensors
         Grey levels; H and W are multiples of 32.
+    parts : sequence of str, optional
+        Of the network, by name, if not all of it.
     """
     sums: dict[nn.BatchNorm2d, list[Tensor]] = {}
 
@@ -125,8 +130,8 @@ def settle(network: SFCNet, pictures: Iterable[Tensor]) -> None:
 
     hooks = [
         m.register_forward_pre_hook(gather)
-        for m in network.modules()
-        if isinstance(m, nn.BatchNorm2d)
+        for name, m in network.named_modules()
+        if isinstance(m, nn.BatchNorm2d) and (parts is None or name.partition(".")[0] in parts)
     ]
     network.eval()
     for picture in pictures:

@@ -23,13 +23,18 @@ UNKNOWN_PIXEL = 255
 
 @dataclass(frozen=True, slots=True)
 class Crop:
-    """One labelled crop. Image frame; boxes are centre x, y, width, height in px."""
+    """One labelled crop. Image frame; boxes are centre x, y, width, height in px.
+
+    ``to_head_px`` (2, H, W) leads from each pixel of a sperm to the middle of its head; NaN
+    elsewhere and where not known. None says nothing of any pixel.
+    """
 
     image: NDArray[np.uint8]
     boxes: NDArray[np.float32]
     class_map: NDArray[np.uint8]
     part_map: NDArray[np.uint8]
     ignore: NDArray[np.float32]
+    to_head_px: NDArray[np.float32] | None = None
 
 
 class SpecimenCrops(Dataset[Crop]):
@@ -70,16 +75,28 @@ def mirrored(crop: Crop, across: bool, down: bool) -> Crop:
     height, width = crop.image.shape
     boxes, ignore = crop.boxes.copy(), crop.ignore.copy()
     maps = [crop.image, crop.class_map, crop.part_map]
+    to_head = crop.to_head_px
     if across:
         maps = [m[:, ::-1] for m in maps]
+        to_head = _turned(to_head, (-1.0, 1.0), (1, -1))
         boxes[:, 0] = width - 1 - boxes[:, 0]
         ignore[:, 0] = width - 1 - ignore[:, 0]
     if down:
         maps = [m[::-1] for m in maps]
+        to_head = _turned(to_head, (1.0, -1.0), (-1, 1))
         boxes[:, 1] = height - 1 - boxes[:, 1]
         ignore[:, 1] = height - 1 - ignore[:, 1]
     image, class_map, part_map = (np.ascontiguousarray(m) for m in maps)
-    return Crop(image, boxes, class_map, part_map, ignore)
+    return Crop(image, boxes, class_map, part_map, ignore, to_head)
+
+
+def _turned(
+    to_head: NDArray[np.float32] | None, sign: tuple[float, float], step: tuple[int, int]
+) -> NDArray[np.float32] | None:
+    if to_head is None:
+        return None
+    turned = to_head[:, :: step[0], :: step[1]] * np.array(sign, np.float32)[:, None, None]
+    return np.ascontiguousarray(turned)
 
 
 class StepSampler(Sampler[int]):
@@ -113,7 +130,16 @@ def collate(crops: list[Crop]) -> tuple[Tensor, Target]:
         part_map=_labels([crop.part_map for crop in crops]),
         boxes=[corners(crop.boxes) for crop in crops],
         ignore=[corners(crop.ignore) for crop in crops],
+        to_head_px=_to_heads(crops),
     )
+
+
+def _to_heads(crops: list[Crop]) -> Tensor | None:
+    if all(crop.to_head_px is None for crop in crops):
+        return None
+    unknown = np.full((2, *crops[0].image.shape), np.nan, np.float32)
+    rows = [unknown if crop.to_head_px is None else crop.to_head_px for crop in crops]
+    return torch.from_numpy(np.stack(rows))
 
 
 def _quiet_worker(_: int) -> None:

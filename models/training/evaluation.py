@@ -250,6 +250,7 @@ def specimen_frame(
     return LabelledFrame(
         image, box_px[asked], truth.label[asked], truth.sperm_id[asked], ignored,
         truth.class_map, truth.part_map,
+        None if truth.identity_map is None else truth.identity_map.astype(np.int32),
     )  # fmt: skip
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -64,8 +63,7 @@ class FolderCrops(Dataset[Crop]):
                 else open_data(Path(item), skip_bad=skip_bad)
             )
             for recording in opened:
-                # Which sperm a pixel belongs to is not taught, and is the largest of the maps.
-                self.frames.extend(replace(frame, instance_map=None) for frame in recording)
+                self.frames.extend(recording)
         if not self.frames:
             names = ", ".join(str(getattr(item, "name", item)) for item in data)
             raise DataError(f"{names}: no labelled frame; check the data")

@@ -100,7 +100,7 @@ def quick_scores(network: SFCNet, frames: list[Crop]) -> QuickScores:
     hits, scores, truths = [], [], 0
     overlap, total = np.zeros(4), np.zeros(4)
     for frame in frames:
-        rows, logits = model(torch.from_numpy(frame.image)[None, None].to(device))
+        rows, logits, _ = model(torch.from_numpy(frame.image)[None, None].to(device))
         if network.detection is not None:
             rows = rows[rows[:, 4] > 0.01].cpu()
             hit, counts = _match(

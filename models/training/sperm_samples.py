@@ -55,7 +55,7 @@ class FrozenMaps(nn.Module):
         precision: torch.dtype = self.encoder.stem[0].weight.dtype  # type: ignore[assignment]
         x = contrast.to(precision).contiguous(memory_format=torch.channels_last)
         stages = self.encoder(x)
-        logits: Tensor = self.maps(stages)
+        logits, _ = self.maps(stages)
         return self.boxes(stages), contrast[0, 0], logits[0].to(torch.float32)
 
 

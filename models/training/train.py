@@ -235,7 +235,7 @@ def main() -> None:
     parser.add_argument("--skip-bad", action="store_true")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--data", type=Path, nargs="+", default=[])
-    for name in ("variant", "augmentation", "losses"):
+    for name in ("variant", "augmentation", "losses", "only"):
         parser.add_argument("--" + name)
     for name in ("steps", "batch", "crop_px", "seed", "check_every", "check_frames", "workers",
                  "detect_every", "epochs", "warm_up"):  # fmt: skip

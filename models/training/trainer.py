@@ -31,6 +31,8 @@ from models.training.step_schedule import stepped_rate
 
 CHECKPOINT = "checkpoint.pt"
 WEIGHTS = "weights.pt"
+# What is trained where a training names one part, by the network's names.
+TAUGHT_ALONE = {"segmentation": ("segmentation", "head_pointers"), "detection": ("detection",)}
 _MOMENTUM = 0.9
 _SETTLING_BATCHES, _SETTLING_CROPS = 6, 4
 # What torch.load says of a file that is missing, cut short, empty or something else.
@@ -58,6 +60,8 @@ class Trainer:
         torch.manual_seed(settings.seed)
         network = SFCNet(variant(settings.variant), settings.task)
         begin_even(network)
+        if settings.head_pointers:
+            network.attach_head_pointers()
         self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = AverageWeights(self.network, settings.decay)
         self.optimiser = self._optimiser()
@@ -69,8 +73,10 @@ class Trainer:
 
     def _optimiser(self) -> torch.optim.Optimizer:
         settings = self.settings
-        decayed = [p for p in self.network.parameters() if p.ndim > 1]
-        plain = [p for p in self.network.parameters() if p.ndim <= 1]
+        for name, parameter in self.network.named_parameters():
+            parameter.requires_grad_(self._taught(name))
+        taught = [p for p in self.network.parameters() if p.requires_grad]
+        decayed, plain = ([p for p in taught if (p.ndim > 1) == many] for many in (True, False))
         groups = [
             {"params": decayed, "weight_decay": settings.weight_decay},
             {"params": plain, "weight_decay": 0.0},
@@ -80,6 +86,23 @@ class Trainer:
         if settings.optimiser == "adamw":
             return torch.optim.AdamW(groups, lr=settings.peak_rate)
         raise ModelError(f"optimiser '{settings.optimiser}' is unknown; choose adamw or sgd")
+
+    def _taught(self, name: str) -> bool:
+        """Whether the part of the network that ``name`` begins with is trained."""
+        if self.settings.only is None:
+            return True
+        if self.settings.only not in TAUGHT_ALONE:
+            known = " or ".join(TAUGHT_ALONE)
+            raise ModelError(f"training only '{self.settings.only}' is unknown; choose {known}")
+        return name.partition(".")[0] in TAUGHT_ALONE[self.settings.only]
+
+    def _train_mode(self) -> None:
+        """Let what is trained gather statistics, and nothing else."""
+        for name, part in self.network.named_children():
+            part.train(self._taught(name))
+        if self.network.class_head is not None:
+            # It has no statistics of its own if it comes from an archive.
+            self.network.class_head.eval()
 
     def start_from(self, weights: Path, crops: Dataset[Crop] | None = None) -> None:
         """Begin with trained weights, or an ImageNet ResNet50, instead of random ones.
@@ -110,7 +133,7 @@ class Trainer:
             load_encoder(self.network.encoder, state, str(weights))
         else:
             average = _average_of(state, weights)
-            self._take_class_head(average)
+            self._attach(average)
             mine = self.network.state_dict()
             fitting = {k: v for k, v in average.items() if k in mine and v.shape == mine[k].shape}
             if not any(key.startswith("encoder.") for key in fitting):
@@ -129,7 +152,8 @@ class Trainer:
             numbers = range(_SETTLING_BATCHES * _SETTLING_CROPS)
             rows = [crops[k].image for k in numbers]
             images = torch.from_numpy(np.stack(rows)).to(self.device).float()[:, None]
-            settle(self.network, images.split(_SETTLING_CROPS))
+            parts = None if self.settings.only is None else TAUGHT_ALONE[self.settings.only]
+            settle(self.network, images.split(_SETTLING_CROPS), parts)
         self.average = AverageWeights(self.network, self.settings.decay)
 
     def save(self, out: Path) -> None:
@@ -169,7 +193,7 @@ class Trainer:
             state = dict(state)
             self._check_settings(state["settings"], path)
             self.step = int(state["step"])
-            self._take_class_head(state["network"], exactly=True)
+            self._attach(state["network"], exactly=True)
             self.network.load_state_dict(state["network"])
             self.average = AverageWeights(self.network, self.settings.decay)
             self.average.network.load_state_dict(state["average"])
@@ -198,13 +222,13 @@ class Trainer:
                 "words it was begun with"
             )
 
-    def _take_class_head(self, names: Iterable[str], *, exactly: bool = False) -> None:
-        """Have a class head if the weights have one; the optimiser must know it.
+    def _attach(self, names: Iterable[str], *, exactly: bool = False) -> None:
+        """Have a class head and head pointers if the weights do; the optimiser must know them.
 
         ``exactly``: and none if they have none.
         """
         if exactly:
-            self.network.class_head = None
+            self.network.class_head = self.network.head_pointers = None
         self.network.attach_as_in(names)
         self.network.to(self.device)
         self.optimiser = self._optimiser()
@@ -231,15 +255,13 @@ class Trainer:
         rate = self._rate(progress)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        self.network.train()
-        if self.network.class_head is not None:
-            # It has no statistics of its own if it comes from an archive.
-            self.network.class_head.eval()
+        self._train_mode()
         # Convolutions in bfloat16: twice as fast where a processor has instructions for it.
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed):
             outputs = self.network(
                 image.to(self.device),
-                settings.task == "detect" or self.step % settings.detect_every == 0,
+                settings.only != "segmentation"
+                and (settings.task == "detect" or self.step % settings.detect_every == 0),
             )
         losses = total_losses(self.network, outputs, moved(target, self.device), self.losses)
         self.optimiser.zero_grad(set_to_none=True)
@@ -266,6 +288,7 @@ def moved(target: Target, device: torch.device) -> Target:
         target.part_map.to(device),
         [b.to(device) for b in target.boxes],
         [b.to(device) for b in target.ignore],
+        None if target.to_head_px is None else target.to_head_px.to(device),
     )
 
 

@@ -22,6 +22,27 @@ def cut(frame: LabelledFrame, y: int, x: int, height: int, width: int) -> Crop:
         class_map=_map(frame.class_map, frame, y, x, height, width),
         part_map=_map(frame.part_map, frame, y, x, height, width),
         ignore=np.concatenate([ignored, half_ignored, gone]),
+        to_head_px=_to_heads(frame, y, x, height, width),
+    )
+
+
+def _to_heads(
+    frame: LabelledFrame, y: int, x: int, height: int, width: int
+) -> NDArray[np.float32] | None:
+    """Lead from each pixel of a sperm to the middle of its head's box, also outside the window."""
+    if frame.instance_map is None or frame.sperm_id is None or not len(frame.sperm_id):
+        return None
+    owner = frame.instance_map[y : y + height, x : x + width]
+    head_px = np.full((max(int(owner.max()), int(frame.sperm_id.max()), 0) + 1, 2), np.nan)
+    known = frame.sperm_id > 0
+    head_px[frame.sperm_id[known]] = frame.box_px[known, :2]
+    # Below 0: a sperm without identity.
+    away = head_px[np.maximum(owner, 0)]
+    away[..., 0] -= np.arange(x, x + owner.shape[1])
+    away[..., 1] -= np.arange(y, y + owner.shape[0])[:, None]
+    missing = ((0, 0), (0, height - owner.shape[0]), (0, width - owner.shape[1]))
+    return np.pad(
+        away.transpose(2, 0, 1).astype(np.float32), missing, constant_values=np.float32(np.nan)
     )
 
 

@@ -119,11 +119,11 @@ def test_votes_stand_beside_the_boxes():
     network = with_head()
     image = torch.from_numpy(frame())[None, None]
     with torch.inference_mode():
-        rows, logits = Inference(network).eval()(image)
-        again, _ = folded(Inference(network))(image)
+        rows, logits, _ = Inference(network).eval()(image)
+        again, *_ = folded(Inference(network))(image)
         without = SFCNet(LITE).eval()
         without.load_state_dict(network.state_dict(), strict=False)
-        plain, same = Inference(without).eval()(image)
+        plain, same, _ = Inference(without).eval()(image)
     assert rows.shape == (300, 6)
     assert torch.equal(rows[:, :5], plain)
     assert torch.equal(logits, same)
@@ -153,9 +153,9 @@ def test_the_vote_is_the_sperms_class(tmp_path, monkeypatch):
 
     def turned(image):
         """Return what the network does, with every vote turned round."""
-        rows, logits = forward(image)
+        rows, logits, pointers = forward(image)
         rows[:, 5] *= -1.0
-        return rows, logits
+        return rows, logits, pointers
 
     monkeypatch.setattr(detector, "_forward", turned)
     other = detector.detect(frame())

@@ -47,8 +47,18 @@ def case(request):
 
 
 def farthest(a, b):
-    """Return the largest difference of a row of ``a`` from the likest row of ``b``."""
-    return float((a[:, None] - b[None]).abs().amax(2).min(1).values.max())
+    """Return the largest difference of a row of ``a`` from the likest row of ``b``.
+
+    In pixels of a box of up to one pixel, else in parts of its longer side: processors round
+    differently, and with random weights boxes are enlarged up to thirty times. Equal scores may
+    change places.
+    """
+    # Rows are centre and size, proposals are corners.
+    size = a[:, 2:4] if a.shape[1] > 4 else a[:, 2:4] - a[:, :2]
+    longer = size.abs().amax(1).clamp(min=1.0)
+    scale = torch.ones_like(a)
+    scale[:, :4] = longer[:, None]
+    return float(((a[:, None] - b[None]).abs() / scale[:, None]).amax(2).min(1).values.max())
 
 
 def proposals_of(network):
@@ -69,7 +79,8 @@ def test_proposals_and_second_stage_are_those_of_detectron2(case, answers):
     expected = answers[f"{name}_proposals"]
     levels, boxes = proposals_of(network)
     assert boxes.shape == expected.shape
-    assert float((boxes - expected).abs().max()) < TOLERANCE
+    assert farthest(boxes, expected) < TOLERANCE
+    assert farthest(expected, boxes) < TOLERANCE
     # Some were cut at the border.
     assert bool((expected[:, 0] == -0.5).any())
     with torch.inference_mode():
@@ -86,7 +97,7 @@ def test_boxes_and_scores_are_those_of_detectron2(case, answers, scripted):
     inference = Inference(network).eval()
     with torch.inference_mode():
         run = torch.jit.script(inference) if scripted else inference
-        rows, _ = run(golden.picture()[None])
+        rows, *_ = run(golden.picture()[None])
     rows = rows[rows[:, 4] >= golden.LEAST_SCORE]
     assert rows.shape == expected.shape
     assert len(expected) > 20

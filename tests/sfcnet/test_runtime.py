@@ -19,7 +19,7 @@ from models.sfcnet.manifest import MANIFEST, read_manifest, shipped_archive
 from models.sfcnet.network import SFCNet
 from models.sfcnet.runtime import SFCNetDetector, best_precision, load_shipped
 from models.sfcnet.variant import LITE
-from models.sfcnet.whole_sperm import head_labels, spread_labels
+from models.sfcnet.whole_sperm import head_labels, owners, pass_on
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -191,11 +191,38 @@ def test_a_tail_takes_the_class_of_the_head_that_is_nearest_along_it():
     class_map[5, 2:38] = [1, 2] * 18  # one line between two heads
     class_map[10, 20:25] = 2  # a piece that no head reaches
     boxes = np.array([[2, 5, 3, 3], [37, 5, 3, 3]], np.float32)
-    spread_labels(boxes, np.array([2, 1], np.int8), class_map)
+    part_map = np.where(class_map > 0, 3, 0).astype(np.uint8)
+    pass_on(owners(boxes, class_map, part_map), np.array([2, 1], np.int8), class_map)
     assert (class_map[5, 2:19] == 2).all()
     assert (class_map[5, 21:38] == 1).all()
     assert (class_map[10, 20:25] == 2).all()
     assert (class_map > 0).sum() == 41
+
+
+def test_where_tails_cross_each_pixel_is_the_head_s_that_it_points_at():
+    class_map = np.zeros((64, 64), np.uint8)
+    class_map[32, 4:60] = class_map[4:60, 32] = 1  # two tails that cross in the middle
+    part_map = np.where(class_map > 0, 3, 0).astype(np.uint8)
+    boxes = np.array([[4, 32, 6, 6], [32, 4, 6, 6], [60, 60, 6, 6]], np.float32)
+    middle = 4.0 * np.arange(16) + 1.5
+    to_head = np.stack(np.broadcast_arrays(4.0 - middle[None], 32.0 - middle[:, None]))
+    down = np.stack(np.broadcast_arrays(32.0 - middle[None], 4.0 - middle[:, None]))
+    to_head = np.where(np.abs(middle[:, None] - 32) > np.abs(middle[None] - 32), down, to_head)
+    owner = owners(boxes, class_map, part_map, to_head.astype(np.float32))
+    assert (owner[32, 36:60] == 1).all()
+    assert (owner[36:60, 32] == 2).all()
+    assert not ((class_map == 0) & (owner > 0)).any()
+
+
+def test_a_pixel_that_points_at_no_head_is_its_neighbour_s():
+    class_map = np.zeros((32, 64), np.uint8)
+    class_map[16, 4:40] = 1
+    part_map = np.where(class_map > 0, 3, 0).astype(np.uint8)
+    boxes = np.array([[6, 16, 6, 6], [56, 16, 6, 6]], np.float32)
+    astray = np.full((2, 8, 16), 300.0, np.float32)
+    assert (owners(boxes, class_map, part_map, astray)[16, 4:40] == 0).all()
+    part_map[16, 4:9] = 1  # its own head
+    assert (owners(boxes, class_map, part_map, astray)[16, 4:40] == 1).all()
 
 
 def test_not_a_grey_picture(shipped):

@@ -354,3 +354,27 @@ def test_two_processes_train_one_network(tmp_path) -> None:
     state = torch.load(tmp_path / CHECKPOINT, weights_only=True)
     assert state["step"] == 2
     assert all(torch.isfinite(v).all() for v in state["network"].values())
+
+
+@pytest.mark.parametrize("only", ["segmentation", "detection"])
+def test_what_is_not_trained_stays_as_it_was_bit_by_bit(tmp_path, only):
+    archive = export_random(tmp_path / "start.pt")
+    settings = replace(
+        SMALL, only=only, detect_every=1, losses="whole sperm", head_pointers=only == "segmentation"
+    )
+    crops = SpecimenCrops(5, (64, 64), 0.5, 0.2)
+    trainer = Trainer(settings)
+    trainer.start_from(archive, crops)
+    before = {k: v.clone() for k, v in trainer.network.state_dict().items()}
+    run(settings, tmp_path / "run", init=archive)
+    after = torch.load(tmp_path / "run" / WEIGHTS, weights_only=True)["average"]
+    parts = {"segmentation": ("segmentation", "head_pointers"), "detection": ("detection",)}[only]
+    changed = {k.partition(".")[0] for k, v in after.items() if not torch.equal(v, before[k])}
+    assert changed
+    assert changed <= set(parts)
+    assert any(k.startswith("head_pointers.") for k in after) == (only == "segmentation")
+
+
+def test_a_part_that_is_not_known():
+    with pytest.raises(ModelError, match="choose segmentation or detection"):
+        Trainer(replace(SMALL, only="tails"))

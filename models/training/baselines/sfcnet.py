@@ -43,5 +43,5 @@ class SFCNetCandidate(nn.Module):
 
     def found(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Return rows (300, 5), or (0, 5) without detection, and logits, which may be empty."""
-        rows, logits = self.inference(image)
+        rows, logits, _ = self.inference(image)
         return rows.reshape(-1, 5), logits
