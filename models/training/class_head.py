@@ -2,7 +2,9 @@
 
 ``python -m models.training.class_head --weights W --out RUN`` begins with the weights of a training
 or with an archive, leaves all that it holds as it is, and writes ``weights.pt`` with a class head
-taught on specimens (``sperm_samples``). ``models.training.release`` makes an archive of them.
+taught on specimens (``sperm_samples``). Weights that have a class head go on with it: it looks along
+the tails that the maps show, so after maps have changed it learns them anew.
+``models.training.release`` makes an archive of them.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from models.errors import ModelError
@@ -100,11 +102,20 @@ def mirrored(tail: Tensor, head: Tensor, rng: np.random.Generator) -> tuple[Tens
     return tail.contiguous(memory_format=layout), head.contiguous(memory_format=layout)
 
 
-def teach(head: ClassHead, samples: SpermSamples, settings: ClassHeadSettings) -> ClassHead:
-    """Train a class head on windows; return the average of its weights."""
+def teach(
+    head: ClassHead, samples: SpermSamples, settings: ClassHeadSettings, *, taught: bool = False
+) -> ClassHead:
+    """Train a class head on windows; return the average of its weights.
+
+    ``taught``: it knows something, and keeps its normalisation as it is, for that of an archive has
+    no statistics.
+    """
     torch.manual_seed(settings.seed)
     rng = np.random.default_rng([settings.seed, 14])
     head.train()
+    for part in head.modules():
+        if taught and isinstance(part, nn.BatchNorm2d):
+            part.eval()
     average = AverageWeights(head, settings.decay)
     optimiser = torch.optim.AdamW(
         head.parameters(), settings.peak_rate, weight_decay=settings.weight_decay
@@ -167,9 +178,10 @@ def train(weights: Path, out: Path, settings: ClassHeadSettings) -> dict[str, fl
     """
     network = start(weights)
     torch.manual_seed(settings.seed)
-    head = network.attach_class_head()
+    taught = network.class_head is not None
+    head = network.class_head or network.attach_class_head()
     samples = draw_samples(network, head, settings.windows, settings.seed, out / "windows")
-    network.class_head = teach(head, samples, settings).eval()
+    network.class_head = teach(head, samples, settings, taught=taught).eval()
     shares = accuracy(network, network.class_head, settings.check_frames)
     state = {
         "settings": {
@@ -193,9 +205,11 @@ def main() -> int:
     plain = ClassHeadSettings()
     for name in ("windows", "steps", "seed"):
         given.add_argument(f"--{name}", type=int, default=getattr(plain, name))
+    given.add_argument("--peak-rate", type=float, default=plain.peak_rate)
     options = given.parse_args()
     settings = ClassHeadSettings(
-        windows=options.windows, steps=options.steps, seed=options.seed
+        windows=options.windows, steps=options.steps, seed=options.seed,
+        peak_rate=options.peak_rate,
     )  # fmt: skip
     keep_freed_memory()
     try:

@@ -96,6 +96,19 @@ def test_what_is_easily_told_is_learnt(tmp_path):
     assert (judged == truth[:, 0]).mean() > 0.95
 
 
+def test_one_that_knows_something_keeps_its_normalisation(tmp_path):
+    network = start(shipped_archive("lite"))
+    rng = np.random.default_rng(1)
+    windows = [rng.integers(-8, 8, (16, 2, *s)).astype(np.int8) for s in ((24, 44), (28, 28))]
+    samples = SpermSamples(*windows, np.zeros((16, 4), np.float32))
+    before = {k: v.clone() for k, v in network.class_head.state_dict().items()}
+    settings = ClassHeadSettings(steps=3, batch=16, warm_up=1)
+    after = teach(network.class_head, samples, settings, taught=True).state_dict()
+    changed = {k for k, v in after.items() if not torch.equal(v, before[k])}
+    assert "classify.weight" in changed
+    assert not any("running" in k for k in changed)
+
+
 def test_the_loss_counts_class_kinds_and_length():
     truth = torch.tensor([[1.0, 2.0, 3.0, 1.2]])
     logits, lessons = torch.zeros(1, 2), torch.zeros(1, LESSONS)
