@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.sfcnet.anchors import cut, decode
+from models.sfcnet.crowd import prior_logit, room_for
 from models.sfcnet.network import SFCNet, normalise
 from models.sfcnet.nms import nms_sorted
 from models.sfcnet.proposals import level_shapes, select_proposals
@@ -46,6 +47,7 @@ class BoxHead(nn.Module):
         self.sizes_px = list(variant.anchor_sizes_px)
         self.ratios = list(variant.anchor_ratios)
         self.before, self.after = variant.proposals_before, variant.proposals
+        self.most = max(variant.proposals_before, variant.proposals_most)
         self.proposal_iou, self.box_iou = variant.proposal_iou, variant.box_iou
         self.rows = variant.boxes
         self.by_level = variant.by_level
@@ -58,10 +60,11 @@ class BoxHead(nn.Module):
         objectness, deltas = self.detection.proposals(levels)
         # On a GPU a fixed number of rounds avoids a synchronisation.
         rounds = 16 if objectness.is_cuda else 0
+        likely = objectness[0].to(torch.float32)
+        room = room_for(likely, self.before, self.most)
         boxes, kept = select_proposals(
-            objectness[0].to(torch.float32), deltas[0], level_shapes(levels, self.strides),
-            self.sizes_px, self.ratios, self.before, self.after, self.proposal_iou, rounds,
-            self.by_level,
+            likely, deltas[0], level_shapes(levels, self.strides), self.sizes_px, self.ratios,
+            self.before, self.after, self.proposal_iou, rounds, self.by_level, self.most, room,
         )  # fmt: skip
         if rounds == 0:
             # What was suppressed needs no second stage, but oneDNN compiles and keeps a program
@@ -71,7 +74,9 @@ class BoxHead(nn.Module):
             boxes, kept = boxes[:count], kept[:count]
         first = [levels[0][0], levels[1][0], levels[2][0], levels[3][0]]
         logits, shift = self._judge(self.detection.pool(first, boxes), rounds == 0)
-        score = torch.softmax(logits.to(torch.float32), 1)[:, 1] * kept.to(torch.float32)
+        logits = logits.to(torch.float32)
+        logits[:, 1] += prior_logit(room, self.before, self.most)
+        score = torch.softmax(logits, 1)[:, 1] * kept.to(torch.float32)
         boxes = decode(shift.to(torch.float32) / delta_scale(boxes), boxes)
         if self.by_level:
             boxes = cut(boxes, levels[0].shape[2] * 4, levels[0].shape[3] * 4)

@@ -70,6 +70,8 @@ def select_proposals(
     iou: float,
     rounds: int,
     by_level: bool = False,
+    most: int = 0,
+    room: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Choose the best proposals of one picture.
 
@@ -84,11 +86,15 @@ def select_proposals(
         boxes are cut at the border first: the rule of detectron2. Else all levels are one list,
         and the worst shape of each cell stays out: all shapes of an anchor that lies well score
         high, and would leave little room for heads that are hard to see.
+    most, room : int, scalar int64 tensor
+        ``room`` (``crowd.room_for``, ``before`` to ``most``) takes the place of ``before``, and
+        ``after`` grows in proportion. Not ``by_level``.
 
     Returns
     -------
     boxes : (after, 4) float32 tensor
-        Corner boxes, the kept ones first, best first.
+        Corner boxes, the kept ones first, best first. With ``room`` more; with ``rounds``, which
+        are for a GPU, always as many as for ``most``, so that nothing waits for a number.
     kept : (after,) bool tensor
     """
     if by_level:
@@ -96,20 +102,29 @@ def select_proposals(
             objectness, deltas, shapes, sizes_px, ratios, before, after, iou, rounds
         )
     shapes_of_cell = len(ratios)
+    count = before
+    if room is not None:
+        count = int(room) if rounds == 0 else most
     # At most one of three leaves, so that half as many again are enough.
-    index = best_of(objectness, before + (before + 1) // 2)
+    index = best_of(objectness, count + (count + 1) // 2)
     if shapes_of_cell > 2:
         cell = torch.div(index, shapes_of_cell, rounding_mode="floor")
         worst = objectness.reshape(-1, shapes_of_cell)[cell].amin(1)
         left_out = (objectness[index] <= worst).to(torch.int8)
         index = index[torch.argsort(left_out, stable=True)]
-    index = index[:before]
+    index = index[:count]
     anchors = anchor_boxes(index, shapes, sizes_px, ratios)
     boxes = decode(deltas[index].to(torch.float32), anchors)
     keep = nms_sorted(boxes, iou, rounds)
     # A stable sort brings the kept ones to the front without a data-dependent shape.
-    order = torch.argsort((~keep).to(torch.int8), stable=True)[:after]
-    return boxes[order], keep[order]
+    order = torch.argsort((~keep).to(torch.int8), stable=True)[: after * count // before]
+    keep = keep[order]
+    if room is not None and rounds > 0:
+        # No box suppresses a better one: what had no room changed nothing in front of it.
+        rank = torch.arange(order.shape[0], device=order.device)
+        proposed = torch.div(after * room, before, rounding_mode="floor")
+        keep = keep & (order < room) & (rank < proposed)
+    return boxes[order], keep
 
 
 def _select_by_level(

@@ -51,6 +51,8 @@ class Variant:
         Samples a side in each of the 7x7 bins.
     proposals_before, proposals : int
         Proposals kept before and after suppression.
+    proposals_most : int
+        Before suppression, in a crowd (``proposals.room_for``); 0: as many as always.
     by_level : bool
         Proposals are chosen and suppressed level by level, and boxes are cut at the border, as in
         detectron2; else all levels are one list without the worst shape of each cell, and a box
@@ -80,6 +82,7 @@ class Variant:
     proposals_before: int
     proposals: int
     input_px: tuple[int, int]
+    proposals_most: int = 0
     boxes: int = 300
     guide_start: int = 1
     guide_drop: float = 0.2
@@ -147,6 +150,7 @@ LITE = Variant(
     roi_samples=1,
     proposals_before=400,
     proposals=300,
+    proposals_most=1200,
     input_px=(480, 640),
     subpixel_link=True,
     guide_drop=0.0,

@@ -140,7 +140,7 @@ class TrackerSettings:
     negligible : float
         A detection whose weight is below this share of the weight of a miss is left out.
     max_steps : float
-        Overload guard: bound on the steps of exact association in one cluster; a million are a
+        Overload guard: bound on the steps of exact association in one cluster; 300 000 are a
         few milliseconds at most.
     narrow_gate_probability : float
         Gate of a cluster that needs more than that.
@@ -200,7 +200,7 @@ class TrackerSettings:
     coalesce_s: float = 0.15
     kernel: str = "textbook"
     negligible: float = 1e-3
-    max_steps: float = 1e6
+    max_steps: float = 3e5
     narrow_gate_probability: float = 0.95
 
     def __post_init__(self) -> None:

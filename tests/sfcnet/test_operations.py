@@ -12,6 +12,7 @@ from slow_reference import roi_align as slow_roi_align
 from torch.nn import functional
 
 from models.sfcnet.anchors import anchor_boxes, decode, encode
+from models.sfcnet.crowd import prior_logit, room_for
 from models.sfcnet.encoder import Pool
 from models.sfcnet.finish import class_and_part_maps
 from models.sfcnet.nms import box_iou, nms_sorted
@@ -130,6 +131,35 @@ def test_the_worst_shape_of_a_cell_is_not_proposed():
     area = (boxes[:, 2:] - boxes[:, :2]).prod(1)
     assert kept.all()
     assert area.tolist() == pytest.approx([(16 * n / 40.0) ** 2 for n in (1, 3, 5, 6, 7)])
+
+
+@pytest.mark.parametrize(("likely", "room"), [(0, 40), (40, 40), (41, 43), (60, 100), (900, 120)])
+def test_a_crowd_has_room_for_its_heads(likely: int, room: int) -> None:
+    objectness = torch.full((1000,), -3.0)
+    objectness[:likely] = 1.0
+    wanted = room_for(objectness, 40, 120)
+    assert int(wanted) == room
+    assert int(room_for(objectness, 40, 0)) == 40
+    assert float(prior_logit(wanted, 40, 120)) == pytest.approx(1.6 * (room - 40) / 80)
+
+
+def test_proposals_of_a_crowd_are_those_of_a_longer_list_and_others_stay_as_they_were():
+    generator = torch.Generator().manual_seed(2)
+    objectness = torch.randn(3 * 20 * 24, generator=generator)
+    deltas = 0.1 * torch.randn(3 * 20 * 24, 4, generator=generator)
+    picture = (objectness, deltas, [[20, 24, 4]], [12.0], [0.5, 1.0, 2.0])
+
+    def proposed(before: int, after: int, room: int | None = None, rounds: int = 0) -> torch.Tensor:
+        given = None if room is None else torch.tensor(room)
+        boxes, kept = select_proposals(*picture, before, after, 0.5, rounds, False, 360, given)
+        return boxes[kept]
+
+    assert torch.equal(proposed(120, 90, 120), proposed(120, 90))
+    assert torch.equal(proposed(120, 90, 360), proposed(360, 270))
+    assert len(proposed(120, 90, 360)) > len(proposed(120, 90))
+    # Without looking at a number, as on a GPU.
+    for room in (120, 200, 360):
+        assert torch.equal(proposed(120, 40, room, 30), proposed(120, 40, room))
 
 
 @settings(max_examples=15, deadline=None)
