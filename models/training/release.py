@@ -175,8 +175,10 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--like", type=Path, help="archive whose boxes and pixels stay")
+    parser.add_argument("--full", action="store_true", help="weights in float32, twice the size")
     options = parser.parse_args()
-    print(json.dumps(release(options.weights, options.out, like=options.like), indent=2))
+    done = release(options.weights, options.out, half=not options.full, like=options.like)
+    print(json.dumps(done, indent=2))
 
 
 if __name__ == "__main__":
