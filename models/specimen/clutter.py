@@ -135,10 +135,10 @@ def _add_specks(
     # One in five is as dark as a head; most of these are much smaller than one.
     dark = rng.random(n) < 0.2
     contrast = np.where(dark, rng.uniform(0.4, 1.2, n) * look.head_contrast, contrast)
-    little = dark & (rng.random(n) < 0.85)
-    shape[:, :2] *= np.where(little, np.minimum(rng.uniform(1.5, 2.6, n) / diameter, 1.0), 1.0)[
-        :, None
-    ]
+    little = dark & (rng.random(n) < profile.little_specks)
+    shape[:, :2] *= np.where(
+        little, np.minimum(rng.uniform(*profile.little_um, n) / diameter, 1.0), 1.0
+    )[:, None]
     bright = rng.random(n) < (0.15 if look.bright_heads else 0.02)
     sign = np.where(bright, 0.6, -1.0)
     z = rng.normal(0, max(look.depth_sd_um, 1.5), n).clip(-9, 9)

@@ -1,7 +1,8 @@
 """Profiles: what a specimen may look like and how it may move.
 
 ``exam`` is frozen: it is matched to real bright-field and phase-contrast films and is what
-detectors are examined on. ``train`` draws every optical property anew for each specimen.
+detectors are examined on. ``train`` draws every optical property anew for each specimen, and shows
+heads that ``exam`` does not; ``recorded`` shows the same heads by optics about those of ``exam``.
 """
 
 from __future__ import annotations
@@ -55,6 +56,8 @@ class Profile:
     tail_contrast, tail_spread : contrast of the tail's centre line and its spread.
     tail_width_um : apparent full width of the principal piece before blur.
     speck_contrast : median contrast of specks; spread is lognormal.
+    little_specks : of the specks as dark as a head, the share that is smaller than one,
+        ``little_um`` wide.
     background : grey level; tilt, vignette : relative change over the field.
     noise_sd, static_sd : grey levels, new in each frame, and fixed.
     noise_x, noise_y : autocorrelation of the noise at lags 0, 1, 2, 3, 4 px.
@@ -64,6 +67,12 @@ class Profile:
     jpeg_quality : compression of each frame; (0, 0) is none.
     jpeg_share : of the specimens drawn; the others are not compressed.
     pipette_probability : a training crop shows a micropipette.
+    end_on : share of sperm seen end-on or steeply tilted, in training samples alone; as are
+    dim_end_on : share of these that are paler than other heads;
+    light_centre : share of heads lighter inside than at their outline;
+    thick_neck : share of tails with cytoplasm left at the neck;
+    clumped : share of sperm that stick to the head of another; and
+    least_inside : share of a head's box in the picture from which it is asked for.
     """
 
     name: str
@@ -91,6 +100,8 @@ class Profile:
     tail_width_um: Range = (1.35, 1.35)
     speck_contrast: Range = (0.16, 0.16)
     speck_diameter_um: Range = (1.5, 5.0)
+    little_specks: float = 0.85
+    little_um: Range = (1.5, 2.6)
     background: Range = (152.0, 152.0)
     tilt: Range = (0.03, 0.03)
     vignette: Range = (0.02, 0.02)
@@ -104,6 +115,12 @@ class Profile:
     jpeg_quality: Range = (0.0, 0.0)
     jpeg_share: float = 1.0
     pipette_probability: float = 0.0
+    end_on: float = 0.0
+    dim_end_on: float = 0.0
+    light_centre: float = 0.0
+    thick_neck: float = 0.0
+    clumped: float = 0.0
+    least_inside: float = 0.5
     wet: WetLimits = WetLimits()
 
     def __post_init__(self) -> None:
@@ -166,6 +183,9 @@ _TRAIN = replace(
     tail_contrast=(0.06, 0.28),
     tail_width_um=(0.6, 1.3),
     speck_contrast=(0.06, 0.30),
+    # A dark round body of a head's size is a head seen end-on: see end_on.
+    little_specks=1.0,
+    little_um=(1.5, 3.0),
     background=(70.0, 200.0),
     tilt=(0.0, 0.2),
     vignette=(0.0, 0.2),
@@ -177,6 +197,12 @@ _TRAIN = replace(
     jpeg_quality=(40.0, 98.0),
     jpeg_share=0.5,
     pipette_probability=0.12,
+    end_on=0.20,
+    dim_end_on=0.25,
+    light_centre=0.4,
+    thick_neck=0.15,
+    clumped=0.08,
+    least_inside=0.25,
 )
 
 _TRAIN_PHASE = replace(
@@ -187,13 +213,45 @@ _TRAIN_PHASE = replace(
     rim_width_um=(0.9, 2.4),
     tail_contrast=(0.08, 0.40),
     speck_contrast=(0.08, 0.40),
+    # Measured in bright field. Round bright things of this size that rest in phase contrast are,
+    # for the most part, what people leave unlabelled.
+    little_specks=_EXAM.little_specks,
+    little_um=_EXAM.little_um,
+    end_on=0.0,
+    dim_end_on=0.0,
+    light_centre=0.0,
+    thick_neck=0.0,
 )
+
+
+def _recorded(exam: Profile, train: Profile) -> Profile:
+    """Return the heads and specks of ``train`` by optics about those of the recordings."""
+    return replace(
+        exam,
+        name="recorded",
+        um_per_px=(0.42, 0.56),
+        specks=(20.0, exam.specks[1]),
+        blur_px=(0.7 * exam.blur_px[0], 1.05 * exam.blur_px[1]),
+        head_contrast=(0.8 * exam.head_contrast[0], 1.1 * exam.head_contrast[1]),
+        rim_ratio=(0.6 * exam.rim_ratio[0], 2.2 * exam.rim_ratio[1]),
+        little_specks=train.little_specks,
+        little_um=train.little_um,
+        end_on=train.end_on,
+        dim_end_on=train.dim_end_on,
+        light_centre=train.light_centre,
+        thick_neck=train.thick_neck,
+        clumped=train.clumped,
+        least_inside=train.least_inside,
+    )
+
 
 _PROFILES = {
     ("exam", "brightfield"): _EXAM,
     ("exam", "phase"): _EXAM_PHASE,
     ("train", "brightfield"): _TRAIN,
     ("train", "phase"): _TRAIN_PHASE,
+    ("recorded", "brightfield"): _recorded(_EXAM, _TRAIN),
+    ("recorded", "phase"): _recorded(_EXAM_PHASE, _TRAIN_PHASE),
 }
 
 
@@ -208,7 +266,7 @@ def profile(
 
     Parameters
     ----------
-    name : 'exam' or 'train'
+    name : 'exam', 'train' or 'recorded'
     modality : 'brightfield' or 'phase'
     density : sperm in view of 640x480 pixels at 20x; None keeps the profile's own
     objective : 20, 40 or 100; None keeps the profile's own pixel size
@@ -222,8 +280,8 @@ def profile(
         chosen = _PROFILES[name, modality]
     except KeyError:
         raise ModelError(
-            f"specimen: no profile {name!r} for modality {modality!r}; profiles are exam and "
-            f"train, modalities {' and '.join(MODALITIES)}"
+            f"specimen: no profile {name!r} for modality {modality!r}; profiles are exam, "
+            f"train and recorded, modalities {' and '.join(MODALITIES)}"
         ) from None
     if density is not None:
         if not 0 <= density <= 400:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.specimen.aspect import stick_together, turn_end_on
 from models.specimen.clutter import draw_clutter
 from models.specimen.drawing import (
     draw_clutter_on,
@@ -22,6 +23,7 @@ from models.specimen.drawing import (
 from models.specimen.morphology import Anatomy, draw_anatomy
 from models.specimen.noise import TILE, compress, correlated_tile, expose, light_field
 from models.specimen.optics import Look, Tables, draw_look, make_tables
+from models.specimen.patches import draw_patches, draw_patches_on
 from models.specimen.pipette import draw_pipette, pipette_blur, splat_pipette
 from models.specimen.pose import Pose, flat_yaw, pose
 from models.specimen.profiles import FIELD_PX, FIELD_UM2, Profile, profile
@@ -129,8 +131,14 @@ def training_sample(
         tail_spread=look.tail_spread,
         depth_sd_um=look.depth_sd_um,
     )
+    # A profile that is frozen shows none of these, and draws no random numbers for them.
+    if base.end_on > 0:
+        anatomy = turn_end_on(rng, anatomy, base.end_on, base.dim_end_on)
     swim = draw_swim(rng, anatomy, pace=float(rng.uniform(*base.pace)))
     state = first_state(rng, swim, size)
+    if base.clumped > 0:
+        state = stick_together(rng, anatomy, state, base.clumped)
+    patches = draw_patches(rng, anatomy, base) if base.light_centre + base.thick_neck > 0 else None
     clutter = draw_clutter(rng, base, look, size, fields)
     to_px = np.array([[1 / um, 0.0, -_MARGIN_UM / um], [0.0, 1 / um, -_MARGIN_UM / um]])
     canvas = np.zeros((height_px, width_px), np.float32)
@@ -148,6 +156,10 @@ def training_sample(
             draw_sperm(
                 canvas, placed, shape_px, heads / poses, anatomy.z_um, tables, um, (first, step)
             )
+            if patches is not None:
+                draw_patches_on(
+                    canvas, patches, placed, heads / poses, anatomy.z_um, tables, um, (first, step)
+                )
     placed_clutter = place_clutter(
         clutter, clutter.home_um, tables, um, to_px, (width_px, height_px)
     )
@@ -166,7 +178,7 @@ def training_sample(
     image = compress(image, look.jpeg_quality)
 
     placed = pose(anatomy, state, np.ones(count), look, tables, _yaw(), to_px)
-    return _label(image, placed, shape_px, heads, anatomy, look, tables)
+    return _label(image, placed, shape_px, heads, anatomy, look, tables, base.least_inside)
 
 
 def _draw_pipette_on(canvas: Float32, rng: np.random.Generator, look: Look, tables: Tables) -> None:
@@ -194,6 +206,7 @@ def _label(
     anatomy: Anatomy,
     look: Look,
     tables: Tables,
+    least_inside: float,
 ) -> Sample:
     height, width = image.shape
     full = head_boxes(
@@ -207,7 +220,7 @@ def _label(
     share = area / full[:, 2:].prod(axis=1)
     strength = visible_contrast(anatomy, shape_px, contrast, look, tables)
     noise = math.hypot(look.noise_sd, look.static_sd) / look.background
-    good = inside & (share > 0.5) & (strength > 2 * noise) & (strength > 0.06)
+    good = inside & (share > least_inside) & (strength > 2 * noise) & (strength > 0.06)
     class_map = np.zeros((height, width), np.uint8)
     part_map = np.zeros((height, width), np.uint8)
     faintest = max(1.2 * noise, 0.015)

@@ -47,16 +47,24 @@ class SpecimenCrops(Dataset[Crop]):
     exam_share : float
         Share drawn with the optics of profile 'exam'; the rest draws its optics from 'train'.
     phase_share : float
-        Share of phase contrast among the former.
+        Share of phase contrast among the former, and among those of profile 'recorded'.
+    recorded_share : float
+        Share of the rest that is drawn from profile 'recorded' instead.
     """
 
     def __init__(
-        self, seed: int, size_px: tuple[int, int], exam_share: float, phase_share: float
+        self,
+        seed: int,
+        size_px: tuple[int, int],
+        exam_share: float,
+        phase_share: float,
+        recorded_share: float = 0.0,
     ) -> None:
         self.seed = seed
         self.size_px = size_px
         self.exam_share = exam_share
         self.phase_share = phase_share
+        self.recorded_share = recorded_share
 
     def __getitem__(self, index: int) -> Crop:
         """Draw crop number ``index``."""
@@ -65,6 +73,9 @@ class SpecimenCrops(Dataset[Crop]):
         if rng.random() < self.exam_share:
             phase = rng.random() < self.phase_share
             base = profile("exam", modality="phase" if phase else "brightfield")
+        elif self.recorded_share and rng.random() < self.recorded_share:
+            phase = rng.random() < self.phase_share
+            base = profile("recorded", modality="phase" if phase else "brightfield")
         sample = training_sample(rng, *self.size_px, base=base)
         crop = Crop(sample.image, sample.boxes, sample.class_map, sample.part_map, sample.ignore)
         return mirrored(crop, bool(rng.random() < 0.5), bool(rng.random() < 0.5))

@@ -107,7 +107,12 @@ def commit() -> str:
 
 
 def release(
-    weights: Path, out: Path, *, half: bool = True, like: Path | None = None
+    weights: Path,
+    out: Path,
+    *,
+    half: bool = True,
+    like: Path | None = None,
+    new_boxes: bool = False,
 ) -> dict[str, object]:
     """Calibrate, examine and write ``out`` with its entry in the manifest and its card.
 
@@ -116,6 +121,8 @@ def release(
     like : Path, optional
         An archive whose boxes and pixels these weights leave as they are (a class head was taught
         since): its threshold and margin are kept, and its provenance tells the trainings before.
+    new_boxes : bool
+        Only its pixels are left (the detection was taught since): the threshold is set anew.
 
     Returns
     -------
@@ -133,7 +140,8 @@ def release(
         # In full precision: what any machine can reproduce.
         loose = SFCNetDetector(draft, dtype=torch.float32, score_threshold=LOWEST_SCORE)
         entry = None if like is None else trusted_entry(like)
-        threshold = calibrated_threshold(loose) if entry is None else entry.score_threshold
+        kept = None if entry is None or new_boxes else entry.score_threshold
+        threshold = calibrated_threshold(loose) if kept is None else kept
         scores = {
             name: {key: rounded(table[key]) for key in KEPT if key in table}
             for name, table in exam_table(loose).items()
@@ -154,7 +162,8 @@ def release(
         taught = sum(p.numel() for p in network.class_head.parameters()) / 1e6
         provenance["params_m"] = round(cost.params_m + taught, 3)
     if entry is not None:
-        provenance["start"] = "the weights before it, which stay; the class head alone was taught"
+        part = "detection" if new_boxes else "class head"
+        provenance["start"] = f"the weights before it, which stay; the {part} alone was taught"
         provenance["background_margin"] = entry.provenance.get("background_margin", 0.0)
         provenance["before"] = {**entry.provenance, "sha256": entry.sha256}
     done = write_archive(
@@ -176,8 +185,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--like", type=Path, help="archive whose boxes and pixels stay")
     parser.add_argument("--full", action="store_true", help="weights in float32, twice the size")
+    parser.add_argument(
+        "--new-boxes", action="store_true", help="of that archive the pixels alone stay"
+    )
     options = parser.parse_args()
-    done = release(options.weights, options.out, half=not options.full, like=options.like)
+    done = release(
+        options.weights, options.out, half=not options.full, like=options.like,
+        new_boxes=options.new_boxes,
+    )  # fmt: skip
     print(json.dumps(done, indent=2))
 
 
