@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +36,9 @@ class Target:
     to_head_px : (B, 2, H, W) tensor, optional
         From each pixel of a sperm to the middle of its head, x and y, px; NaN elsewhere and where
         not known.
+    modality : list of str
+        Of each picture, see ``models.specimen.profiles.MODALITIES``; '' where unknown. Empty:
+        nothing is known of any.
     """
 
     class_map: Tensor
@@ -43,6 +46,7 @@ class Target:
     boxes: list[Tensor]
     ignore: list[Tensor]
     to_head_px: Tensor | None = None
+    modality: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

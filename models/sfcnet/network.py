@@ -155,10 +155,13 @@ class SFCNet(nn.Module):
         if _HEAD_POINTERS in told and self.head_pointers is None and self.segmentation is not None:
             self.attach_head_pointers()
 
-    def forward(self, image: Tensor, detect: bool = True) -> dict[str, Tensor]:
+    def forward(
+        self, image: Tensor, detect: bool = True, segment: bool = True
+    ) -> dict[str, Tensor]:
         """Return what each task says of grey levels ``image`` (B, 1, H, W), H and W of 32s.
 
-        ``detect`` False leaves the detection out: training needs it less often.
+        ``detect`` False leaves the detection out: training needs it less often. ``segment`` False
+        leaves the segmentation out: where the detection alone is trained, nothing is asked of it.
 
         Keys: ``segmentation`` (B, classes + parts, h, w) logits; ``objectness`` (B, N),
         ``deltas`` (B, N, 4) and ``p2`` to ``p6`` for the second stage; with a class
@@ -170,7 +173,7 @@ class SFCNet(nn.Module):
         outputs: dict[str, Tensor] = {}
         if self.class_head is not None:
             outputs["contrast"] = contrast[:, 0]
-        if self.segmentation is not None:
+        if self.segmentation is not None and segment:
             outputs["segmentation"], fused = self.segmentation(stages)
             if self.head_pointers is not None:
                 outputs["to_head"] = self.head_pointers(fused)

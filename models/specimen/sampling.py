@@ -87,6 +87,11 @@ def _yaw() -> Float64:
     return np.ascontiguousarray(flat_yaw())
 
 
+def training_profile(rng: np.random.Generator) -> Profile:
+    """Return profile ``train``: of bright field 3 of 4 times, else of phase contrast."""
+    return profile("train", modality="phase" if rng.random() < 0.25 else "brightfield")
+
+
 def training_sample(
     rng: np.random.Generator,
     height_px: int,
@@ -100,15 +105,14 @@ def training_sample(
     ----------
     rng : source of all randomness: the same state gives the same sample
     height_px, width_px : size of the frame or crop
-    base : profile to draw from; None alternates bright field (3 of 4) and phase contrast of
-        profile ``train``
+    base : profile to draw from; None draws one by ``training_profile``
 
     Returns
     -------
     Sample
     """
     if base is None:
-        base = profile("train", modality="phase" if rng.random() < 0.25 else "brightfield")
+        base = training_profile(rng)
     look = draw_look(base, rng)
     gap_s = look.field_gap_s
     tables = make_tables(look)

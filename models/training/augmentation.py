@@ -141,6 +141,7 @@ def augmented(
         class_map=_sampled(frame.class_map, frame, x, y),
         part_map=_sampled(frame.part_map, frame, x, y),
         ignore=np.concatenate([*ignored, gone]),
+        modality=frame.modality,
     )
     return mirrored(crop, bool(rng.random() < 0.5), bool(rng.random() < 0.5))
 

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from models.sfcnet.losses import UNKNOWN, Target
 from models.specimen.profiles import profile
-from models.specimen.sampling import training_sample
+from models.specimen.sampling import training_profile, training_sample
 
 # Seeds below this are for training; examinations start above it and are never trained on.
 FIRST_EXAM_SEED = 1_000_000
@@ -26,7 +26,8 @@ class Crop:
     """One labelled crop. Image frame; boxes are centre x, y, width, height in px.
 
     ``to_head_px`` (2, H, W) leads from each pixel of a sperm to the middle of its head; NaN
-    elsewhere and where not known. None says nothing of any pixel.
+    elsewhere and where not known. None says nothing of any pixel. ``modality`` is one of
+    ``models.specimen.profiles.MODALITIES``, or '' where unknown.
     """
 
     image: NDArray[np.uint8]
@@ -35,6 +36,7 @@ class Crop:
     part_map: NDArray[np.uint8]
     ignore: NDArray[np.float32]
     to_head_px: NDArray[np.float32] | None = None
+    modality: str = ""
 
 
 class SpecimenCrops(Dataset[Crop]):
@@ -69,15 +71,19 @@ class SpecimenCrops(Dataset[Crop]):
     def __getitem__(self, index: int) -> Crop:
         """Draw crop number ``index``."""
         rng = np.random.default_rng([self.seed, index])
-        base = None
         if rng.random() < self.exam_share:
             phase = rng.random() < self.phase_share
             base = profile("exam", modality="phase" if phase else "brightfield")
         elif self.recorded_share and rng.random() < self.recorded_share:
             phase = rng.random() < self.phase_share
             base = profile("recorded", modality="phase" if phase else "brightfield")
+        else:
+            base = training_profile(rng)
         sample = training_sample(rng, *self.size_px, base=base)
-        crop = Crop(sample.image, sample.boxes, sample.class_map, sample.part_map, sample.ignore)
+        crop = Crop(
+            sample.image, sample.boxes, sample.class_map, sample.part_map, sample.ignore,
+            modality=base.modality,
+        )  # fmt: skip
         return mirrored(crop, bool(rng.random() < 0.5), bool(rng.random() < 0.5))
 
 
@@ -98,7 +104,7 @@ def mirrored(crop: Crop, across: bool, down: bool) -> Crop:
         boxes[:, 1] = height - 1 - boxes[:, 1]
         ignore[:, 1] = height - 1 - ignore[:, 1]
     image, class_map, part_map = (np.ascontiguousarray(m) for m in maps)
-    return Crop(image, boxes, class_map, part_map, ignore, to_head)
+    return Crop(image, boxes, class_map, part_map, ignore, to_head, crop.modality)
 
 
 def _turned(
@@ -142,6 +148,7 @@ def collate(crops: list[Crop]) -> tuple[Tensor, Target]:
         boxes=[corners(crop.boxes) for crop in crops],
         ignore=[corners(crop.ignore) for crop in crops],
         to_head_px=_to_heads(crops),
+        modality=[crop.modality for crop in crops],
     )
 
 

@@ -251,6 +251,7 @@ def specimen_frame(
         image, box_px[asked], truth.label[asked], truth.sperm_id[asked], ignored,
         truth.class_map, truth.part_map,
         None if truth.identity_map is None else truth.identity_map.astype(np.int32),
+        modality=specimen.profile.modality,
     )  # fmt: skip
 
 

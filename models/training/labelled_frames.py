@@ -34,6 +34,8 @@ class LabelledFrame:
         SpermClass and SpermPart of each pixel.
     instance_map : (H, W) int32 or None
         Which sperm a pixel belongs to: 0 none, above 0 its identity, below 0 one without.
+    modality : str
+        One of ``models.specimen.profiles.MODALITIES``; '' where unknown.
     """
 
     image: UInt8
@@ -44,6 +46,7 @@ class LabelledFrame:
     class_map: UInt8 | None = None
     part_map: UInt8 | None = None
     instance_map: NDArray[np.int32] | None = None
+    modality: str = ""
 
     def __post_init__(self) -> None:
         n = len(self.box_px)

@@ -28,7 +28,7 @@ def exam_frames(
     frames = []
     for k in range(count):
         s = training_sample(np.random.default_rng(first_seed + k), 480, 640, base=base)
-        frames.append(Crop(s.image, s.boxes, s.class_map, s.part_map, s.ignore))
+        frames.append(Crop(s.image, s.boxes, s.class_map, s.part_map, s.ignore, modality=modality))
     return frames
 
 

@@ -27,10 +27,16 @@ class TrainSettings:
     losses : {'full', 'paper', 'whole sperm'}
         'paper': cross-entropy alone for the segmentation, equation (2). 'whole sperm': pixels are
         sperm or not, for a network whose class head tells the class.
+    recorded_share : float
+        Of the drawn crops that are not of profile exam, those of profile recorded; the others are
+        of profile train.
     only : {'segmentation', 'detection'}, optional
         What alone is trained; the rest stays as it is, bit by bit.
     head_pointers : bool
         The segmentation learns, too, where the head of each pixel is.
+    imitate : bool
+        On crops in phase contrast the detection imitates another, which stays as it is, instead
+        of learning from boxes: what is learnt of bright field would change it there, too.
     held_out : float
         Share of the labelled frames, by recording, that scores are taken on.
     rehearsal : float
@@ -55,6 +61,7 @@ class TrainSettings:
     exam_share: float = 0.6
     phase_share: float = 0.25
     scene_share: float = 0.5
+    recorded_share: float = 0.0
     check_every: int = 500
     check_frames: int = 4
     epochs: int | None = None
@@ -64,6 +71,7 @@ class TrainSettings:
     losses: str = "full"
     only: str | None = None
     head_pointers: bool = False
+    imitate: bool = False
     held_out: float = 0.0
     rehearsal: float = 0.0
 
@@ -132,6 +140,19 @@ _MAPS = replace(
     only="segmentation",
     head_pointers=True,
 )
+# The boxes again, on looks that whole scenes do not show; maps and classes stay.
+_BOXES = replace(
+    _LITE,
+    steps=1800,
+    peak_rate=8e-4,
+    warm_up=50,
+    weight_decay=0.02,
+    detect_every=1,
+    exam_share=0.0,
+    phase_share=0.5,
+    recorded_share=0.5,
+    only="detection",
+)
 _PRESETS = {
     "tune": {task: replace(_TUNE, task=task) for task in TASKS},
     "lite": {task: replace(_LITE, task=task) for task in TASKS},
@@ -142,6 +163,7 @@ _PRESETS = {
         "joint": replace(_PAPER_SEGMENT, task="joint"),
     },
     "maps": {task: replace(_MAPS, task=task) for task in TASKS},
+    "boxes": {task: replace(_BOXES, task=task) for task in TASKS},
 }
 
 

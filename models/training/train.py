@@ -16,6 +16,9 @@ from pathlib import Path
 
 from torch.utils.data import Dataset
 
+from models.errors import ModelError, exit_code_of
+from models.sfcnet.memory import keep_freed_memory
+from models.sfcnet.network import SFCNet
 from models.sfcnet.runtime import chosen_device
 from models.training.bar import TrainingBar
 from models.training.crops import Crop, SpecimenCrops, loader
@@ -28,7 +31,7 @@ from models.training.settings import TrainSettings as TrainSettings
 from models.training.settings import preset as preset_settings
 from models.training.split import split
 from models.training.trainer import CHECKPOINT as CHECKPOINT
-from models.training.trainer import WEIGHTS, Trainer
+from models.training.trainer import NOTHING_IMITATED, WEIGHTS, Trainer
 
 
 def run(
@@ -37,6 +40,7 @@ def run(
     *,
     data: Sequence[Path] = (),
     init: Path | None = None,
+    teacher: Path | None = None,
     resume: bool = False,
     device: str = "cpu",
     skip_bad: bool = False,
@@ -49,10 +53,20 @@ def run(
         Labelled folders; specimens drawn on the fly where there are none.
     init : Path, optional
         Weights to begin with: of a training, or an ImageNet ResNet50 in torchvision's format.
+    teacher : Path, optional
+        Of a training that imitates: the weights whose detection is imitated, those of ``init``
+        where not named. No checkpoint holds them: a resumed training is told again.
     resume : bool
         Go on from the checkpoint in ``out``, to the same result as without the interruption.
     skip_bad : bool
         Leave out labelled files that cannot be used.
+
+    Raises
+    ------
+    ModelError
+        Weights or settings that do not go together; nothing to imitate.
+    DataError
+        Labelled folders that cannot be used.
     """
     out.mkdir(parents=True, exist_ok=True)
     with joined(device) as processes:
@@ -61,9 +75,24 @@ def run(
         trainer = Trainer(settings, processes.device(device), processes)
         if init is not None:
             trainer.start_from(init, crops)
+        if settings.imitate:
+            trainer.imitate(_imitated(trainer, init, teacher, crops))
         if resume:
             trainer.resume(out)
         return _Run(trainer, out, frames).to_the_end(crops)
+
+
+def _imitated(
+    trainer: Trainer, init: Path | None, teacher: Path | None, crops: Dataset[Crop]
+) -> SFCNet:
+    """Return the network whose detection a training that has begun is to imitate."""
+    if teacher is not None:
+        other = Trainer(trainer.settings, str(trainer.device), trainer.processes)
+        other.start_from(teacher, crops)
+        return other.network
+    if init is None:
+        raise ModelError(NOTHING_IMITATED)
+    return trainer.network
 
 
 def _data(
@@ -71,7 +100,9 @@ def _data(
 ) -> tuple[Dataset[Crop], list[Crop]]:
     """Return the crops to train on and the frames to take scores on."""
     size = (settings.crop_px, settings.crop_px)
-    drawn = SpecimenCrops(settings.seed, size, settings.exam_share, settings.phase_share)
+    drawn = SpecimenCrops(
+        settings.seed, size, settings.exam_share, settings.phase_share, settings.recorded_share
+    )
     specimens = SceneCrops(drawn, settings.scene_share)
     if not data:
         return specimens, exam_frames(settings.check_frames)
@@ -188,6 +219,7 @@ def train(
     *,
     preset: str = "lite",
     init: Path | None = None,
+    teacher: Path | None = None,
     resume: bool = False,
     device: str = "cpu",
     skip_bad: bool = False,
@@ -200,8 +232,8 @@ def train(
     task : {'joint', 'detect', 'segment'}
     data : sequence of Path
         Labelled folders; none means specimens drawn on the fly.
-    preset : {'lite', 'paper'}
-    init, resume, skip_bad : as ``run``
+    preset : {'lite', 'paper', 'tune', 'maps', 'boxes'}
+    init, teacher, resume, skip_bad : as ``run``
     changes
         Settings that differ from the preset's; those that are None do not.
 
@@ -220,17 +252,21 @@ def train(
     settings = replace(preset_settings(preset, task), **given)  # type: ignore[arg-type]
     chosen = str(chosen_device(device))
     return run(
-        settings, Path(out), data=data, init=init, resume=resume, device=chosen, skip_bad=skip_bad
-    )
+        settings, Path(out), data=data, init=init, teacher=teacher, resume=resume, device=chosen,
+        skip_bad=skip_bad,
+    )  # fmt: skip
 
 
-def main() -> None:
-    """Train from the command line."""
+def main() -> int:
+    """Train from the command line; 2 for a user's mistake."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--task", default="joint")
     parser.add_argument("--preset", default="lite")
     parser.add_argument("--init", type=Path)
+    parser.add_argument("--teacher", type=Path, help="weights to imitate, if not those of --init")
+    parser.add_argument("--imitate", action="store_true", default=None,
+                        help="the detection, on phase contrast")  # fmt: skip
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--skip-bad", action="store_true")
     parser.add_argument("--device", default="cpu")
@@ -240,12 +276,13 @@ def main() -> None:
     for name in ("steps", "batch", "crop_px", "seed", "check_every", "check_frames", "workers",
                  "detect_every", "epochs", "warm_up"):  # fmt: skip
         parser.add_argument("--" + name.replace("_", "-"), type=int)
-    for name in ("minutes", "peak_rate", "exam_share", "phase_share", "scene_share", "decay",
-                 "held_out"):  # fmt: skip
+    for name in ("minutes", "peak_rate", "exam_share", "phase_share", "scene_share",
+                 "recorded_share", "decay", "held_out", "weight_decay"):  # fmt: skip
         parser.add_argument("--" + name.replace("_", "-"), type=float)
-    result = train(**vars(parser.parse_args()))
-    print(json.dumps(result))
+    options = vars(parser.parse_args())
+    keep_freed_memory()
+    return exit_code_of(lambda: print(json.dumps(train(**options))))
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from pickle import UnpicklingError
 
 import numpy as np
 import torch
@@ -24,19 +24,22 @@ from models.sfcnet.variant import VARIANTS, variant
 from models.training.average import AverageWeights
 from models.training.beginning import begin_even
 from models.training.crops import Crop
+from models.training.imitation import divided_losses, shown_by
 from models.training.processes import Processes
 from models.training.schedule import learning_rate
 from models.training.settings import TrainSettings
 from models.training.step_schedule import stepped_rate
+from models.training.weights_file import UNREADABLE, average_of, loaded, reason_of
 
 CHECKPOINT = "checkpoint.pt"
 WEIGHTS = "weights.pt"
 # What is trained where a training names one part, by the network's names.
 TAUGHT_ALONE = {"segmentation": ("segmentation", "head_pointers"), "detection": ("detection",)}
+NOTHING_IMITATED = (
+    "training: imitation needs weights to imitate, a resumed one again: name --init or --teacher"
+)
 _MOMENTUM = 0.9
 _SETTLING_BATCHES, _SETTLING_CROPS = 6, 4
-# What torch.load says of a file that is missing, cut short, empty or something else.
-_UNREADABLE = (OSError, RuntimeError, UnpicklingError, EOFError)
 _LOG = logging.getLogger("sfcscope.training")
 
 
@@ -62,8 +65,10 @@ class Trainer:
         begin_even(network)
         if settings.head_pointers:
             network.attach_head_pointers()
-        self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network: SFCNet = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = AverageWeights(self.network, settings.decay)
+        # Whose detection is imitated; no part of a checkpoint.
+        self.teacher: SFCNet | None = None
         self.optimiser = self._optimiser()
         self.step = 0
         # Of this training so far, before an interruption too: a schedule by time goes on.
@@ -76,6 +81,11 @@ class Trainer:
         for name, parameter in self.network.named_parameters():
             parameter.requires_grad_(self._taught(name))
         taught = [p for p in self.network.parameters() if p.requires_grad]
+        if not taught:
+            raise ModelError(
+                f"training: a network for task '{settings.task}' has no {settings.only} that could "
+                "be trained"
+            )
         decayed, plain = ([p for p in taught if (p.ndim > 1) == many] for many in (True, False))
         groups = [
             {"params": decayed, "weight_decay": settings.weight_decay},
@@ -99,10 +109,26 @@ class Trainer:
     def _train_mode(self) -> None:
         """Let what is trained gather statistics, and nothing else."""
         for name, part in self.network.named_children():
-            part.train(self._taught(name))
+            # By the statistics of a batch the same weights answer otherwise than the one imitated.
+            imitates = self.settings.imitate and name == "detection"
+            part.train(self._taught(name) and not imitates)
         if self.network.class_head is not None:
             # It has no statistics of its own if it comes from an archive.
             self.network.class_head.eval()
+
+    def imitate(self, network: SFCNet) -> None:
+        """Keep a frozen copy of a network whose detection is imitated, see ``imitation``.
+
+        Raises
+        ------
+        ModelError
+            It has no detection.
+        """
+        if network.detection is None:
+            raise ModelError(
+                f"imitation is of the detection; a network for task '{network.task}' has none"
+            )
+        self.teacher = copy.deepcopy(network).eval().requires_grad_(False)
 
     def start_from(self, weights: Path, crops: Dataset[Crop] | None = None) -> None:
         """Begin with trained weights, or an ImageNet ResNet50, instead of random ones.
@@ -128,11 +154,11 @@ class Trainer:
         if is_archive(weights):
             self._start_from_archive(weights, crops)
             return
-        state = _loaded(weights)
+        state = loaded(weights)
         if is_torchvision(state):
             load_encoder(self.network.encoder, state, str(weights))
         else:
-            average = _average_of(state, weights)
+            average = average_of(state, weights)
             self._attach(average)
             mine = self.network.state_dict()
             fitting = {k: v for k, v in average.items() if k in mine and v.shape == mine[k].shape}
@@ -185,9 +211,9 @@ class Trainer:
         path = out / CHECKPOINT
         try:
             state = torch.load(path, map_location=self.device, weights_only=True)
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise ModelError(
-                f"{path}: cannot be read ({_reason(error)}); start a new training"
+                f"{path}: cannot be read ({reason_of(error)}); start a new training"
             ) from error
         try:
             state = dict(state)
@@ -201,7 +227,7 @@ class Trainer:
             spent_s = state.get("spent_s")
         except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise ModelError(
-                f"{path}: cannot be resumed ({_reason(error)}); start a new training, with "
+                f"{path}: cannot be resumed ({reason_of(error)}); start a new training, with "
                 f"--init {out / WEIGHTS} from where it was"
             ) from error
         self.spent_s = float(spent_s or 0.0)
@@ -247,6 +273,11 @@ class Trainer:
             last=settings.last_rate,
         )
 
+    def _teacher(self) -> SFCNet | None:
+        if self.settings.imitate and self.teacher is None:
+            raise ModelError(NOTHING_IMITATED)
+        return self.teacher if self.settings.imitate else None
+
     def train_step(self, image: Tensor, target: Target, progress: float) -> dict[str, float]:
         """Do one step and return its losses."""
         settings = self.settings
@@ -257,13 +288,18 @@ class Trainer:
             group["lr"] = rate
         self._train_mode()
         # Convolutions in bfloat16: twice as fast where a processor has instructions for it.
+        image, target = image.to(self.device), moved(target, self.device)
+        detect = settings.only != "segmentation" and (
+            settings.task == "detect" or self.step % settings.detect_every == 0
+        )
+        teacher = self._teacher() if detect else None
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed):
-            outputs = self.network(
-                image.to(self.device),
-                settings.only != "segmentation"
-                and (settings.task == "detect" or self.step % settings.detect_every == 0),
-            )
-        losses = total_losses(self.network, outputs, moved(target, self.device), self.losses)
+            outputs = self.network(image, detect, settings.only != "detection")
+            shown = {} if teacher is None else shown_by(teacher, image, target)
+        if teacher is None:
+            losses = total_losses(self.network, outputs, target, self.losses)
+        else:
+            losses = divided_losses(self.network, teacher, outputs, shown, target, self.losses)
         self.optimiser.zero_grad(set_to_none=True)
         if losses:
             total = torch.stack(list(losses.values())).sum()
@@ -289,6 +325,7 @@ def moved(target: Target, device: torch.device) -> Target:
         [b.to(device) for b in target.boxes],
         [b.to(device) for b in target.ignore],
         None if target.to_head_px is None else target.to_head_px.to(device),
+        target.modality,
     )
 
 
@@ -297,36 +334,3 @@ def _tell_misfits(path: Path, count: int) -> None:
         _LOG.warning(
             "%s: %d of its weights fit nowhere; what they are for is learnt anew", path, count
         )
-
-
-def _loaded(path: Path) -> dict[str, object]:
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except _UNREADABLE as error:
-        raise _no_weights(path, _reason(error)) from error
-    if not isinstance(state, dict):
-        raise _no_weights(path, type(state).__name__)
-    return state
-
-
-def _average_of(state: dict[str, object], path: Path) -> dict[str, Tensor]:
-    average = state.get("average")
-    if not isinstance(average, dict):
-        raise _no_weights(path, "no key 'average'")
-    return average
-
-
-def _reason(error: BaseException) -> str:
-    """Return what an error says, in one line of bearable length."""
-    if isinstance(error, KeyError):
-        return f"it lacks {error}"
-    return " ".join(str(error).split())[:160] or type(error).__name__
-
-
-def _no_weights(path: Path, reason: str) -> ModelError:
-    return ModelError(f"{path}: no weights of a training ({reason}); name a weights.pt")
-
-
-def load_weights(path: Path) -> dict[str, Tensor]:
-    """Return the averaged weights that a training wrote."""
-    return _average_of(_loaded(path), path)

@@ -23,6 +23,7 @@ def cut(frame: LabelledFrame, y: int, x: int, height: int, width: int) -> Crop:
         part_map=_map(frame.part_map, frame, y, x, height, width),
         ignore=np.concatenate([ignored, half_ignored, gone]),
         to_head_px=_to_heads(frame, y, x, height, width),
+        modality=frame.modality,
     )
 
 

@@ -375,6 +375,8 @@ def test_what_is_not_trained_stays_as_it_was_bit_by_bit(tmp_path, only):
     assert any(k.startswith("head_pointers.") for k in after) == (only == "segmentation")
 
 
-def test_a_part_that_is_not_known():
+def test_a_part_that_is_not_known_or_not_there():
     with pytest.raises(ModelError, match="choose segmentation or detection"):
         Trainer(replace(SMALL, only="tails"))
+    with pytest.raises(ModelError, match="task 'segment' has no detection"):
+        Trainer(replace(SMALL, only="detection", task="segment"))
