@@ -2,8 +2,8 @@
 
 ``python -m models.training.class_head --weights W --out RUN`` begins with the weights of a training
 or with an archive, leaves all that it holds as it is, and writes ``weights.pt`` with a class head
-taught on specimens (``sperm_samples``). Weights that have a class head go on with it: it looks along
-the tails that the maps show, so after maps have changed it learns them anew.
+taught on specimens (``sperm_samples``). Weights that have a class head go on with it: it looks
+along the tails that the maps show, so after maps have changed it learns them anew.
 ``models.training.release`` makes an archive of them.
 """
 
