@@ -6,11 +6,8 @@ holds it as 20x would show it.
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from models.detector import Detector
 from models.errors import ModelError
@@ -22,7 +19,6 @@ LEAST_SIDE_PX = 32
 MADE_FOR_UM_PER_PX = 0.495
 AS_THEY_ARE_UM_PER_PX = (0.3, 0.7)
 _MOST_SCALE = 8.0
-LabelT = TypeVar("LabelT", np.uint8, np.uint16)
 
 
 class ResampledDetector:
@@ -86,19 +82,15 @@ class ResampledDetector:
             _stretched(seen.part_map, height, width),
             seen.logits,
             seen.logits_per_px * seen_width / width,
-            _stretched(seen.owner_map, height, width),
         )
 
 
-def _stretched(
-    labels: NDArray[LabelT] | None, height_px: int, width_px: int
-) -> NDArray[LabelT] | None:
+def _stretched(labels: UInt8 | None, height_px: int, width_px: int) -> UInt8 | None:
     """Return a map at the size of the frame, each pixel with the nearest label."""
     if labels is None:
         return None
     size = (width_px, height_px)
-    stretched = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST_EXACT)
-    return np.asarray(stretched, labels.dtype)
+    return np.asarray(cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
 
 
 def at_known_size(detector: Detector, um_per_px: float | None) -> Detector:

@@ -13,7 +13,6 @@ Float64 = NDArray[np.float64]
 Int8 = NDArray[np.int8]
 Int64 = NDArray[np.int64]
 UInt8 = NDArray[np.uint8]
-UInt16 = NDArray[np.uint16]
 
 
 class SpermClass(IntEnum):
@@ -94,9 +93,6 @@ class Perception:
         abnormal, then no part, head, midpiece, tail.
     logits_per_px : float
         Cells of ``logits`` per pixel; cell 0 begins where the picture does.
-    owner_map : (H, W) uint16 or None
-        Row of the head, from 1, that each sperm pixel is said to belong to; 0 is no one's. None
-        from a detector that does not say.
     """
 
     detections: Detections
@@ -104,7 +100,6 @@ class Perception:
     part_map: UInt8 | None = None
     logits: Float32 | None = None
     logits_per_px: float = 0.5
-    owner_map: UInt16 | None = None
 
 
 @dataclass(frozen=True, slots=True)

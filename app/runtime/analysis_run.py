@@ -167,9 +167,7 @@ class AnalysisRun:
             if shapes is None or perception.part_map is None:
                 self._masks.write(number, class_map)
             else:
-                owner = identity_map(
-                    class_map, perception.part_map, found.box_px, shapes, perception.owner_map
-                )
+                owner = identity_map(class_map, perception.part_map, found.box_px, shapes)
                 self._masks.write(number, class_map, owner, _tracks_of(len(found), tracks))
         if self._overlay is not None:
             seen = np.isfinite(tracks.raw_um)

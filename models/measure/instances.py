@@ -15,18 +15,13 @@ _REACH_PX = 12  # pixels left over go to the sperm that they hang on, so far
 
 
 def identity_map(
-    class_map: UInt8,
-    part_map: UInt8,
-    box_px: NDArray[np.floating],
-    shapes: Shapes,
-    owner_map: UInt16 | None = None,
+    class_map: UInt8, part_map: UInt8, box_px: NDArray[np.floating], shapes: Shapes
 ) -> UInt16:
     """Give every sperm pixel its owner.
 
-    A head's pixels go to the nearest box that holds them; a tail's to whom the detector says,
-    where it does, else to the nearest centre line, so that where two tails cross each keeps its
-    own beyond the crossing. What is left goes to the sperm that it hangs on, and stays without
-    owner where there is none.
+    A head's pixels go to the nearest box that holds them; a tail's to the nearest centre line, so
+    that where two tails cross each keeps its own beyond the crossing. What is left goes to the
+    sperm that it hangs on, and stays without owner where there is none.
 
     Parameters
     ----------
@@ -36,8 +31,6 @@ def identity_map(
         Heads found.
     shapes : Shapes
         Of the same heads.
-    owner_map : (H, W) uint16, optional
-        See ``models.types.Perception``; of the same heads.
 
     Returns
     -------
@@ -46,9 +39,6 @@ def identity_map(
     """
     owner = np.zeros(class_map.shape, np.uint16)
     box = np.ascontiguousarray(box_px, np.float64).reshape(-1, 4)
-    if owner_map is not None:
-        tail = (class_map > 0) & (part_map != 1) & (owner_map <= len(box))
-        owner[tail] = owner_map[tail]
     _own(class_map, part_map, box, shapes.line_px, shapes.points, owner)
     return owner
 
@@ -58,7 +48,7 @@ def _own(
     class_map: UInt8, part_map: UInt8, box: Float64, line: Float64, points: Int64, owner: UInt16
 ) -> None:
     height, width = class_map.shape
-    nearest = np.where(owner > 0, np.float32(-1.0), np.float32(1e9))
+    nearest = np.full((height, width), 1e9, np.float32)
     for i in range(len(box)):
         for j in range(points[i]):
             x, y = line[i, j]

@@ -3,8 +3,8 @@
 The paper has no such output: there, as in the class map, a pixel does not know whose it is, and
 where tails cross or are seen in pieces the nearest head along the pixels is often another's. Here
 each place says how far it is from its own head (as in Panoptic-DeepLab, Cheng et al. 2020, whose
-pixels point at the centre of their instance); ``whole_sperm`` and ``models.measure.instances``
-give the pixel to the head that is found there.
+pixels point at the centre of their instance); ``whole_sperm`` gives the pixel to the head that is
+found there.
 """
 
 from __future__ import annotations

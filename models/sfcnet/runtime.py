@@ -200,18 +200,15 @@ class SFCNetDetector:
         # Weak boxes, asked for to draw a whole precision curve, do not speak for a sperm; best
         # first, so that the others' rows are those of all.
         sure = int((scores >= self.entry.score_threshold).sum())
-        owner = owners(boxes[:sure], class_map, part_map, to_head[0] if to_head.size else None)
         if self.whole_sperm:
+            pointers = to_head[0] if to_head.size else None
+            owner = owners(boxes[:sure], class_map, part_map, pointers)
             pass_on(owner, labels[:sure], class_map)
         if any(spare):
             class_map = np.ascontiguousarray(class_map[:height, :width])
             part_map = np.ascontiguousarray(part_map[:height, :width])
-            owner = np.ascontiguousarray(owner[:height, :width])
         found = Detections(boxes, scores, labels)
-        per_px = logits.shape[2] / padded.shape[1]
-        # Along the pixels alone, tails that cross are mixed up: said by pointers alone.
-        said = owner if to_head.size else None
-        return Perception(found, class_map, part_map, logits, per_px, said)
+        return Perception(found, class_map, part_map, logits, logits.shape[2] / padded.shape[1])
 
     def _reported(self, rows: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
         """Return the rows above the threshold whose centre lies inside the frame."""

@@ -97,7 +97,7 @@ def bench_measure(
         with clock.step("fits"):
             with_grey_heads(shapes, planes, image, box, um)
         with clock.step("owners"):
-            identity_map(found.class_map, found.part_map, box, shapes, found.owner_map)
+            identity_map(found.class_map, found.part_map, box, shapes)
     clock.ms["live_frame"] = np.sum([clock.ms[name] for name in LIVE], axis=0).tolist()
     return {
         "sperm": sperm, "modality": modality, "frames": frames,

@@ -41,15 +41,12 @@ class Owners:
         Tails that meet another; those most of which was given to their own sperm.
     pixels, own : int
         Of these tails; given to their own sperm.
-    pointed : bool
-        Pixels are believed in whose they say that they are.
     """
 
     tails: int = 0
     right: int = 0
     pixels: int = 0
     own: int = 0
-    pointed: bool = True
 
     def add(self, truth: Truth, found: Perception) -> None:
         """Take in a frame; ``truth`` has its maps."""
@@ -61,9 +58,7 @@ class Owners:
             return
         box = found.detections.box_px
         shapes = measure_shapes(planes, box, *identity.shape)
-        owner = identity_map(
-            found.class_map, found.part_map, box, shapes, found.owner_map if self.pointed else None
-        )
+        owner = identity_map(found.class_map, found.part_map, box, shapes)
         rows = _rows(truth, box)
         tail = (parts >= SpermPart.MIDPIECE) & (identity > 0)
         for sperm in crossing(np.where(tail, identity, 0)):
