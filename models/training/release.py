@@ -106,6 +106,12 @@ def commit() -> str:
         return "unknown"
 
 
+def _profiles(facts: dict[str, object]) -> str:
+    settings = facts["settings"]
+    recorded = isinstance(settings, dict) and settings.get("recorded_share")
+    return "train, recorded and exam" if recorded else "train and exam"
+
+
 def release(
     weights: Path,
     out: Path,
@@ -118,6 +124,8 @@ def release(
 
     Parameters
     ----------
+    half : bool
+        Weights in half precision, unless those of ``like`` are not.
     like : Path, optional
         An archive whose boxes and pixels these weights leave as they are (a class head was taught
         since): its threshold and margin are kept, and its provenance tells the trainings before.
@@ -130,6 +138,10 @@ def release(
         As ``export``, and the scores.
     """
     network = network_from(weights)
+    entry = None if like is None else trusted_entry(like)
+    # What is kept of an archive in single precision would not stay bit by bit in half.
+    half = half and (entry is None or entry.half)
+    facts = training_facts(weights)
     with tempfile.TemporaryDirectory() as folder:
         margin = 0.0
         if network.segmentation is not None and like is None:
@@ -139,7 +151,6 @@ def release(
         write_archive(network, draft, half=half)
         # In full precision: what any machine can reproduce.
         loose = SFCNetDetector(draft, dtype=torch.float32, score_threshold=LOWEST_SCORE)
-        entry = None if like is None else trusted_entry(like)
         kept = None if entry is None or new_boxes else entry.score_threshold
         threshold = calibrated_threshold(loose) if kept is None else kept
         scores = {
@@ -149,14 +160,14 @@ def release(
     cost = count_all(network.variant, height_px=480, width_px=640)[network.task]
     provenance = {
         "commit": commit(),
-        "data": "specimens drawn on the fly, profiles train and exam, seed and crop number",
+        "data": f"specimens drawn on the fly, profiles {_profiles(facts)}, seed and crop number",
         "exam_seeds": "90000-90011, 3 frames each, never trained on",
         "calibration_seeds": f"{CALIBRATION_SEEDS[0]}-{CALIBRATION_SEEDS[-1]}",
         "background_margin": margin,
         "torch": torch.__version__.split("+")[0],
         "params_m": round(cost.params_m, 3),
         "gmacs_640x480": round(cost.gmacs, 3),
-        **training_facts(weights),
+        **facts,
     }
     if network.class_head is not None:
         taught = sum(p.numel() for p in network.class_head.parameters()) / 1e6

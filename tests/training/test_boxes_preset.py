@@ -148,6 +148,7 @@ def test_a_release_of_new_boxes_keeps_the_pixels_and_sets_the_threshold_anew(
     monkeypatch.delattr(release_module, "calibrated_margin")
     done = release(taught, tmp_path / "b.pt", like=before, new_boxes=True)
     assert len(asked) == 1
+    assert "train, recorded and exam" in trusted_entry(tmp_path / "b.pt").provenance["data"]
     assert isinstance(asked[0], SFCNetDetector)
     assert_all_but_the_boxes_stay(before, tmp_path / "b.pt")
     entry = trusted_entry(tmp_path / "b.pt")
@@ -160,3 +161,7 @@ def test_a_release_of_new_boxes_keeps_the_pixels_and_sets_the_threshold_anew(
     release(taught, tmp_path / "c.pt", like=before)
     assert trusted_entry(tmp_path / "c.pt").score_threshold == 0.3
     assert len(asked) == 1
+    # What is kept in single precision is kept so.
+    write_archive(start(before), tmp_path / "full.pt")
+    release(taught, tmp_path / "d.pt", like=tmp_path / "full.pt", new_boxes=True)
+    assert (entry.half, trusted_entry(tmp_path / "d.pt").half) == (True, False)
