@@ -68,6 +68,8 @@ def run(
     DataError
         Labelled folders that cannot be used.
     """
+    if teacher is not None and not settings.imitate:
+        raise ModelError(f"training: '{teacher}' is a teacher of one that imitates; add --imitate")
     out.mkdir(parents=True, exist_ok=True)
     with joined(device) as processes:
         crops, frames = _data(settings, data, skip_bad)

@@ -238,7 +238,9 @@ def test_another_than_what_it_began_with_can_be_imitated(tmp_path) -> None:
     assert not torch.equal(student.encoder.stem[0].weight, held)
 
 
-def test_nothing_to_imitate_is_one_line() -> None:
+def test_nothing_to_imitate_is_one_line(tmp_path) -> None:
+    with pytest.raises(ModelError, match="add --imitate"):
+        run(replace(SMALL, imitate=False), tmp_path, teacher=tmp_path / "some.pt")
     with pytest.raises(ModelError, match="name --init or --teacher"):
         Trainer(SMALL).train_step(*batch_of("phase"), 0.0)
     with pytest.raises(ModelError, match="'segment' has none"):
