@@ -70,6 +70,13 @@ def test_the_hardware_run_and_its_report(tmp_path: Path) -> None:
     assert report["profile"]["top_speed_um_s"] == pytest.approx(5_500.0, rel=0.1)
     assert report["profile"]["acceleration_um_s2"] == pytest.approx(100_000.0, rel=0.3)
     assert report["pipette"]["velocity_scale"] == pytest.approx(1.0, abs=0.1)
+    profile = report["profile"]
+    print(
+        f"commissioning of emulators: top speed {profile['top_speed_um_s']:.0f} um/s (true 5500),"
+        f" acceleration {profile['acceleration_um_s2'] / 1e3:.0f} mm/s^2 (100), scale of VS"
+        f" {report['stage']['velocity_scale']:.3f} (1), of the pipette's speed"
+        f" {report['pipette']['velocity_scale']:.3f} (1)"
+    )
 
 
 @pytest.mark.timeout(200)
