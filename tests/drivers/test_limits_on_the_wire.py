@@ -181,3 +181,15 @@ def test_a_granted_wish_is_one_command_on_the_wire():
             recorded.rest()
         assert words(recorded.sent, b"G") == [(1250.0, 0.0), (0.0, -500.0)]
         assert not any(isinstance(error, DeviceError) for error in recorded.guardian.faults())
+
+
+def test_the_first_velocity_after_a_stop_is_checked_against_a_position_read_then():
+    with stage() as (recorded, _):
+        for _ in range(5):
+            recorded.guardian.ask("velocity", um_s=[1_500.0, 0.0], pose=True)
+            recorded.guardian.idle(0.02)
+        recorded.guardian.ask("stop")
+        recorded.sent.clear()
+        recorded.guardian.ask("velocity", um_s=[100.0, 0.0])
+        said = b"".join(recorded.sent)
+        assert -1 < said.find(b"PS\r") < said.find(b"VS,100,0\r")
