@@ -104,8 +104,8 @@ class Keeper:
         if self._brake.fault:
             return self._brake.due_s()
         moving = self._moving()
-        if moving is False:
-            return math.inf
+        if moving is False:  # a move whose end was seen by the way has still to be looked at
+            return math.inf if self._corridor is None else self._service_s
         service_s = math.inf if self._deadman.steering else self._service_s
         return min(self._deadman.due_s(moving), service_s) + 1e-4
 

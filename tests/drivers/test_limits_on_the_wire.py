@@ -193,3 +193,17 @@ def test_the_first_velocity_after_a_stop_is_checked_against_a_position_read_then
         recorded.guardian.ask("velocity", um_s=[100.0, 0.0])
         said = b"".join(recorded.sent)
         assert -1 < said.find(b"PS\r") < said.find(b"VS,100,0\r")
+
+
+def test_the_end_of_a_move_is_looked_at_without_being_asked_for():
+    with stage() as (recorded, _):
+        keeper = recorded.guardian.keeper
+        recorded.wish("move", um=[300.0, 0.0], speed=2_000.0)
+        while keeper._moving() is not False:  # seen by whoever asks where it is
+            recorded.guardian.clock.sleep(0.02)
+            keeper._read_pose()
+        assert keeper._corridor is not None
+        assert keeper._due_s() < recorded.guardian.clock.now_s + 0.05
+        recorded.guardian.idle(0.05)
+        assert keeper._corridor is None
+        assert math.isinf(keeper._due_s())
