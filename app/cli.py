@@ -221,7 +221,7 @@ def emulate(options: argparse.Namespace) -> Result:
     """Serve an emulated instrument to any client until interrupted; its place is said at once."""
     from drivers.emulators.serve import parse, say_ready, serve
 
-    def ready(endpoint: str, baud: int) -> None:
+    def ready(endpoint: str, baud: int, _handshake: str) -> None:
         print(json.dumps({"endpoint": endpoint, "baud": baud}), flush=True)
 
     where = ["--pty", options.pty] if options.pty else ["--tcp", options.tcp]

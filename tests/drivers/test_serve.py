@@ -13,6 +13,9 @@ import pytest
 from emulated import emulated, wait_until
 
 from drivers.emulators.serve import main
+from drivers.errors import ReplyTimeout
+from drivers.guarded import GuardedManipulator
+from drivers.limits import SoftLimits
 from drivers.process import end_process, start_module
 from drivers.wire import Wire
 
@@ -116,3 +119,15 @@ def test_a_terminal_link_that_exists_is_not_overwritten(tmp_path):
     assert child.returncode == 2
     assert "choose a name that does not exist" in child.stderr
     assert link.read_text() == "mine"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
+def test_an_mp285a_with_a_handshake_says_nothing_to_a_host_without(tmp_path):
+    link = str(tmp_path / "ttyPipette")
+    limits = SoftLimits((-100.0,) * 3, (100.0,) * 3)
+    with emulated("mp285", "--variant", "mp285a-rtscts", "--pty", link) as emulator:
+        with pytest.raises(ReplyTimeout):
+            GuardedManipulator(emulator.url, limits)
+        with GuardedManipulator(emulator.url, limits, rtscts=True) as pipette:
+            assert pipette.read_pose().x_um == 0.0
+    assert main(["mp285", "--variant", "mp285a-rtscts", "--tcp", "127.0.0.1:0"]) == 2
