@@ -78,7 +78,7 @@ def test_above_its_safe_height_it_is_as_before() -> None:
 def test_a_pipette_that_says_nothing_counts_as_low(truth: Readers) -> None:
     silent = rig(100.0, url="socket://127.0.0.1:1")
     with (
-        pytest.raises(CalibrationError, match=r"height is not known.*raise the pipette above 60 um"),
+        pytest.raises(CalibrationError, match=r"height is not known.*raise the pipette above"),
         bench.calibration_bench(silent, "check"),
     ):
         pass
