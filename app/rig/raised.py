@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from calibration.errors import CalibrationError
 from drivers.descent import Descent
 from drivers.errors import DeviceError
@@ -66,9 +68,10 @@ class RaisedStage:
         except DeviceError as error:
             raise pipette_unknown(error, self._safe_z_um) from error
         if self._pipette.window is not None:
+            where = f"is at {pose.z_um:.1f} um" if math.isfinite(pose.z_um) else "moves"
             raise CalibrationError(
-                f"the pipette is at {pose.z_um:.1f} um, or still moves: raise the pipette above "
-                f"its safe height of {self._safe_z_um:g} um, then calibrate; the stage stays"
+                f"the pipette {where}: raise the pipette above its safe height of "
+                f"{self._safe_z_um:g} um, and then calibrate; the stage stays where it is"
             )
 
 
