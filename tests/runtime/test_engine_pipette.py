@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from small_rig import CONFIG, SmallRig
 from test_engine import follow_best, press, wait
 
@@ -63,9 +64,11 @@ def loop_of(
     return Engine(replace(parts.build(), pipette=needle, injection=injection)), injection
 
 
-def test_a_held_descent_outlasts_the_patience_with_who_is_idle_and_retract_needs_no_arming() -> (
-    None
-):
+def test_a_held_descent_outlasts_the_patience_with_who_is_idle_and_retract_needs_no_arming(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # no pipette is in this picture, and to look everywhere for one takes seconds
+    monkeypatch.setattr("app.runtime.tip_finder.find_tip", lambda *_: None)
     servo = CONFIG.servo.model_copy(update={"idle_s": 2.0})
     parts, needle = SmallRig(config=CONFIG.model_copy(update={"servo": servo})), PlantPipette()
     settings = InjectionConfig(park_um=PARK_UM, oocyte_um=(0.0, 0.0), fast_um_s=8.0)
