@@ -36,6 +36,12 @@ PARK_UM = (50.0, 50.0, 100.0)
 SAFE_UM, DISH_UM = 40.0, -20.0
 
 
+@pytest.fixture(autouse=True)
+def no_tip(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pipette is in these pictures, and to look everywhere for one takes seconds."""
+    monkeypatch.setattr("app.runtime.tip_finder.find_tip", lambda *_: None)
+
+
 class PlantPipette:
     """A manipulator without a wire."""
 
@@ -64,11 +70,9 @@ def loop_of(
     return Engine(replace(parts.build(), pipette=needle, injection=injection)), injection
 
 
-def test_a_held_descent_outlasts_the_patience_with_who_is_idle_and_retract_needs_no_arming(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    # no pipette is in this picture, and to look everywhere for one takes seconds
-    monkeypatch.setattr("app.runtime.tip_finder.find_tip", lambda *_: None)
+def test_a_held_descent_outlasts_the_patience_with_who_is_idle_and_retract_needs_no_arming() -> (
+    None
+):
     servo = CONFIG.servo.model_copy(update={"idle_s": 2.0})
     parts, needle = SmallRig(config=CONFIG.model_copy(update={"servo": servo})), PlantPipette()
     settings = InjectionConfig(park_um=PARK_UM, oocyte_um=(0.0, 0.0), fast_um_s=8.0)
