@@ -11,7 +11,7 @@ from drivers.errors import BadReply, DeviceError, FrameLost, RefusedCommand, Rep
 from drivers.pose import Pose
 from drivers.prior import codec
 from drivers.prior.first_contact import find, identify_stage
-from drivers.prior.line import QUIET_S, Line
+from drivers.prior.line import QUIET_S, REPLY_S, Line
 from drivers.prior.plausible import Plausible, Reading
 from drivers.prior.units import Units
 from drivers.wire import Wire
@@ -130,7 +130,7 @@ class ProScan:
             self.stop()
         before = self._line.agreed("PS", decode=_position)
         self._leave_compatibility_mode()
-        self._line.ask("ERROR", 0, decode=codec.decode_acknowledgement)
+        self._line.ask("ERROR", 0, decode=codec.decode_acknowledgement, tries=3)
         if self._line.agreed("PS", decode=_position) != before:
             # COMP,0 is one flipped bit from CO and P,0
             raise FrameLost(
@@ -138,8 +138,8 @@ class ProScan:
                 "its position has changed while it was set up and nothing moved",
                 "let go of the joystick; find its place again, calibrate, and start anew",
             )
-        version = self._line.ask("VERSION", decode=codec.decode_integer)
-        serial = self._line.ask("SERIAL", decode=_text)
+        version = self._line.ask("VERSION", decode=codec.decode_integer, tries=3)
+        serial = self._line.ask("SERIAL", decode=_text, tries=3)
         stage, microsteps_per_um = identify_stage(self._line)
         self._units.settle(self._line, microsteps_per_um)
         if not self._ramps_known:
@@ -207,7 +207,8 @@ class ProScan:
         vx, vy = map(self._units.per_second, velocity_um_s)
         self._moving, self._following = None, False
         sent_s = time.perf_counter()
-        self._line.ask("VS", vx, vy, decode=codec.decode_acknowledgement)
+        # no longer than a velocity lives: until it is said again, nobody knows how fast it runs
+        self._line.ask("VS", vx, vy, decode=codec.decode_acknowledgement, timeout_s=_ACCEPT_S)
         now_s = time.perf_counter()
         self._plausible.streamed(sent_s, velocity_um_s, now_s - sent_s)
         self._following = bool(vx or vy)
@@ -312,7 +313,8 @@ class ProScan:
         return _REST_S / self._acceleration_scale
 
     def _read_position(self) -> Reading:
-        x, y = self._line.ask("PS", decode=_position)
+        timeout_s = _ACCEPT_S if self._following else REPLY_S  # nothing is steered meanwhile
+        x, y = self._line.ask("PS", decode=_position, timeout_s=timeout_s)
         took_s = time.perf_counter() - self._line.asked_s
         slack_s = _SLACK_S + max(0.0, took_s - _ROUND_TRIP_S) / 2
         middle_s = self._line.asked_s + took_s / 2
