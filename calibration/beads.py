@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
 
 from calibration.errors import CalibrationError
 from calibration.light import even_light
@@ -134,11 +135,13 @@ def _edge(
         ), np.float64,
     )  # fmt: skip
     outside = float(np.median(rays[:, r > 1.3 * radius_px + 1.5]))
-    rim = (r > 0.6 * radius_px) & (r < 1.15 * radius_px)
     # The height is that of the mean of all rays: of one ray it would be the noise's.
-    mean = rays.mean(axis=0) - outside
-    most = int(np.flatnonzero(rim)[np.abs(mean[rim]).argmax()])
-    half = mean[most] / 2
+    mean = np.abs(gaussian_filter1d(rays.mean(axis=0) - outside, 0.5 / _STEP_PX))
+    top = (mean[1:-1] >= mean[:-2]) & (mean[1:-1] > mean[2:]) & (mean[1:-1] > 0.3 * mean.max())
+    if not top.any():
+        return None
+    most = int(np.flatnonzero(top)[-1]) + 1  # the outermost: what is within may be of either sign
+    half = (float(rays[:, most].mean()) - outside) / 2
     beyond = (rays[:, most:] - outside) / half < 1.0
     if not beyond.any(axis=1).all():
         return None
