@@ -12,6 +12,7 @@ import psutil
 import pytest
 from emulated import emulated, wait_until
 
+from app import cli
 from drivers.emulators.serve import main
 from drivers.process import end_process, start_module
 from drivers.wire import Wire
@@ -116,3 +117,14 @@ def test_a_terminal_link_that_exists_is_not_overwritten(tmp_path):
     assert child.returncode == 2
     assert "choose a name that does not exist" in child.stderr
     assert link.read_text() == "mine"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
+def test_a_terminal_link_in_a_missing_folder_is_one_plain_line(tmp_path, capsys):
+    link = tmp_path / "none" / "ttyStage"
+    assert cli.main(["emulate", "proscan", "--pty", str(link)]) == 2
+    told = capsys.readouterr().err.strip()
+    assert told.startswith("sfcscope: emulator at ")
+    assert "No such file or directory; choose a name" in told
+    assert "in a folder that does" in told
+    assert not any(sign in told for sign in ("Errno", "->", "\n"))
