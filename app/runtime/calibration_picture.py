@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import cv2
@@ -146,8 +147,10 @@ def _check_beads(image: Image, sizes: dict[str, float], bead_um: float) -> Outco
         f"{bead_um:g} um is their size, {MAX_BEAD_ERROR:.0%} is allowed; focus their edges, "
         "confirm the objective, and calibrate again"
     )  # fmt: skip
+    # Of a median of n: 1.25 of the scatter over the root of n.
+    sd = 1.25 * beads.scatter_px / math.sqrt(len(beads.diameter_px)) / beads.median_px
     return Outcome(
-        "check", ratios[worst], beads.scatter_px / beads.median_px, beads.scatter_px * um_per_px,
+        "check", ratios[worst], ratios[worst] * sd, beads.scatter_px * um_per_px,
         "ratio", None,
         {
             "why": why, "by": "beads", "beads": len(beads.diameter_px), "bead_um": bead_um,
