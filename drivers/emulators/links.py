@@ -220,9 +220,10 @@ if sys.platform != "win32":
             except OSError as error:
                 os.close(master)
                 os.close(slave)
+                why = error.strerror or str(error)
                 raise PortError(
-                    f"emulator at {self.endpoint}", f"cannot make the link: {error}",
-                    "choose a name that does not exist",
+                    f"emulator at {self.endpoint}", f"cannot make the link: {why}",
+                    "choose a name that does not exist, in a folder that does",
                 ) from error  # fmt: skip
             self._ends = (master, slave)
 

@@ -12,6 +12,7 @@ import psutil
 import pytest
 from emulated import emulated, wait_until
 
+from app import cli
 from drivers.emulators.serve import main
 from drivers.errors import ReplyTimeout
 from drivers.guarded import GuardedManipulator
@@ -131,3 +132,14 @@ def test_an_mp285a_with_a_handshake_says_nothing_to_a_host_without(tmp_path):
         with GuardedManipulator(emulator.url, limits, rtscts=True) as pipette:
             assert pipette.read_pose().x_um == 0.0
     assert main(["mp285", "--variant", "mp285a-rtscts", "--tcp", "127.0.0.1:0"]) == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
+def test_a_terminal_link_in_a_missing_folder_is_one_plain_line(tmp_path, capsys):
+    link = tmp_path / "none" / "ttyStage"
+    assert cli.main(["emulate", "proscan", "--pty", str(link)]) == 2
+    told = capsys.readouterr().err.strip()
+    assert told.startswith("sfcscope: emulator at ")
+    assert "No such file or directory; choose a name" in told
+    assert "in a folder that does" in told
+    assert not any(sign in told for sign in ("Errno", "->", "\n"))
