@@ -79,12 +79,13 @@ def _add_calibrate(verbs: argparse._SubParsersAction[_Parser], common: _Parser) 
     known = ("pixel", "stage", "latency", "pipette", "check", "drift", "touch-down")
     parser.add_argument("procedure", choices=known)
     _add_rig(parser)
-    parser.add_argument("--image", type=Path, help="picture of a micrometer, instead of a camera")
+    parser.add_argument("--image", type=Path, help="picture of a micrometer: pixel, check")
     parser.add_argument("--division", type=positive, default=10.0, help="of the micrometer, um")
     parser.add_argument(
         "--line", type=float, nargs=4, metavar="PX", help="by hand: x0 y0 x1 y1 in the picture"
     )
     parser.add_argument("--length", type=positive, help="what that line measures, um")
+    parser.add_argument("--bead", type=positive, metavar="UM", help="check by beads of that size")
     parser.add_argument("--objective", type=positive, help="of the picture: 20 for 20x")
     parser.add_argument(
         "--camera-pixel", type=positive, metavar="UM", help="of the picture, times the binning"

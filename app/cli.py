@@ -221,7 +221,7 @@ def emulate(options: argparse.Namespace) -> Result:
     """Serve an emulated instrument to any client until interrupted; its place is said at once."""
     from drivers.emulators.serve import parse, say_ready, serve
 
-    def ready(endpoint: str, baud: int) -> None:
+    def ready(endpoint: str, baud: int, _handshake: str) -> None:
         print(json.dumps({"endpoint": endpoint, "baud": baud}), flush=True)
 
     where = ["--pty", options.pty] if options.pty else ["--tcp", options.tcp]
@@ -250,7 +250,8 @@ def calibrate(options: argparse.Namespace) -> Result:
         division_um=options.division,
         line_px=options.line,
         length_um=options.length,
-        plausible=options.rig is not None,
+        bead_um=options.bead,
+        rig_named=options.rig is not None,
         objective=options.objective,
         camera_pixel_um=options.camera_pixel,
         operator=options.operator,

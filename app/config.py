@@ -111,6 +111,15 @@ class ProScanConfig(_PortConfig):
     x_limits_um: Range = (-20_000.0, 20_000.0)
     y_limits_um: Range = (-20_000.0, 20_000.0)
     move_speed_um_s: float = Field(default=2000.0, gt=0, le=20_000)
+    resolution_um: float = Field(default=0.1, ge=0.01, le=1, description="unit that is asked for")
+    velocity_in_user_units: bool = Field(
+        default=False, description="VS counts in that unit, not in um/s: see the report"
+    )
+    acceleration_um_s2: float = Field(
+        default=50_000.0, ge=100, le=1e6, description="that a stop can count on, at SAS 100"
+    )
+    acceleration_percent: int | None = Field(default=None, ge=1, le=100, description="SAS")
+    s_curve_percent: int | None = Field(default=None, ge=1, le=100, description="SCS")
     joystick: Literal["live", "locked"] = Field(
         default="live", description="whether a hand on it takes over while the program drives"
     )
@@ -128,6 +137,14 @@ class Mp285Config(_PortConfig):
     y_limits_um: Range = (-12_500.0, 12_500.0)
     z_limits_um: Range = (-12_500.0, 12_500.0)
     speed_um_s: float = Field(default=200.0, gt=0, le=2900)
+    speed_scale: float = Field(
+        default=1.0, ge=0.1, le=2, description="true um/s for each of V's number: see the report"
+    )
+    verify_speed: bool = Field(default=True, description="read the speed back before a move")
+    microsteps_per_um: float | None = Field(
+        default=None, ge=1, le=1000, description="where the controller's own word is wrong"
+    )
+    poll_s: float | None = Field(default=None, ge=0, le=60, description="least, between looks")
     safe_z_um: float | None = Field(
         default=None, description="below it the stage is confined; absent: never driven down"
     )

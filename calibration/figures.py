@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.beads import Beads
 from calibration.pixel_size import PixelSize
 
 UInt8 = NDArray[np.uint8]
@@ -48,4 +49,18 @@ def picture_of_ruling(image: UInt8, size: PixelSize) -> UInt8:
         f"{size.um_per_px:.5f} um per pixel, sd {share:.3f} %, {len(size.index)} ticks over "
         f"{int(size.index.max() - size.index.min())} divisions",
         f"ticks off an even ruling by {size.residual_um:.3f} um rms",
+    )
+
+
+def picture_of_beads(image: UInt8, beads: Beads, um_per_px: float) -> UInt8:
+    """Draw the edges that were measured over the picture (H, W); (H', W, 3), red, green, blue."""
+    picture = colour(image)
+    for (x, y), across in zip(beads.centre_px, beads.diameter_px, strict=True):
+        at = (round(16 * float(x)), round(16 * float(y)))
+        cv2.circle(picture, at, round(8 * float(across)), VERMILION, 1, cv2.LINE_AA, shift=4)
+    return caption(
+        picture,
+        f"{len(beads.diameter_px)} beads, median {beads.median_px * um_per_px:.3f} um, "
+        f"sd {beads.scatter_px * um_per_px:.3f} um",
+        f"by {um_per_px:.5f} um per pixel",
     )

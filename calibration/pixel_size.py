@@ -18,7 +18,10 @@ UInt8 = NDArray[np.uint8]
 MIN_LINES = 3
 MAX_RESIDUAL = 0.01  # of a division, and 0.3 px: ticks that miss by more are no ruling
 MAX_UNCERTAINTY = 0.005
-SYSTEMATIC_PX = 0.05  # over the whole ruling: uneven blur and resampling, not seen in the scatter
+# Over the whole ruling, not seen in the scatter: resampling, uneven blur and uneven light. The last
+# two shift a line by a share of its width: 0.2 to 0.5 px where lines are 30 px wide.
+SYSTEMATIC_PX = 0.05
+SYSTEMATIC_OF_SCALE = 0.02
 POINTING_PX = 1.0  # standard deviation of an end of a line drawn by hand
 PLAUSIBLE = 0.20
 
@@ -203,13 +206,14 @@ def _fit(points: TickPoints) -> _Lattice:
     variance = float((line_off**2).sum()) / (len(chosen) - 2)
     spread = float(((chosen - chosen.mean()) ** 2).sum())
     sites = int(chosen.max() - chosen.min()) + 1
+    systematic_px = max(SYSTEMATIC_PX, SYSTEMATIC_OF_SCALE * points.scale_px)
     strength = float(np.bincount(points.line)[used].sum()) / len(points.u_px)
     return _Lattice(
         points=points,
         used=used[solid],
         index=chosen,
         pitch_px=pitch,
-        pitch_sd_px=math.hypot(math.sqrt(variance / spread), SYSTEMATIC_PX / (sites - 1)),
+        pitch_sd_px=math.hypot(math.sqrt(variance / spread), systematic_px / (sites - 1)),
         residual_px=math.sqrt(float((line_off**2).mean())),
         score=strength * len(np.unique(chosen)) * len(np.unique(chosen)) / sites,
     )

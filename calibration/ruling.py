@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from calibration.errors import CalibrationError
+from calibration.light import even_light
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -36,12 +37,15 @@ class TickPoints:
         Across and along the lines, from the picture's middle.
     line : (n,) int64
         Which line each point is on; lines are numbered by rising ``u_px``.
+    scale_px : float
+        Of the filter that sees the lines best: a third to a half of their width.
     """
 
     direction_rad: float
     u_px: Float64
     v_px: Float64
     line: Int64
+    scale_px: float
 
 
 def line_directions(image: UInt8, at_most: int = 3) -> list[float]:
@@ -88,8 +92,8 @@ def tick_points(image: UInt8, direction_rad: float) -> TickPoints:
     """
     upright, inside = _turned(image, direction_rad)
     profiles, weights = _strips(upright, inside)
-    response, polarity = _line_response(profiles, weights)
-    u_px, strip = _peaks(response * polarity)
+    response, level, scale_px = _line_response(profiles, weights)
+    u_px, strip = _peaks(response, level)
     if len(u_px) < 4:
         raise CalibrationError(
             "no lines are seen in the picture; focus on the ruling, and see that it fills the view"
@@ -108,7 +112,7 @@ def tick_points(image: UInt8, direction_rad: float) -> TickPoints:
     if not keep.any():
         raise CalibrationError("no lines are seen in the picture; focus on the ruling")
     _, line = np.unique(line[keep], return_inverse=True)
-    return TickPoints(turned, u_px[keep], v_px[keep], line.astype(np.int64))
+    return TickPoints(turned, u_px[keep], v_px[keep], line.astype(np.int64), scale_px)
 
 
 def _turned(image: UInt8, direction_rad: float) -> tuple[Float32, Float32]:
@@ -121,9 +125,7 @@ def _turned(image: UInt8, direction_rad: float) -> tuple[Float32, Float32]:
     centre = np.array([(width - 1) / 2, (height - 1) / 2])
     shift = np.full(2, (size - 1) / 2) - forward @ centre
     matrix = np.concatenate([forward, shift[:, None]], axis=1)
-    flat = image.astype(np.float32)
-    light = cv2.GaussianBlur(flat, (0, 0), max(height, width) / 12)
-    flat = flat / np.maximum(light, 1.0)
+    flat = even_light(image)
     upright = cv2.warpAffine(flat, matrix, (size, size), flags=cv2.INTER_CUBIC, borderValue=1.0)
     inside = cv2.warpAffine(np.ones_like(flat), matrix, (size, size), borderValue=0.0)
     return (
@@ -142,33 +144,48 @@ def _strips(upright: Float32, inside: Float32) -> tuple[Float64, Float64]:
     return np.asarray(profile, dtype=np.float64), np.asarray(share, dtype=np.float64)
 
 
-def _line_response(profiles: Float64, weights: Float64) -> tuple[Float64, float]:
-    """Second derivative across the lines, at their scale; and +1 for dark lines, -1 for bright."""
-    best: tuple[float, Float64, float] | None = None
+def _line_response(profiles: Float64, weights: Float64) -> tuple[Float64, float, float]:
+    """Second derivative across the lines, positive on them; how high their ridges are; the scale.
+
+    Three lines in a wide picture cover less than 1 % of its columns, and each has a lobe of the
+    other sign on either side, 0.45 as high: scale and sign (dark or bright lines) are those of the
+    ridges with the most energy, however few they are.
+    """
+    best: tuple[float, Float64, float, float] | None = None
     for scale in _SCALES_PX:
-        curved = scale**1.5 * gaussian_filter1d(profiles, scale, order=2, mode="nearest")
+        curved = scale**2 * gaussian_filter1d(profiles, scale, order=2, mode="nearest")
         # Near the border of the picture the profile is made up.
         whole = cv2.erode(weights, np.ones((1, 2 * math.ceil(2 * scale) + 1))) > 0.6
         curved[~whole] = 0.0
-        for sign in (1.0, -1.0):
-            strong = float(np.quantile(sign * curved, 0.985))
-            if best is None or strong > best[0]:
-                best = strong, curved, sign
-    if best is None:
+        for response in (curved, -curved):
+            energy, level = _coherent(response)
+            if best is None or energy > best[0]:
+                best = energy, response, level, scale
+    if best is None or best[0] == 0.0:
         raise CalibrationError("no lines are seen in the picture; focus on the ruling")
-    return best[1], best[2]
+    return best[1:]
 
 
-def _peaks(response: Float64) -> tuple[Float64, Int64]:
+def _coherent(response: Float64) -> tuple[float, float]:
+    """Energy of the ridges that run through MIN_STRIPS strips, and how high half of it is."""
+    # A line is there in every strip; noise, specks and the ends of other things are not.
+    through = cv2.erode(response, np.ones((MIN_STRIPS, 1)))
+    here = through[:, 1:-1]
+    ridge = (here > 0) & (here >= through[:, :-2]) & (here > through[:, 2:])
+    heights = np.sort(here[ridge])
+    if not heights.size:
+        return 0.0, 0.0
+    energy = np.cumsum(heights**2)
+    return float(energy[-1]), float(heights[np.searchsorted(energy, energy[-1] / 2)])
+
+
+def _peaks(response: Float64, level: float) -> tuple[Float64, Int64]:
     """Sub-pixel columns of the ridges, and the strip of each."""
-    seen = response[response != 0.0]
-    if not seen.size:
-        return np.empty(0), np.empty(0, np.int64)
     # Lines run through neighbouring strips alike, noise does not.
     both = (response[1:] != 0.0) & (response[:-1] != 0.0)
     apart = np.abs(response[1:] - response[:-1])[both]
     noise = 1.05 * float(np.median(apart)) if apart.size else 0.0
-    floor = max(5.0 * noise, _STRENGTH * float(np.quantile(seen, 0.99)))
+    floor = max(5.0 * noise, _STRENGTH * level)
     before, here, after = response[:, :-2], response[:, 1:-1], response[:, 2:]
     inner = (before != 0.0) & (after != 0.0)
     strip, column = np.nonzero(inner & (here > floor) & (here >= before) & (here > after))
@@ -177,15 +194,23 @@ def _peaks(response: Float64) -> tuple[Float64, Int64]:
 
 
 def _common_slope(u_px: Float64, v_px: Float64, strip: Int64) -> float:
-    """Give the lean of the lines that is left, from points that follow each other."""
-    leans = []
-    for number in range(int(strip.max())):
-        here, there = u_px[strip == number], u_px[strip == number + 1]
-        if here.size and there.size:
-            gap = there[None, :] - here[:, None]
-            leans.append(gap[np.abs(gap) < 1.2])
-    steps = np.concatenate(leans) if leans else np.empty(0)
-    return float(np.median(steps)) / STRIP_PX if steps.size else 0.0
+    """Give the lean of the lines that is left, from points that follow each other.
+
+    From neighbouring strips first, then from strips further apart: over the height of a large
+    picture the first is pixels wrong, but near enough to tell whose point is whose.
+    """
+    slope = 0.0
+    for lag in (1, 4, 16):
+        leans = []
+        for number in range(int(strip.max()) + 1 - lag):
+            here, there = u_px[strip == number], u_px[strip == number + lag]
+            if here.size and there.size:
+                gap = there[None, :] - here[:, None] - slope * lag * STRIP_PX
+                leans.append(gap[np.abs(gap) < 1.2])
+        steps = np.concatenate(leans) if leans else np.empty(0)
+        if steps.size:
+            slope += float(np.median(steps)) / (lag * STRIP_PX)
+    return slope
 
 
 def _long_enough(line: Int64, strip: Int64) -> NDArray[np.bool_]:

@@ -87,6 +87,11 @@ class Brake:
         self.fault = why = self._explained(why) if ask else why
         self._send({"event": "fault", "why": why})
 
+    def lose_frame(self, why: str) -> None:
+        """Refuse motion as positions mean nothing any more; told in one line. Sends no byte."""
+        self.fault = f"{self.fault}; {why}" if self.fault else why
+        self._send({"event": "fault", "why": self.fault, "lost": why})
+
     def halt(self) -> None:
         """Stop; what cannot be confirmed is tried again from ``watch``.
 

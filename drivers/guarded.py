@@ -117,6 +117,8 @@ class GuardedStage(_Guarded):
         Tried first; on a tty the other usual rates are tried too.
     move_speed_um_s : float
         Of planned moves.
+    acceleration_um_s2 : float
+        Deceleration that a stop can count on.
     **more
         See ``_Guarded``.
 
@@ -134,10 +136,12 @@ class GuardedStage(_Guarded):
         name: str = "stage",
         baud: int = 38400,
         move_speed_um_s: float = 2_000.0,
+        acceleration_um_s2: float = 50_000.0,
         **more: Unpack[GuardOptions],
     ) -> None:
         self._move_speed_um_s = move_speed_um_s
-        super().__init__(_settings("proscan", url, limits, name=name, baud=baud, **more))
+        settings = _settings("proscan", url, limits, name=name, baud=baud, **more)
+        super().__init__(replace(settings, acceleration_um_s2=acceleration_um_s2))
 
     def move_to(self, x_um: float, y_um: float) -> None:
         """Start one absolute move. Raises LimitError, GuardianError while moving."""

@@ -88,6 +88,17 @@ class GuardedDevice(Protocol):
         """
         ...
 
+    def doubt(self) -> str:
+        """Take why positions may mean another place than before; empty when they do not. No I/O."""
+        ...
+
+    def scale_hint(self, ratio: float) -> str:
+        """Say what to set where it goes ``ratio`` times as fast as told, always; empty if unknown.
+
+        No I/O.
+        """
+        ...
+
     def complaint(self) -> str:
         """Say what the controller knows of a motion that went wrong; empty when nothing.
 

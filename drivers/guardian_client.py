@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from drivers.devices import make_device, make_wire
-from drivers.errors import DeviceError, GuardianError
+from drivers.errors import DeviceError, FrameLost, GuardianError
 from drivers.guarded_device import GuardedDevice
 from drivers.guardian_messages import GuardianSettings, Json, decode, decode_error, encode
 from drivers.process import end_process, start_module
@@ -46,6 +46,7 @@ class GuardianClient:
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._dead = ""
+        self._lost = ""  # why positions mean nothing: the next guardian has to know it too
         self.rescued = threading.Event()
         self._start()
 
@@ -68,7 +69,9 @@ class GuardianClient:
 
     def connect(self, *, new_frame: bool = False) -> Json:
         """Connect or, after a fault, reconnect. Moves nothing. Raises DeviceError."""
-        answer = self.ask("connect", timeout_s=_CONNECT_S, new_frame=new_frame)
+        if new_frame:
+            self._lost = ""
+        answer = self.ask("connect", timeout_s=_CONNECT_S, new_frame=new_frame, lost=self._lost)
         self.identity = str(answer["identity"])
         # the rescue must not have to look for the rate that has been found
         self.settings = replace(self.settings, baud=int(str(answer["baud"])))
@@ -174,14 +177,18 @@ class GuardianClient:
         if "event" in message:
             if message["event"] == "refused":
                 self._dead = str(decode_error(_object(message["error"])))
+            self._lost = str(message.get("lost", self._lost))
             self._events.append((str(message["event"]), str(message.get("why", self._dead))))
             return
+        error = decode_error(_object(message["error"])) if "error" in message else None
+        if isinstance(error, FrameLost):
+            self._lost = error.what
         with self._lock:
             future = self._waiting.get(int(str(message.get("n"))))
         if future is None:
             return
-        if "error" in message:
-            future.set_exception(decode_error(_object(message["error"])))
+        if error is not None:
+            future.set_exception(error)
         else:
             ok = message.get("ok")
             future.set_result(ok if isinstance(ok, dict) else {"value": ok})
@@ -209,6 +216,9 @@ class GuardianClient:
                 with suppress(DeviceError):
                     _see_to_rest(device)
                     device.disconnect()
+            if doubt := device.doubt():
+                self._lost = doubt
+                self._report(f"{self._dead}; it {doubt}")
         finally:
             wire.close()
             wire.transcript.close()

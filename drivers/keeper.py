@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from drivers.brake import SERVICE_S, Brake
-from drivers.corridor import Corridor, lost_frame
+from drivers.corridor import Corridor
 from drivers.deadman import DeadMan
 from drivers.errors import (
     DeviceError,
@@ -18,6 +18,7 @@ from drivers.errors import (
     PortError,
     RefusedCommand,
 )
+from drivers.frame_of_reference import FrameOfReference
 from drivers.guarded_device import GuardedDevice
 from drivers.guardian_messages import (
     GuardianSettings,
@@ -68,7 +69,7 @@ class Keeper:
         self._pose: Pose | None = None
         self._corridor: Corridor | None = None
         self._connected = False
-        self._frame_lost = ""
+        self._frame = FrameOfReference(wire.device)
         self._hand_s = -math.inf
         self._by_hand = False
         self._misses = 0
@@ -103,8 +104,8 @@ class Keeper:
         if self._brake.fault:
             return self._brake.due_s()
         moving = self._moving()
-        if moving is False:
-            return math.inf
+        if moving is False:  # a move whose end was seen by the way has still to be looked at
+            return math.inf if self._corridor is None else self._service_s
         service_s = math.inf if self._deadman.steering else self._service_s
         return min(self._deadman.due_s(moving), service_s) + 1e-4
 
@@ -146,20 +147,24 @@ class Keeper:
         self._deadman.release()
         self._readback.restart()
         self._wire.close()
+        if message.get("new_frame"):
+            self._device.doubt()  # an older one; what happens from here on counts again
         try:
             self._wire.open()
             identity = self._device.connect()
         except DeviceError as error:
             if isinstance(error, FrameLost):
-                self._frame_lost = error.what
+                self._frame.doubt(error.what)
             if self._brake.identified:  # what was moved once may be moving still
                 self._brake.enter_fault(str(error), ask=False)
             raise
         self._connected = True
         self._brake.restart()
         self._misses, self._by_hand = 0, False
+        self._frame.doubt(str(message.get("lost") or ""))
         if message.get("new_frame"):
-            self._pose, self._frame_lost = None, ""
+            self._pose = None
+            self._frame.found()
         pose = self._read_pose()
         if self._permission.confined:
             self._device.lock(locked=True)
@@ -175,30 +180,39 @@ class Keeper:
             if wrong:
                 raise self._deviates(wrong)
         elif before is not None and pose.moving is False and self._corridor is None:
-            lost = lost_frame(self._position(before), self._position(pose))
-            self._frame_lost = self._frame_lost or lost
-        if self._frame_lost and not self._brake.fault:
-            self._brake.enter_fault(self._frame_lost)
-            hint = "find its place again, calibrate, and start anew"
-            raise FrameLost(self._wire.device, self._brake.fault, hint)
+            self._frame.compare(self._position(before), self._position(pose))
+        self._heed_doubt()
+        if self._frame.lost:
+            if not self._brake.fault:
+                self._brake.enter_fault(self._frame.lost)
+            raise self._frame.error()
         if self._by_hand and pose.moving is not False:
             self._hand_s = time.perf_counter()
         self._pose = pose
         return pose
 
+    def _heed_doubt(self) -> None:
+        """Refuse motion, and tell the host, where the driver doubts its own positions."""
+        if self._frame.doubt(self._device.doubt()):
+            self._brake.lose_frame(self._frame.lost)
+
     def _deviates(self, why: str) -> DeviceError:
         """Stop what is not as commanded; a hand on the joystick is told from everything else."""
+        ratio = self._readback.ratio() if self._deadman.steering else None
         self._brake.halt()
-        hand = ""
-        if not self._brake.fault:
+        hand = hint = ""
+        if ratio is not None and not 0.6 < ratio < 1.6:
+            hint = self._device.scale_hint(ratio)
+            why += f": it goes {ratio:.2g} times as fast as told"
+        if not self._brake.fault and not hint:
             try:
                 hand = self._device.hand()
             except DeviceError:
                 hand = ""  # whoever it is: a line that garbles answers is a fault
         if not hand:
-            self._brake.enter_fault(why)
-            hint = "look at the stage, then reconnect"
-            return GuardianError(self._wire.device, self._brake.fault, hint)
+            self._brake.enter_fault(f"{why}; {hint}" if hint else why)
+            then = hint or "look at the stage, then reconnect"
+            return GuardianError(self._wire.device, why if hint else self._brake.fault, then)
         self._by_hand, self._hand_s = True, time.perf_counter()
         self._send({"event": "hand", "why": f"{hand} ({why})"})
         return NotNow(self._wire.device, f"{hand} ({why})", "let go of it, then resume")
@@ -220,7 +234,9 @@ class Keeper:
         steering = self._deadman.steering
         if self._device.moving is not False and self._corridor is not None:
             raise GuardianError(self._wire.device, "a move is under way", "stop it first")
-        pose = self._recent_pose()
+        # what was read before a stop says little of where it rests: one as old would do only amid
+        # velocities, which lead on from it
+        pose = self._recent_pose() if steering else self._read_pose()
         here = (self._readback.predicted_um(time.perf_counter()) if steering else None) or (
             pose.x_um,
             pose.y_um,
@@ -342,6 +358,10 @@ class Keeper:
             self._send({"n": message.get("n"), "error": encode_error(error)})
 
     def _watch(self) -> None:
+        self._see_to_motion()
+        self._heed_doubt()
+
+    def _see_to_motion(self) -> None:
         now_s = time.perf_counter()
         if self._brake.fault:
             self._brake.watch(now_s)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from drivers.commanded import Commanded
 from drivers.pose import Pose
+from drivers.speed_ratio import speed_ratio
 
 _WINDOW_S = 1.0
 _TOLERANCE_UM = 10.0
@@ -56,6 +57,10 @@ class Readback:
         if self._misses < 2:
             return ""
         return f"does not move as commanded: {excess_um:.0f} um beyond what any lag explains"
+
+    def ratio(self) -> float | None:
+        """How many times as fast as told it goes; None where that is not always the same."""
+        return speed_ratio(self._commanded, list(self._poses))
 
     def _excess_um(self, first: Pose, last: Pose) -> float:
         moved = (last.x_um - first.x_um, last.y_um - first.y_um)

@@ -19,6 +19,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("hardware", "tests on a real rig: -m hardware --rig FILE")
     group.addoption("--rig", help="rig file; without it the tests marked hardware are skipped")
     group.addoption("--confirm", help="name of who stands beside the rig: nobody is asked then")
+    group.addoption(
+        "--confirm-full-speed", metavar="NAME", help="the same, for the ride at the top speed"
+    )
     group.addoption("--report", help="file for the commissioning report, default beside the rig's")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,17 +11,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from emulated import wait_until
+from rig_consent import consent
 
-from app.config import RigConfig, load_rig
-from app.rig.build import connect_pipette
+from app.config import Mp285Config, ProScanConfig, RigConfig, load_rig
+from app.rig.build import pipette_limits, pipette_options, stage_limits, stage_options
 from drivers.guarded import GuardedManipulator, GuardedStage
 from drivers.limits import SoftLimits
 from drivers.pose import Pose
 
 TENTH = 0.1
-SPEED_UM_S = 200.0  # a tenth of the usual
+MARGIN_UM = 20.0
 
-_confirmed: list[str] = []
+Um = tuple[float, ...]
 
 
 def rig_config(config: pytest.Config) -> RigConfig:
@@ -30,62 +30,134 @@ def rig_config(config: pytest.Config) -> RigConfig:
     return load_rig(Path(str(config.getoption("--rig"))))
 
 
-def confirm(config: pytest.Config, what: str) -> str:
-    """Ask before the first move; the operator's name. Skips where nobody answers."""
-    given = config.getoption("--confirm")
-    if given:
-        return str(given)
-    if not _confirmed:
-        capture = config.pluginmanager.getplugin("capturemanager")
-        with capture.global_and_fixture_disabled():
-            print(f"\n{what}\nIs the way free, and the pipette up? Your name to go on: ", end="")
-            sys.stdout.flush()
-            _confirmed.append(sys.stdin.readline().strip())
-    if not _confirmed[0]:
-        pytest.skip("nobody has confirmed that the stage may move")
-    return _confirmed[0]
+def require_pipette_up(rig: RigConfig) -> None:
+    """Skip where the rig has a pipette that is below its safe height, or nobody knows."""
+    if rig.pipette is not None:
+        with guarded_pipette(rig.pipette, pipette_limits(rig.pipette)) as pipette:
+            require_height(rig.pipette, pipette.read_pose())
+
+
+def require_height(port: Mp285Config, pose: Pose) -> None:
+    """Skip unless a pipette that is at ``pose`` is known to clear everything."""
+    if port.safe_z_um is None:
+        pytest.skip("the pipette's height is unknown: safe_z_um is not in the rig file")
+    if pose.moving is not False or not np.isfinite(pose.z_um):
+        pytest.skip("the pipette's height is unknown: it does not rest")
+    if port.up * (pose.z_um - port.safe_z_um) < 0:
+        pytest.skip(
+            f"the pipette is below its safe height, {pose.z_um:.0f} um instead of"
+            f" {port.safe_z_um:.0f}: raise it first"
+        )
+
+
+def window(limits: SoftLimits, here_um: Sequence[float], low_um: Um, high_um: Um,
+           speed_um_s: float) -> SoftLimits:  # fmt: skip
+    """A window about a place, within the limits of the rig; skips where it does not fit."""
+    names = "xyz"[: len(here_um)]
+    for axis, low, here, high in zip(names, limits.low_um, here_um, limits.high_um, strict=True):
+        if not low <= here <= high:
+            pytest.skip(f"it stands at {axis} = {here:.0f} um, outside its soft limits")
+    box = SoftLimits(
+        tuple(at + um for at, um in zip(here_um, low_um, strict=True)),
+        tuple(at + um for at, um in zip(here_um, high_um, strict=True)),
+        speed_um_s,
+    )
+    ends = zip(limits.low_um, box.low_um, box.high_um, limits.high_um, strict=True)
+    for axis, (least, low, high, most) in zip(names, ends, strict=True):
+        if low < least or high > most:
+            pytest.skip(
+                f"not enough room along {axis}: {low:.0f} to {high:.0f} um are needed, the soft"
+                f" limits of the rig are {least:.0f} .. {most:.0f} um"
+            )
+    return box
+
+
+def room_um(
+    limits: SoftLimits, here_um: Sequence[float], wanted_um: float, least_um: float
+) -> float:
+    """Way along x, signed, that the limits of the rig leave: the wanted one, or less; or skips."""
+    right_um, left_um = limits.high_um[0] - here_um[0], here_um[0] - limits.low_um[0]
+    sign = 1.0 if right_um >= min(left_um, wanted_um) else -1.0
+    way_um = min(wanted_um, max(right_um, left_um) - MARGIN_UM)
+    if way_um < least_um or min(right_um, left_um) < 0:
+        pytest.skip(
+            f"not enough room about x = {here_um[0]:.0f} um: {least_um + MARGIN_UM:.0f} um are"
+            f" needed to one side, the soft limits of the rig are {limits.low_um[0]:.0f} .."
+            f" {limits.high_um[0]:.0f} um"
+        )
+    return sign * way_um
+
+
+def along_x(
+    limits: SoftLimits, here_um: Sequence[float], way_um: float, speed_um_s: float
+) -> SoftLimits:
+    """A box as narrow as a way along x, and a margin, within the limits of the rig."""
+    ends = sorted((here_um[0], here_um[0] + way_um))
+    low_um = [ends[0] - MARGIN_UM, *(at - 1.0 for at in here_um[1:])]
+    high_um = [ends[1] + MARGIN_UM, *(at + 1.0 for at in here_um[1:])]
+    return SoftLimits(
+        tuple(max(a, b) for a, b in zip(low_um, limits.low_um, strict=True)),
+        tuple(min(a, b) for a, b in zip(high_um, limits.high_um, strict=True)),
+        speed_um_s,
+    )
+
+
+def stage_port(rig: RigConfig) -> ProScanConfig:
+    """The stage of the rig file; skips without one, or with the pipette down."""
+    if rig.stage is None:
+        pytest.skip("the rig file names no stage")
+    require_pipette_up(rig)
+    return rig.stage
+
+
+def guarded_stage(port: ProScanConfig, limits: SoftLimits, move_speed_um_s: float) -> GuardedStage:
+    """The stage as the rig file sets it, in limits and at a speed of one's own, joystick off."""
+    return GuardedStage(
+        port.url, limits, baud=port.baud, move_speed_um_s=move_speed_um_s, deadman_s=1.0,
+        acceleration_um_s2=port.acceleration_um_s2,
+        options={**stage_options(port), "joystick_live": False},
+    )  # fmt: skip
+
+
+def stage_stands_um(port: ProScanConfig, limits: SoftLimits) -> tuple[float, float]:
+    """Where it is, looked at without moving it."""
+    with guarded_stage(port, limits, TENTH * port.move_speed_um_s) as stage:
+        pose = stage.read_pose()
+    return pose.x_um, pose.y_um
 
 
 @contextmanager
-def real_stage(
-    config: pytest.Config, low_um: tuple[float, float], high_um: tuple[float, float],
-    **options: float,
-) -> Iterator[GuardedStage]:  # fmt: skip
-    """The stage of the rig file, confined to a window about where it stands."""
-    port = rig_config(config).stage
-    if port is None:
-        pytest.skip("the rig file names no stage")
-    confirm(config, f"The stage at {port.url} will move by at most {max(high_um):.0f} um.")
-    wide = SoftLimits(
-        (port.x_limits_um[0], port.y_limits_um[0]), (port.x_limits_um[1], port.y_limits_um[1]), 1e3
-    )
-    with GuardedStage(port.url, wide, baud=port.baud) as stage:
-        pose = stage.read_pose()
-    here = (pose.x_um, pose.y_um)
-    box = SoftLimits(
-        tuple(max(a, at + low) for a, at, low in zip(wide.low_um, here, low_um, strict=True)),
-        tuple(min(b, at + high) for b, at, high in zip(wide.high_um, here, high_um, strict=True)),
-        SPEED_UM_S,
-    )
-    with GuardedStage(
-        port.url, box, baud=port.baud, move_speed_um_s=SPEED_UM_S * 2.5, deadman_s=1.0,
-        options={"joystick_live": False, **options},
-    ) as stage:  # fmt: skip
+def real_stage(config: pytest.Config, low_um: Um, high_um: Um) -> Iterator[GuardedStage]:
+    """The stage of the rig file at a tenth of its speeds, in a window about where it stands."""
+    rig = rig_config(config)
+    port = stage_port(rig)
+    speed_um_s, move_um_s = TENTH * rig.servo.top_speed_um_s, TENTH * port.move_speed_um_s
+    limits = stage_limits(port, speed_um_s)
+    box = window(limits, stage_stands_um(port, limits), low_um, high_um, speed_um_s)
+    reach_um = max(map(abs, (*low_um, *high_um)))
+    consent(config).to_move(f"The stage at {port.url}", reach_um, max(speed_um_s, move_um_s))
+    with guarded_stage(port, box, move_um_s) as stage:
         yield stage
         stage.stop()
 
 
-@contextmanager
-def real_pipette(config: pytest.Config) -> Iterator[GuardedManipulator]:
-    """The manipulator of the rig file."""
-    from contextlib import ExitStack
+def guarded_pipette(port: Mp285Config, limits: SoftLimits) -> GuardedManipulator:
+    """The manipulator as the rig file sets it, in limits of one's own."""
+    return GuardedManipulator(
+        port.url, limits, baud=port.baud, rtscts=port.rtscts, deadman_s=1.0,
+        safe_z_um=port.safe_z_um, up=port.up, options=pipette_options(port),
+    )  # fmt: skip
 
-    with ExitStack() as started:
-        pipette = connect_pipette(rig_config(config), None, started)
-        if not isinstance(pipette, GuardedManipulator):
-            pytest.skip("the rig file names no manipulator")
-        confirm(config, "The manipulator will move by at most 100 um, sideways.")
-        yield pipette
+
+def pipette_port(rig: RigConfig) -> tuple[Mp285Config, tuple[float, float, float]]:
+    """The manipulator of the rig file, and where it stands; skips unless that is high enough."""
+    port = rig.pipette
+    if port is None:
+        pytest.skip("the rig file names no manipulator")
+    with guarded_pipette(port, pipette_limits(port)) as pipette:
+        pose = pipette.read_pose()
+    require_height(port, pose)
+    return port, (pose.x_um, pose.y_um, pose.z_um)
 
 
 @contextmanager
@@ -94,29 +166,18 @@ def real_tenth_pipette(config: pytest.Config, box: SoftLimits) -> Iterator[Tenth
 
     ``box`` is that window in the micrometres of a TenthPipette.
     """
-    port = rig_config(config).pipette
-    if port is None:
-        pytest.skip("the rig file names no manipulator")
-    reach_um = TENTH * max(map(abs, (*box.low_um, *box.high_um)))
-    confirm(config, f"The manipulator at {port.url} will move by at most {reach_um:.0f} um, never"
-            " lower than it stands.")  # fmt: skip
-    ranges = (port.x_limits_um, port.y_limits_um, port.z_limits_um)
-    wide = SoftLimits(*zip(*ranges, strict=True), port.speed_um_s)
-    with GuardedManipulator(port.url, wide, baud=port.baud, rtscts=port.rtscts) as pipette:
-        pose = pipette.read_pose()
-    if port.safe_z_um is not None and port.up * (pose.z_um - port.safe_z_um) < 0:
-        pytest.skip("the pipette is below its safe height: raise it first")
-    scale = Scale((pose.x_um, pose.y_um, pose.z_um), box.low_um[2], port.up)
+    port, here_um = pipette_port(rig_config(config))
+    speed_um_s = TENTH * port.speed_um_s
+    scale = Scale(here_um, box.low_um[2], port.up)
     corners = np.sort([scale.real(end) for end in (box.low_um, box.high_um)], axis=0)
-    window = SoftLimits(
-        tuple(np.maximum(wide.low_um, corners[0]).tolist()),
-        tuple(np.minimum(wide.high_um, corners[1]).tolist()),
-        wide.max_speed_um_s,
+    low_um, high_um = (tuple((corner - here_um).tolist()) for corner in corners)
+    there = window(pipette_limits(port), here_um, low_um, high_um, speed_um_s)
+    reach_um = TENTH * max(map(abs, (*box.low_um, *box.high_um)))
+    consent(config).to_move(
+        f"The manipulator at {port.url} (never lower than it stands)", reach_um, speed_um_s
     )
-    with GuardedManipulator(
-        port.url, window, baud=port.baud, rtscts=port.rtscts, deadman_s=1.0
-    ) as pipette:
-        yield TenthPipette(pipette, scale)
+    with guarded_pipette(port, there) as pipette:
+        yield TenthPipette(pipette, scale, speed_um_s)
         pipette.stop()
 
 
@@ -146,6 +207,7 @@ class TenthPipette:
 
     pipette: GuardedManipulator
     scale: Scale
+    top_um_s: float
 
     def __getattr__(self, name: str) -> object:
         return getattr(self.pipette, name)
@@ -154,7 +216,10 @@ class TenthPipette:
         return self.scale.far(self.pipette.read_pose())
 
     def move_to(self, x_um: float, y_um: float, z_um: float, speed_um_s: float) -> None:
-        self.pipette.move_to(*self.scale.real((x_um, y_um, z_um)), TENTH * speed_um_s)
+        real_um_s = TENTH * speed_um_s
+        if np.isfinite(real_um_s):  # what is no number is passed on, to be refused
+            real_um_s = min(real_um_s, self.top_um_s)
+        self.pipette.move_to(*self.scale.real((x_um, y_um, z_um)), real_um_s)
 
     def stop(self) -> None:
         self.pipette.stop()

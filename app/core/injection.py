@@ -98,6 +98,7 @@ class Injection:
         self._sent_s = -math.inf
         self._since_s = -math.inf
         self._aborting = self._cut = False
+        self._rising = False  # a way up that was asked for while disarmed: it needs no arming
         self._pressed_s = -math.inf
         self._spent = False  # the press that is going on has had its effect
         self._height_um: float | None = None
@@ -181,6 +182,7 @@ class Injection:
                 return self._strike(now_s, sense, here)
             case Retract():
                 self._leave_for(self._above(here), Step.RAISED, here)
+                self._rising = not sense.armed
             case Carry():
                 self._enter(Step.CARRYING, now_s)
             case Teach():
@@ -221,7 +223,7 @@ class Injection:
             return None
         if self._aborting:
             return self._retreat(now_s, pose)
-        if not sense.armed:
+        if not sense.armed and not self._rising:
             if self.step in BUSY:
                 self.stop(now_s, "disarmed")
             return None
@@ -299,6 +301,7 @@ class Injection:
         self._way = deque(legs(here, place, self._heights.safe_um, self._heights.up))
         self._way_speed_um_s = self._speed_um_s
         self._then, self.step, self.reason = then, Step.GOING, ""
+        self._rising = False
 
     def _next_leg(self, now_s: float) -> Order | None:
         if self._way:
@@ -367,7 +370,7 @@ class Injection:
         """Whether what moves has to be stopped now: let go, disarmed, or aborted."""
         if self._aborting:
             return self._cut
-        if not sense.armed:
+        if not sense.armed and not self._rising:
             self.stop(now_s, "disarmed")
             return True
         if order.down and not self._lowering.is_held(now_s):
@@ -451,6 +454,7 @@ class Injection:
 
     def _enter(self, step: Step, now_s: float, reason: str = "") -> None:
         self.step, self.reason, self._since_s = step, reason, now_s
+        self._rising = False
         self._note(step.value + (f": {reason}" if reason else ""))
 
     def _note(self, text: str) -> None:

@@ -58,7 +58,7 @@ def refusal(command: PipetteCommand, standing: Standing, sense: Sense) -> str:
         return "the pipette's position is not known"
     if isinstance(command, Abort):
         return ""
-    if not sense.armed:
+    if not sense.armed and not isinstance(command, Retract):  # up is away from danger
         return "arm first"
     if isinstance(command, Descend):
         return _no_descent(standing)

@@ -105,6 +105,15 @@ class Interlocks:
         if self.state.mode in MOVING:
             self._enter(now_s, Mode.HOLD, why, target=self.state.target)
 
+    def say(self, now_s: float, why: str) -> None:
+        """Stay armed, and show why a motion without a target was ended; empty takes it away.
+
+        Nothing is kept in mind and nothing resumes by itself, so there is no HOLD to leave: the
+        next press is refused for as long as the reason lasts, and counts again after it.
+        """
+        if self.state.mode is Mode.ARMED and self.state.reason != why:
+            self._enter(now_s, Mode.ARMED, why)
+
     def resume(self, now_s: float, health: Health, *, target_is_back: bool) -> str:
         """Follow the same target again after HOLD."""
         if self.state.mode is not Mode.HOLD:

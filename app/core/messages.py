@@ -192,7 +192,7 @@ class Tap:
 
 @dataclass(frozen=True, slots=True)
 class Retract:
-    """Pipette: straight up to its safe height."""
+    """Pipette: straight up to its safe height. Needs a known pose, not arming."""
 
 
 @dataclass(frozen=True, slots=True)

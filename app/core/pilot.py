@@ -172,7 +172,7 @@ class Pilot:
         calibration : str
             Why the calibration does not allow motion; looked at by ``Arm`` alone.
         """
-        self._interlocks.touch(now_s)
+        self.touch(now_s)
         match command:
             case Stop(why):
                 self._interlocks.stop(now_s, why)
@@ -190,8 +190,12 @@ class Pilot:
             case Resume():
                 return self._resume(now_s, health)
             case MoveBy():
-                return self._plan(command, now_s)
+                return self._plan(command, now_s, health)
         return ""
+
+    def touch(self, now_s: float) -> None:
+        """Note that a person is at work here, also with what is steered elsewhere: not idle."""
+        self._interlocks.touch(now_s)
 
     def give_up(self, now_s: float, why: str) -> None:
         """Forget the motion that is under way: it was refused, or stopped from elsewhere."""
@@ -210,6 +214,9 @@ class Pilot:
         self._interlocks.tick(now_s, health)
         mode = self._interlocks.state.mode
         by_hand = mode is Mode.ARMED and (self._wanted is not None or self._move is not None)
+        if by_hand and health.complaint:  # nobody sees, or knows, where it goes
+            self._interlocks.say(now_s, f"the move was stopped: {health.complaint}")
+            by_hand = False
         if mode not in MOVING and not by_hand:
             return self._halt(now_s)
         if self._move is not None:
@@ -292,12 +299,15 @@ class Pilot:
             self._sure = False
         return refusal
 
-    def _plan(self, command: MoveBy, now_s: float) -> str:
+    def _plan(self, command: MoveBy, now_s: float, health: Health) -> str:
         if self._interlocks.state.mode is not Mode.ARMED or self._move is not None:
             return f"not moved: {self._interlocks.state.mode.value}; arm, and wait for a move's end"
         here_um = self._poses.at(now_s)
         if here_um is None:
             return "not moved: the stage's position is not known"
+        if health.complaint:
+            return f"not moved: {health.complaint}"
+        self._interlocks.say(now_s, "")
         self._wanted = Move(here_um + np.array((command.dx_um, command.dy_um)))
         return ""
 

@@ -226,6 +226,41 @@ def set_up_of(config: RigConfig, objective: str) -> SetUp:
     )
 
 
+def stage_limits(port: ProScanConfig, max_speed_um_s: float) -> SoftLimits:
+    """Soft limits of the rig file, stage frame, with a speed limit for velocities."""
+    low_um, high_um = zip(port.x_limits_um, port.y_limits_um, strict=True)
+    return SoftLimits(low_um, high_um, max_speed_um_s)
+
+
+def stage_options(port: ProScanConfig) -> dict[str, float | bool | str]:
+    """Arguments of the driver (drivers.prior.driver.ProScan) that the rig file states."""
+    options = {
+        "resolution_um": port.resolution_um,
+        "velocity_in_user_units": port.velocity_in_user_units,
+        "acceleration_percent": port.acceleration_percent,
+        "s_curve_percent": port.s_curve_percent,
+        "joystick_live": port.joystick == "live",
+    }
+    return {key: value for key, value in options.items() if value is not None}
+
+
+def pipette_limits(port: Mp285Config) -> SoftLimits:
+    """Soft limits of the rig file, pipette frame."""
+    low_um, high_um = zip(port.x_limits_um, port.y_limits_um, port.z_limits_um, strict=True)
+    return SoftLimits(low_um, high_um, port.speed_um_s)
+
+
+def pipette_options(port: Mp285Config) -> dict[str, float | bool | str]:
+    """Arguments of the driver (drivers.mp285.driver.MP285) that the rig file states."""
+    options = {
+        "microsteps_per_um": port.microsteps_per_um,
+        "speed_scale": port.speed_scale,
+        "poll_s": port.poll_s,
+        "verify_speed": port.verify_speed,
+    }
+    return {key: value for key, value in options.items() if value is not None}
+
+
 def connect_stage(
     config: RigConfig, emulator: EmulatorProcess | None, started: ExitStack
 ) -> Stage | None:
@@ -233,17 +268,13 @@ def connect_stage(
     port = config.stage
     if port is None:
         return None
-    limits = SoftLimits(
-        (port.x_limits_um[0], port.y_limits_um[0]),
-        (port.x_limits_um[1], port.y_limits_um[1]),
-        config.servo.top_speed_um_s,
-    )
     stage = GuardedStage(
         port.url if emulator is None else emulator.url,
-        limits,
+        stage_limits(port, config.servo.top_speed_um_s),
         baud=port.baud,
         move_speed_um_s=port.move_speed_um_s,
-        options={"joystick_live": port.joystick == "live"},
+        acceleration_um_s2=port.acceleration_um_s2,
+        options=stage_options(port),
     )
     started.callback(stage.close)
     return stage
@@ -262,15 +293,14 @@ def connect_pipette(
     port = config.pipette
     if port is None:
         return None
-    ranges = (port.x_limits_um, port.y_limits_um, port.z_limits_um)
-    low_um, high_um = zip(*ranges, strict=True)
     pipette = GuardedManipulator(
         port.url if emulator is None else emulator.url,
-        SoftLimits(low_um, high_um, port.speed_um_s),
+        pipette_limits(port),
         baud=port.baud,
         rtscts=port.rtscts,
         safe_z_um=port.safe_z_um,
         up=port.up,
+        options=pipette_options(port),
     )
     started.callback(pipette.close)
     if port.safe_z_um is None or not isinstance(stage, GuardedStage):

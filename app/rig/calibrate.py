@@ -9,15 +9,10 @@ from pathlib import Path
 
 from app.config import NOMINAL, RigConfig
 from app.rig.build import set_up_of
-from app.rig.calibration_bench import calibration_bench, expected_um_per_px, known_calibration
-from app.runtime.calibration_run import (
-    Outcome,
-    accept,
-    measure,
-    measure_picture,
-    read_picture,
-    write_picture,
-)
+from app.rig.calibration_bench import calibration_bench
+from app.rig.calibration_picture import PictureRequest, outcome_of_picture, require_provenance
+from app.runtime.calibration_picture import write_picture
+from app.runtime.calibration_run import Outcome, accept, measure
 from calibration.errors import CalibrationError
 from calibration.procedure import Instruction, Progress
 from calibration.store import CalibrationRecord, load_calibration
@@ -33,7 +28,8 @@ def calibrate(
     division_um: float = 10.0,
     line_px: tuple[float, float, float, float] | None = None,
     length_um: float | None = None,
-    plausible: bool = True,
+    bead_um: float | None = None,
+    rig_named: bool = True,
     objective: float | None = None,
     camera_pixel_um: float | None = None,
     operator: str = "",
@@ -47,10 +43,13 @@ def calibrate(
     ----------
     config : the rig
     procedure : of app.runtime.calibration_run.PROCEDURES
-    image : picture of a micrometer, instead of the camera's ('pixel' only)
+    image : picture of a micrometer, instead of the camera's ('pixel'), or of one or of beads to
+        hold against what was accepted ('check')
     division_um : of the micrometer
     line_px, length_um : x0, y0, x1, y1 in ``image``, and what that line measures: the manual way
-    plausible : whether the rig is known, so that the size of a pixel can be checked against it
+    bead_um : nominal diameter of the beads in ``image``
+    rig_named : whether a person said which rig a picture was taken with: without that its pixel
+        size is checked against nothing, and nothing is kept
     objective, camera_pixel_um : magnification, and the camera's pixel (times the binning), of a
         picture that comes from another rig: what its pixel size is checked against
     operator : who accepts the result; empty only shows it
@@ -69,20 +68,22 @@ def calibrate(
         One line; nothing has been saved then.
     """
     show = _asking if ask else _telling
-    _require_places(config, procedure, bool(operator), out, picture)
     if image is not None:
-        if procedure != "pixel":
-            raise CalibrationError(f"--image is for 'calibrate pixel', not for {procedure}")
-        expected = _expected(config, plausible, objective, camera_pixel_um)
-        outcome = measure_picture(read_picture(image), division_um, line_px, length_um, expected)
-        outcome = replace(outcome, details=outcome.details | {"plausibility": _checked(expected)})
+        asked = PictureRequest(
+            image, division_um, line_px, length_um, bead_um, rig_named, objective, camera_pixel_um
+        )
+        require_provenance(asked, procedure, bool(operator))
+        _require_places(config, procedure, bool(operator), out, picture, image=True)
+        # No instrument is needed for what a picture says.
+        outcome, path, record = outcome_of_picture(config, procedure, asked, out)
         if not operator:
             return _result(outcome, None, None, picture)
-        path, record = known_calibration(config)
-        # No instrument is needed to keep what a picture says.
         return _keep(outcome, config, path, record, operator, out, picture)
-    if line_px is not None:
-        raise CalibrationError("a line by hand is drawn in a picture; name it with --image")
+    _require_places(config, procedure, bool(operator), out, picture)
+    if line_px is not None or bead_um is not None:
+        raise CalibrationError(
+            "a line by hand (--line) and beads (--bead) are in a picture; name it with --image"
+        )
     if objective is not None or camera_pixel_um is not None:
         raise CalibrationError(
             "--objective and --camera-pixel are for a picture (--image); the rig file names those "
@@ -101,10 +102,16 @@ def calibrate(
 
 
 def _require_places(
-    config: RigConfig, procedure: str, operator: bool, out: Path | None, picture: Path | None
+    config: RigConfig,
+    procedure: str,
+    operator: bool,
+    out: Path | None,
+    picture: Path | None,
+    *,
+    image: bool = False,
 ) -> None:
     """Refuse, before anything moves, a result that could not be kept afterwards."""
-    if picture is not None and procedure not in WITH_PICTURE:
+    if picture is not None and not image and procedure not in WITH_PICTURE:
         raise CalibrationError(f"there is no picture of what '{procedure}' finds; omit --picture")
     if operator and out is None and config.calibration == NOMINAL:
         raise CalibrationError(
@@ -121,29 +128,6 @@ def _require_places(
     nearest = next(folder for folder in target.absolute().parents if folder.exists())
     if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
         raise CalibrationError(f"{target}: {nearest} cannot be written to; name another place")
-
-
-def _expected(
-    config: RigConfig, plausible: bool, objective: float | None, camera_pixel_um: float | None
-) -> float | None:
-    """Size of a pixel by camera and objective; None where nobody has named them."""
-    if (objective is None) != (camera_pixel_um is None):
-        raise CalibrationError(
-            "a pixel size is checked against objective and camera together; state both --objective "
-            "and --camera-pixel, or neither"
-        )
-    if objective is not None and camera_pixel_um is not None:
-        return camera_pixel_um / objective
-    return expected_um_per_px(config) if plausible else None
-
-
-def _checked(expected_um_per_px: float | None) -> str:
-    if expected_um_per_px is not None:
-        return f"within 20 % of {expected_um_per_px:.4f} um per pixel, by camera and objective"
-    return (
-        "not checked: camera and objective are not known; state --rig, or --objective and "
-        "--camera-pixel"
-    )
 
 
 def _keep(

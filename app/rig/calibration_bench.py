@@ -27,12 +27,15 @@ from app.rig.build import (
     true_map,
 )
 from app.rig.emulators import EmulatorProcess
+from app.rig.raised import RaisedStage, pipette_unknown
 from app.rig.simulated import make_camera, make_specimen
 from app.runtime.calibration_run import RigBench
 from calibration.errors import CalibrationError
 from calibration.procedure import Bench
 from calibration.store import CalibrationRecord, load_calibration, nominal_calibration
-from drivers.protocols import Camera
+from drivers.descent import Descent
+from drivers.errors import DeviceError
+from drivers.protocols import Camera, Stage
 from drivers.scene_camera import SceneCamera, SceneCameraSettings
 from models.specimen.micrometer import Micrometer, draw_micrometer
 
@@ -49,7 +52,8 @@ def calibration_bench(config: RigConfig, procedure: str) -> Iterator[RigBench]:
     Raises
     ------
     CalibrationError
-        A recording instead of a camera, or a calibration file that is broken.
+        A recording instead of a camera, a calibration file that is broken, or a procedure that
+        drives the stage while the pipette is below its safe height, or at one that is not known.
     DeviceError
         An instrument that is not there.
     """
@@ -61,15 +65,21 @@ def calibration_bench(config: RigConfig, procedure: str) -> Iterator[RigBench]:
     path, record = known_calibration(config)
     with ExitStack() as started:
         moves = procedure not in ("pixel", "drift", "touch-down")
-        stage_end = emulate(config.stage, started) if moves else None
         needle = procedure in ("pipette", "drift", "touch-down")
+        stage_end = emulate(config.stage, started) if moves else None
         pipette_end = emulate(config.pipette, started) if needle else None
         camera = _camera(config, procedure, stage_end, pipette_end)
+        stage = connect_stage(config, stage_end, started) if moves else None
+        pipette = None
+        if needle:
+            pipette = connect_pipette(config, pipette_end, started, stage)
+        elif stage is not None:
+            stage = _raised(config, stage, started)
         yield RigBench(
             bench=Bench(
                 camera=camera,
-                stage=connect_stage(config, stage_end, started) if moves else None,
-                pipette=connect_pipette(config, pipette_end, started) if needle else None,
+                stage=stage,
+                pipette=pipette,
                 expected_um_per_px=expected_um_per_px(config),
                 up=1 if config.pipette is None else config.pipette.up,
             ),
@@ -77,6 +87,18 @@ def calibration_bench(config: RigConfig, procedure: str) -> Iterator[RigBench]:
             path=path,
             record=record,
         )
+
+
+def _raised(config: RigConfig, stage: Stage, started: ExitStack) -> Stage:
+    """Let the stage drive only while the pipette is up, where the rig says what is up."""
+    port = config.pipette
+    if port is None or port.safe_z_um is None:
+        return stage
+    try:
+        pipette = connect_pipette(config, emulate(port, started), started, stage)
+    except DeviceError as error:
+        raise pipette_unknown(error, port.safe_z_um) from error
+    return RaisedStage(stage, pipette, port.safe_z_um) if isinstance(pipette, Descent) else stage
 
 
 def expected_um_per_px(config: RigConfig) -> float:

@@ -25,24 +25,24 @@ Float64 = NDArray[np.float64]
 Report = dict[str, float | str | None]
 
 
-def measure_stage(stage: GuardedStage, speed_um_s: float, reach_um: float) -> Report:
+def measure_stage(stage: GuardedStage, rate_um_s: float, reach_um: float) -> Report:
     """Measure around the present place, and return to it.
 
     Parameters
     ----------
     stage : GuardedStage
-        At rest. Its moves run at ``speed_um_s``.
-    speed_um_s : float
-        Of planned moves, as the stage was connected with.
+        At rest.
+    rate_um_s : float
+        Velocity to stream for a second, along x.
     reach_um : float
-        Longest way from the present place, along x.
+        Longest way from the present place, along x; its sign is the direction.
 
     Returns
     -------
     dict
         round_trip_ms, acknowledges ('at once' or 'at the end'), speed_um_s as measured,
         velocity_scale (1: ``VS`` is understood in the unit that the driver takes it to be),
-        velocity_lag_ms.
+        velocity_lag_ms, and velocity_error with what to set where it is not.
 
     Raises
     ------
@@ -53,10 +53,11 @@ def measure_stage(stage: GuardedStage, speed_um_s: float, reach_um: float) -> Re
     report: Report = {"identity": stage.identity, "round_trip_ms": 1e3 * round_trip_s(stage)}
     try:
         times_s = [travel_s(stage, home.x_um, reach_um * part) for part in (0.25, 1.0)]
-        report["speed_um_s"] = 0.75 * reach_um / max(times_s[1] - times_s[0], 1e-3)
+        report["speed_um_s"] = 0.75 * abs(reach_um) / max(times_s[1] - times_s[0], 1e-3)
         report["acknowledges"] = acknowledges(stage, times_s[1])
-        rate_um_s = min(speed_um_s, reach_um) / 4
-        report |= velocity(stage, rate_um_s)
+        report |= velocity(stage, math.copysign(min(rate_um_s, abs(reach_um) / 2), reach_um))
+        if "velocity_error" in report:
+            return report  # nothing moves any more until it is reconnected
         _arrive(stage, home.x_um, home.y_um)
     finally:
         stage.stop()
@@ -102,7 +103,10 @@ def acknowledges(stage: GuardedStage, travel: float) -> str:
 
 
 def velocity(stage: GuardedStage, rate_um_s: float, lasting_s: float = 1.0) -> Report:
-    """Stream one velocity along x; how fast it then goes, and how late it begins."""
+    """Stream one velocity along x; how fast it then goes, and how late it begins.
+
+    A scale that the guardian stops for is measured from what there was to be seen.
+    """
     poses: list[tuple[float, float]] = []
     start = stage.read_pose()
     began_s = time.perf_counter()
@@ -112,13 +116,22 @@ def velocity(stage: GuardedStage, rate_um_s: float, lasting_s: float = 1.0) -> R
             poses.append((pose.time_s - began_s, pose.x_um - start.x_um))
     except DeviceError as error:
         stage.stop()
-        return {"velocity_scale": None, "velocity_lag_ms": None, "velocity_error": str(error)}
+        return {**_line(poses, rate_um_s), "velocity_error": str(error)}
     stage.stop()
-    at_s, way_um = np.array(poses[len(poses) // 3 :]).T
+    return _line(poses, rate_um_s)
+
+
+def _line(poses: Sequence[tuple[float, float]], rate_um_s: float) -> Report:
+    """Fit a line to (time, way) pairs, the first third left out; None where they are too few."""
+    late = poses[len(poses) // 3 :]
+    if len(late) < 2:
+        return {"velocity_scale": None, "velocity_lag_ms": None}
+    at_s, way_um = np.array(late).T
     slope_um_s, offset_um = np.polyfit(at_s, way_um, 1)
+    lag_s = -offset_um / slope_um_s if slope_um_s else math.nan
     return {
         "velocity_scale": float(slope_um_s / rate_um_s),
-        "velocity_lag_ms": float(-1e3 * offset_um / slope_um_s),
+        "velocity_lag_ms": float(1e3 * lag_s) if math.isfinite(lag_s) else None,
     }
 
 
@@ -141,7 +154,10 @@ class Ride:
 
 
 def ride(stage: GuardedStage, way_um: float) -> Ride:
-    """Go along x, look where it is as often as possible, and go back. Raises DeviceError."""
+    """Go along x, look where it is as often as possible, and go back. Raises DeviceError.
+
+    The sign of ``way_um`` is the direction; the ride itself counts forwards.
+    """
     home = stage.read_pose()
     began_s = time.perf_counter()
     stage.move_to(home.x_um + way_um, home.y_um)
@@ -151,7 +167,8 @@ def ride(stage: GuardedStage, way_um: float) -> Ride:
         poses.append(stage.read_pose())
     _arrive(stage, home.x_um, home.y_um)
     times_s = np.array([pose.time_s - began_s for pose in poses])
-    return Ride(way_um, times_s, np.array([pose.x_um - home.x_um for pose in poses]))
+    sign = math.copysign(1.0, way_um)
+    return Ride(abs(way_um), times_s, sign * np.array([pose.x_um - home.x_um for pose in poses]))
 
 
 def profile_um(way_um: float, since_s: Float64, v_um_s: float, a_um_s2: float) -> Float64:
@@ -192,7 +209,7 @@ def fit_profile(rides: Sequence[Ride]) -> tuple[float, float, float]:
 def measure_pipette(pipette: GuardedManipulator, speed_um_s: float, reach_um: float) -> Report:
     """Measure along x around the present place, and return: how fast it goes for its number.
 
-    Raises DeviceError; the manipulator is stopped then.
+    ``reach_um`` is signed. Raises DeviceError; the manipulator is stopped then.
     """
     home = pipette.read_pose()
     times_s = []
@@ -208,7 +225,7 @@ def measure_pipette(pipette: GuardedManipulator, speed_um_s: float, reach_um: fl
             times_s.append(min(took_s))
     finally:
         pipette.stop()
-    true_um_s = 0.75 * reach_um / max(times_s[1] - times_s[0], 1e-3)
+    true_um_s = 0.75 * abs(reach_um) / max(times_s[1] - times_s[0], 1e-3)
     return {"identity": pipette.identity, "velocity_scale": true_um_s / speed_um_s}
 
 

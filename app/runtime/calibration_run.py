@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from calibration.check import check_square
@@ -19,7 +18,7 @@ from calibration.latency_procedure import calibrate_latency
 from calibration.pipette_affine import MAX_DRIFT_UM
 from calibration.pipette_procedure import calibrate_pipette, see_tip
 from calibration.pixel_procedure import calibrate_pixel
-from calibration.pixel_size import PixelSize, implausible, measure_by_hand, measure_ruling
+from calibration.pixel_size import PixelSize
 from calibration.plots import picture_of_chirp, picture_of_star, picture_of_tips
 from calibration.procedure import Bench, Instruction, Progress, follow, require_pipette
 from calibration.stage_procedure import calibrate_stage
@@ -99,7 +98,7 @@ def measure(rig: RigBench, procedure: str, division_um: float, show: Show) -> Ou
         As the procedure does; the old calibration stays in force.
     """
     bench = rig.bench
-    _require_own(rig)
+    require_own(rig.record, rig.set_up, rig.path)  # before anything moves
     if procedure == "pixel":
         size, image = follow(calibrate_pixel(bench, division_um), show)
         return pixel_outcome(size, image, "ruling")
@@ -137,58 +136,22 @@ def measure(rig: RigBench, procedure: str, division_um: float, show: Show) -> Ou
     )
 
 
-def _require_own(rig: RigBench) -> None:
-    """Refuse, before anything moves, a file that belongs to something else.
+def require_own(record: CalibrationRecord | None, set_up: SetUp, path: Path | None) -> None:
+    """Refuse a file that belongs to something else than what is mounted.
 
     By it nothing can be checked, and into it nothing of this rig may go.
-    """
-    other = "" if rig.record is None else rig.record.other_set_up(rig.set_up)
-    if other:
-        where = "" if rig.path is None else f"{rig.path.name}: "
-        raise CalibrationError(
-            f"{where}{other.removesuffix('; calibrate again')}; name a file of its own in the rig "
-            "file, and calibrate into that"
-        )
-
-
-def measure_picture(
-    image: Image,
-    division_um: float,
-    line_px: tuple[float, float, float, float] | None,
-    length_um: float | None,
-    expected_um_per_px: float | None,
-) -> Outcome:
-    """Measure the size of a pixel in a picture (H, W) that was taken before.
-
-    With ``line_px`` (x0, y0, x1, y1) and its ``length_um`` by hand, else by the ruling.
 
     Raises
     ------
     CalibrationError
-        No ruling, or a size that camera and objective make implausible.
     """
-    if line_px is not None:
-        if length_um is None:
-            raise CalibrationError("a line needs its length; state it in um")
-        size = measure_by_hand(line_px[:2], line_px[2:], length_um)
-        method, division = "by hand", None
-    else:
-        size, method, division = measure_ruling(image, division_um), "ruling", division_um
-    if expected_um_per_px is not None:
-        why = implausible(size.um_per_px, expected_um_per_px, division)
-        if why:
-            raise CalibrationError(why)
-    return pixel_outcome(size, image, method)
-
-
-def read_picture(path: Path) -> Image:
-    """Read a picture file (H, W), uint8. Raises CalibrationError."""
-    if not path.is_file():
-        raise CalibrationError(f"{path}: no such file; check the path")
-    image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_GRAYSCALE)
-    if image is None:
-        raise CalibrationError(f"{path}: not a picture that can be read; give PNG, TIFF or JPEG")
-    return np.asarray(image, dtype=np.uint8)
+    other = "" if record is None else record.other_set_up(set_up)
+    if other:
+        where = "" if path is None else f"{path.name}: "
+        raise CalibrationError(
+            f"{where}{other.removesuffix('; calibrate again')}; name a file of its own in the rig "
+            "file, and calibrate into that"
+        )
 
 
 def pixel_outcome(size: PixelSize, image: Image, method: str) -> Outcome:
@@ -248,17 +211,6 @@ def keep_check(outcome: Outcome, path: Path, operator: str, now: datetime) -> No
     kept.parent.mkdir(parents=True, exist_ok=True)
     with kept.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
-
-
-def write_picture(picture: Image, path: Path) -> None:
-    """Write a picture (H, W, 3), red, green, blue. Raises CalibrationError."""
-    try:
-        done, packed = cv2.imencode(path.suffix or ".png", picture[:, :, ::-1])
-    except cv2.error as error:
-        raise CalibrationError(f"{path}: no picture format; end it in .png") from error
-    if not done:
-        raise CalibrationError(f"{path}: the picture cannot be encoded; end it in .png")
-    packed.tofile(path)
 
 
 def look_at_pipette(rig: RigBench, procedure: str, show: Show) -> Outcome:

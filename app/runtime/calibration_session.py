@@ -10,7 +10,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from app.runtime.calibration_run import Outcome, RigBench, accept, measure, measure_picture
+from app.runtime.calibration_picture import measure_picture
+from app.runtime.calibration_run import Outcome, RigBench, accept, measure
 from app.runtime.calibration_sight import Sight, Sighting
 from app.runtime.cancellable import Brake, Cancelled, cancellable
 from calibration.errors import CalibrationError

@@ -18,9 +18,7 @@ from app.core.messages import (
     Descend,
     Event,
     MotionState,
-    MoveBy,
     PipetteCommand,
-    Release,
     Snapshot,
     Stop,
 )
@@ -31,10 +29,11 @@ from app.runtime.census import Census
 from app.runtime.devices import Rig
 from app.runtime.digest import Digest
 from app.runtime.grabber import Grabber
+from app.runtime.helm import Helm, make_helm
 from app.runtime.inference import Inference
 from app.runtime.lanes import InOrder, Lane
 from app.runtime.mailbox import Latest
-from app.runtime.manipulator import Helm, PipetteWorker
+from app.runtime.manipulator import PipetteWorker
 from app.runtime.motion import StagePoses, StageWorker
 from app.runtime.recorder import Recorder
 from app.runtime.scoring import Scoring
@@ -352,24 +351,10 @@ class Engine:
             self._pipette.sightings.put(tracks)
 
     def _helm(self) -> Helm | None:
-        rig, stage, tip = self.rig, self._stage, self._tip
-        if rig.injection is None or stage is None or tip is None:
+        injection, stage, tip = self.rig.injection, self._stage, self._tip
+        if injection is None or stage is None or tip is None:
             return None
-        return Helm(
-            rig.injection,
-            motion=lambda: self.motion,
-            stage_at=self._poses.at,
-            stage_rests=lambda: stage.rests,
-            tip=lambda: tip.sight,
-            drive_stage=self._drive_stage,
-        )
-
-    def _drive_stage(self, to_um: tuple[float, float]) -> None:
-        here_um = self._poses.at(time.perf_counter())
-        if self._stage is None or here_um is None:
-            return
-        self._stage.submit(Release())
-        self._stage.submit(MoveBy(to_um[0] - here_um[0], to_um[1] - here_um[1]))
+        return make_helm(injection, stage, self._poses, lambda: tip.sight)
 
     @property
     def _looks_for_tip(self) -> bool:

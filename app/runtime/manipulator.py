@@ -5,18 +5,15 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
-from app.core.contact import TipSight
-from app.core.injection import Injection
 from app.core.injection_values import DriveStage, Freeze, Go, Order, Outlook, Sense, Step
 from app.core.interlocks import MOVING
-from app.core.messages import LetGo, Mode, MotionState, PipetteCommand
+from app.core.messages import LetGo, Mode, PipetteCommand
 from app.core.selection import find_target
 from app.runtime.devices import Kept
+from app.runtime.helm import Helm
 from app.runtime.mailbox import Inbox, Latest
 from app.runtime.worker import Board, Worker
 from drivers.errors import DeviceError, GuardianError, LimitError, NotNow
@@ -28,32 +25,6 @@ POLL_S = 0.5
 LOOK_S = 0.1  # at the sequence, for the person who steers it
 BUSY_POLL_S = 0.010
 OVERRULED_S = 0.5  # a move that a stop from elsewhere cancelled is no fault
-
-
-@dataclass(frozen=True, slots=True)
-class Helm:
-    """What the injection sequence sees and steers beside the pipette.
-
-    Attributes
-    ----------
-    injection : Injection
-    motion : callable
-        The interlocks as of now.
-    stage_at : callable
-        Stage position (2,) um at a time; None where it is not known.
-    stage_rests : callable
-    tip : callable
-        Newest sight of the tip.
-    drive_stage : callable
-        Takes a place (x, y) um, stage frame, to bring under the objective.
-    """
-
-    injection: Injection
-    motion: Callable[[], MotionState]
-    stage_at: Callable[[float], Float64 | None]
-    stage_rests: Callable[[], bool]
-    tip: Callable[[], TipSight | None]
-    drive_stage: Callable[[tuple[float, float]], None]
 
 
 class PipetteBrake(Worker):
@@ -240,6 +211,7 @@ class PipetteWorker(Worker):
         for command in self.commands.take_all():
             refusal = self._refusal
             if helm is not None:
+                helm.at_work()
                 now_s = time.perf_counter()
                 refusal = helm.injection.obey(command, now_s, self._sense(helm, now_s))
             if refusal and not isinstance(command, LetGo):
@@ -251,6 +223,9 @@ class PipetteWorker(Worker):
             self._went_s = now_s
             helm.injection.interrupted(now_s)
         order = helm.injection.act(now_s, self._sense(helm, now_s))
+        # A way may outlast the patience with who is idle; to wait for the stage is no work.
+        if helm.injection.is_busy and helm.injection.step is not Step.CARRYING:
+            helm.at_work()
         if order is not None:
             self._carry_out(order, helm)
         self.outlook = helm.injection.outlook(self._sense(helm, now_s))

@@ -106,6 +106,7 @@ class StageWorker(Worker):
         self._unread = 0
         self._broken = False
         self._at_rest = False
+        self._touched = False
         self._refusing = False  # the guardian lets nothing move until it is asked to reconnect
         self.commands: Inbox[Command] = Inbox(self._wake)
         self.sightings: Latest[Tracks] = Latest(self._wake)
@@ -134,6 +135,10 @@ class StageWorker(Worker):
             self.stop_asked_s = min(self.stop_asked_s, time.perf_counter())
         self.commands.put(command, urgent=urgent)
 
+    def touch(self) -> None:
+        """Note that a person is at work with what moves beside the stage. Never blocks."""
+        self._touched = True
+
     def rank(self, ranking: tuple[int, ...]) -> None:
         """Say what ``FollowBest`` chooses from. Never blocks."""
         self._pilot.ranking = ranking
@@ -148,6 +153,9 @@ class StageWorker(Worker):
         self._wake.wait(self._patience_s())
         self._wake.clear()
         before = self._pilot.state
+        if self._touched:
+            self._touched = False
+            self._pilot.touch(time.perf_counter())
         for command in self.commands.take_all():
             self._obey(command)
         fresh = self._take_sighting()
@@ -306,7 +314,8 @@ class StageWorker(Worker):
         if told and before.mode is Mode.FAULT:
             return
         text = state.mode.value + (f": {state.reason}" if state.reason and not told else "")
-        severity = {Mode.HOLD: "warning", Mode.FAULT: "fault"}.get(state.mode, "info")
+        unasked = "warning" if state.mode is Mode.ARMED and state.reason else "info"
+        severity = {Mode.HOLD: "warning", Mode.FAULT: "fault"}.get(state.mode, unasked)
         details = {"mode": state.mode.value}
         if state.target is not None:
             details["target"] = str(state.target)

@@ -157,6 +157,11 @@ class FaultyInstrument:
         """Symbols per second of its serial port."""
         return self._inner.baud
 
+    @property
+    def acknowledgement(self) -> bytes:
+        """What the instrument answers to a command that it obeys."""
+        return self._inner.acknowledgement
+
     def receive(self, data: bytes, now_s: float) -> None:
         """Take bytes from the host, unless switched off."""
         if self._contact_s == math.inf:
@@ -247,7 +252,7 @@ class FaultyInstrument:
             reply = reply[: fault.keep]
         reply = self._spoil(reply, "out", now_s)
         due_s = now_s + sum(fault.by for fault in self._hit("delay", now_s))
-        out = [(due_s, b"R\r") for _ in self._hit("stale", now_s)]
+        out = [(due_s, self.acknowledgement) for _ in self._hit("stale", now_s)]
         out += [(due_s, reply)] + [(due_s, reply) for _ in self._hit("duplicate", now_s)]
         return out
 

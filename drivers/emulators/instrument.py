@@ -24,6 +24,11 @@ class Instrument(Protocol):
         """Symbols per second of its serial port."""
         ...
 
+    @property
+    def acknowledgement(self) -> bytes:
+        """What it answers to a command that it obeys, with its end."""
+        ...
+
     def receive(self, data: bytes, now_s: float) -> None:
         """Take bytes that arrived from the host at ``now_s``."""
         ...

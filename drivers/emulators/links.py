@@ -158,12 +158,15 @@ if sys.platform != "win32":
     class PtyLink:
         """A pseudo-terminal behind a symbolic link, with a real line rate.
 
-        A host that sets another rate than the instrument's sends and receives noise.
+        A host that sets another rate than the instrument's sends and receives noise. With
+        ``rtscts`` the instrument says nothing until its host has switched the handshake on: a
+        terminal has no such lines, but it tells whether the host asked for them.
         """
 
-        def __init__(self, link: str, baud: int) -> None:
+        def __init__(self, link: str, baud: int, *, rtscts: bool = False) -> None:
             self._link = Path(link)
             self._baud = baud
+            self._rtscts = rtscts
             self._ends: tuple[int, int] | None = None
             self.plug_in()
 
@@ -187,7 +190,7 @@ if sys.platform != "win32":
 
         def write(self, data: bytes) -> None:
             """Send; lost where nobody reads and the buffer is full."""
-            if self._ends is not None:
+            if self._ends is not None and self._may_send(self._ends[1]):
                 try:
                     os.write(self._ends[0], self._seen_at_other_rate(data))
                 except BlockingIOError:
@@ -217,15 +220,19 @@ if sys.platform != "win32":
             except OSError as error:
                 os.close(master)
                 os.close(slave)
+                why = error.strerror or str(error)
                 raise PortError(
-                    f"emulator at {self.endpoint}", f"cannot make the link: {error}",
-                    "choose a name that does not exist",
+                    f"emulator at {self.endpoint}", f"cannot make the link: {why}",
+                    "choose a name that does not exist, in a folder that does",
                 ) from error  # fmt: skip
             self._ends = (master, slave)
 
         def close(self) -> None:
             """Remove the port."""
             self.unplug()
+
+        def _may_send(self, host: int) -> bool:
+            return not self._rtscts or bool(termios.tcgetattr(host)[2] & termios.CRTSCTS)
 
         def _seen_at_other_rate(self, data: bytes) -> bytes:
             host_rate = _RATES.get(termios.tcgetattr(self._ends[1])[4]) if self._ends else None
@@ -234,12 +241,14 @@ if sys.platform != "win32":
             return bytes([(byte * 7 + 0x8D) & 0xFF | 0x80 for byte in data])
 
 
-def open_link(*, tcp: str | None, pty: str | None, baud: int) -> Link:
+def open_link(*, tcp: str | None, pty: str | None, baud: int, rtscts: bool = False) -> Link:
     """Make the plug that was asked for. Raises PortError."""
+    if tcp is not None and rtscts:
+        raise PortError(f"emulator at {tcp}", "a socket has no RTS/CTS lines", "use --pty")
     if tcp is not None:
         return TcpLink(tcp)
     if pty is None:
         raise PortError("emulator", "no port was asked for", "give --tcp or --pty")
     if sys.platform == "win32":
         raise PortError(f"emulator at {pty}", "Windows has no pseudo-terminals", "use --tcp")
-    return PtyLink(pty, baud)
+    return PtyLink(pty, baud, rtscts=rtscts)

@@ -23,6 +23,7 @@ _BUFFER_BYTES = 64
 _LF_S = 0.005
 _COARSE_MICROSTEPS = 5
 _TRAVEL_UM = 12_500.0
+_RELATIVE = 0x20  # bit 5 of FLAGS; the sources differ on its polarity, the sample has it clear
 
 _STATUS = codec.Status(
     flags=64, flags_2=120, roe_vari=7, pulse_speed_um_s=5000, jump_speed=6000, high_speed=10000,
@@ -52,6 +53,8 @@ class Variant:
         that fast, those at the other end of a socket are: only ``strict`` variants look at it.
     roe_period_s : float
         Somebody turns the knobs this often, by 10 um; inf is never.
+    rtscts : bool
+        It says nothing to a host without the hardware handshake.
     roe_crash : float
         Chance that it hangs the controller when the serial line was in use within 1 s before.
     """
@@ -65,6 +68,7 @@ class Variant:
     gap_s: float = 0.0
     roe_period_s: float = math.inf
     roe_crash: float = 0.0
+    rtscts: bool = False
 
 
 _MP285A = Variant(
@@ -82,6 +86,7 @@ VARIANTS = {
     "mp285a": _MP285A,
     "mp285a-early": replace(_MP285A, interrupted=(codec.CR, b"=\r")),
     "mp285a-strict": replace(_MP285A, gap_s=0.002),
+    "mp285a-rtscts": replace(_MP285A, rtscts=True),
     "mp285a-less": replace(_MP285A, interrupted=(b"<\r",)),
 }
 
@@ -154,6 +159,16 @@ class MP285Emulator:
     def plant(self) -> Plant:
         """The mechanics behind the controller."""
         return self._plant
+
+    @property
+    def rtscts(self) -> bool:
+        """Whether its line wants the hardware handshake."""
+        return self._variant.rtscts
+
+    @property
+    def acknowledgement(self) -> bytes:
+        """What it answers to a command that it obeys."""
+        return codec.CR
 
     @property
     def baud(self) -> int:
@@ -343,7 +358,8 @@ class MP285Emulator:
         if command == b"c":
             return codec.encode_position(self._microsteps(time_s))
         if command == b"s":
-            return codec.encode_status(self._status)
+            flags = self._status.flags | (_RELATIVE if self._relative else 0)
+            return codec.encode_status(replace(self._status, flags=flags))
         if command in (b"a", b"b"):
             self._relative = command == b"b"
         elif command == b"o":

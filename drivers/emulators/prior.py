@@ -47,6 +47,11 @@ class ProScanEmulator:
         return self._controller.plant
 
     @property
+    def acknowledgement(self) -> bytes:
+        """What it answers to a command that it obeys."""
+        return b"R\r"
+
+    @property
     def baud(self) -> int:
         """Symbols per second of its serial port."""
         return self._baud

@@ -45,7 +45,7 @@ class ProScanCommands:
             "SIS": self._index, "COMP": self._comp, "ERROR": self._error,
             "H": self._joystick, "J": self._joystick,
             "VERSION": lambda *_: [controller.variant.version],
-            "SERIAL": lambda *_: ["20417"], "RIS": lambda *_: ["R"],
+            "SERIAL": lambda *_: ["20417"], "RIS": self._index,
             "ERRORSTAT": lambda *_: ["END"],
             "BAUD": self._rate, "RESET": self._reset, "7": self._unfitted, "8": self._unfitted,
         }  # fmt: skip
@@ -59,7 +59,7 @@ class ProScanCommands:
 
     def execute(self, line: str, at_s: float) -> list[str] | None:
         """Run one command received whole at ``at_s``."""
-        verb, arguments = _split(line)
+        verb, arguments = _split(line, equals=self._controller.variant.equals_separates)
         try:
             if verb not in self._actions:
                 raise Refusal(UNKNOWN)
@@ -121,10 +121,11 @@ class ProScanCommands:
         return None if self._controller.late_r else ["R"]
 
     def _velocity(self, _verb: str, arguments: list[str], at_s: float) -> list[str]:
-        values = numbers(arguments)
+        unit = arguments[-1] if arguments[2:] and arguments[-1] in ("U", "P") else ""
+        values = numbers(arguments[:-1] if unit else arguments)
         if len(values) < 2:
             raise Refusal(PARSE)
-        self._controller.run(values[0], values[1], at_s)
+        self._controller.run(values[0], values[1], at_s, unit)
         return ["R"]
 
     def _halt(self, _verb: str, _arguments: list[str], at_s: float) -> list[str]:
@@ -135,8 +136,8 @@ class ProScanCommands:
         self._controller.kill(at_s)
         return ["R"]
 
-    def _index(self, _verb: str, _arguments: list[str], at_s: float) -> None:
-        self._controller.index(at_s)
+    def _index(self, verb: str, _arguments: list[str], at_s: float) -> None:
+        self._controller.index(at_s, restore=verb == "RIS")
 
     def _zero(self, _verb: str, _arguments: list[str], at_s: float) -> list[str]:
         self._controller.redefine(self._zeros(), at_s)
@@ -162,7 +163,7 @@ class ProScanCommands:
             self._controller.only_fitted(Z)
         percent = self._controller.percent
         if not arguments:
-            return [f"{percent[verb]:g}"]
+            return [f"{max(1, round(percent[verb]))}"]  # a whole number, whatever it was set by
         in_um = arguments[-1] == "U"
         value = numbers(arguments[:-1] if in_um else arguments)[0]
         if in_um:
@@ -225,6 +226,8 @@ class ProScanCommands:
         """Change the line's rate; the reply comes at the new one."""
         if not arguments or arguments[0] not in _RATES:
             raise Refusal(RANGE)
+        if _RATES[arguments[0]] > self._controller.variant.top_baud:
+            raise Refusal(RANGE)
         self.rate = _RATES[arguments[0]]
         return ["0"]
 
@@ -273,10 +276,12 @@ class ProScanCommands:
         ]
 
 
-def _split(line: str) -> tuple[str, list[str]]:
-    words = [word for word in _SEPARATORS.split(line.upper()) if word]
-    if len(words) == 1 and "=" in words[0][1:]:
-        words = [word for word in words[0].split("=") if word]
+def _split(line: str, *, equals: bool) -> tuple[str, list[str]]:
+    """Verb and arguments. A lone ``=`` is a command; elsewhere it may separate, by the model."""
+    text = line.upper()
+    if equals and text.strip() != "=":
+        text = text.replace("=", " ")
+    words = [word for word in _SEPARATORS.split(text) if word]
     return (words[0], words[1:]) if words else ("", [])
 
 

@@ -15,6 +15,7 @@ MICROSTEPS_PER_TURN = 50_000
 Z = 2
 
 NO_STAGE, NOT_IDLE, PARSE, UNKNOWN, NO_FOCUS, RANGE, FULL = 1, 2, 4, 5, 7, 8, 18
+NOT_INDEXED = 44
 
 _QUEUE = 100
 _HALF_TRAVEL_UM = (57_000.0, 37_500.0)  # SIZE_X = 114 mm, SIZE_Y = 75 mm
@@ -41,9 +42,13 @@ class ProScanVariant:
     r_at_end : bool
         ``R`` answers a move when it has ended (the manual) or at once (as observed).
     velocity_in_user_units : bool
-        ``VS`` counts in user units, or in micrometres whatever the resolution.
+        ``VS`` counts in user units, or in micrometres whatever the resolution (the manual).
     percent_max : int
         Upper end of SMS, SAS and SCS.
+    top_baud : int
+        Fastest rate that ``BAUD`` takes.
+    equals_separates : bool
+        Whether ``=`` stands between words as a comma does.
     stage : bool
         Whether one is plugged in.
     bare_v : str
@@ -57,8 +62,10 @@ class ProScanVariant:
     version: str = "103"
     model: str = "PROSCAN III"
     r_at_end: bool = False
-    velocity_in_user_units: bool = True
+    velocity_in_user_units: bool = False
     percent_max: int = 1000
+    top_baud: int = 115200
+    equals_separates: bool = False
     stage: bool = True
     bare_v: str = "R"
     baud: int = 38400
@@ -67,10 +74,12 @@ class ProScanVariant:
 
 
 VARIANTS = {
-    "proscan2": ProScanVariant("276", "PROSCAN II", percent_max=100, bare_v="E,4"),
+    "proscan2": ProScanVariant(
+        "276", "PROSCAN II", percent_max=100, top_baud=38400, equals_separates=True, bare_v="E,4"
+    ),
     "proscan3": ProScanVariant(),
     "proscan3-r-at-end": ProScanVariant(r_at_end=True),
-    "proscan3-velocity-um": ProScanVariant(velocity_in_user_units=False),
+    "proscan3-velocity-units": ProScanVariant(velocity_in_user_units=True),
     "proscan3-9600": ProScanVariant(baud=9600),
     "proscan3-focus": ProScanVariant(focus=True),
     "proscan3-no-stage": ProScanVariant(stage=False),
@@ -103,6 +112,8 @@ class ProScanController:
         self._queue: deque[tuple[float, ...]] = deque()
         self._under_way = False
         self._indexing = False
+        self._restoring = False
+        self._kept_origin_um: list[float] | None = None  # survives the power, once indexed
         self._dice = random.Random(1)
         self._to_factory_settings()
 
@@ -151,6 +162,7 @@ class ProScanController:
         for axis, unit in units.items():
             here_um = self.plant.motor_um(at_s)[axis]
             self._origin_um[axis] = here_um - self.direction[axis] * unit * self.unit_um(axis)
+        self._keep_origin()
 
     def go(self, units: dict[int, float], at_s: float, *, relative: bool = False) -> None:
         """Queue one move; axes that are not named stay at the end of the move before."""
@@ -165,12 +177,16 @@ class ProScanController:
         self._queue.append(tuple(target_um))
         self.advance(at_s)
 
-    def run(self, x_unit_s: float, y_unit_s: float, at_s: float) -> None:
-        """Run at a velocity; forgets the queue."""
+    def run(self, x_unit_s: float, y_unit_s: float, at_s: float, unit: str = "") -> None:
+        """Run at a velocity; forgets the queue.
+
+        ``unit``: 'U' is um/s, 'P' is microsteps/s, none is what the controller takes it for.
+        """
         self.only_fitted()
         self._clear()
         self._under_way = False
-        scale = self.um_per_unit if self.variant.velocity_in_user_units else 1.0
+        own = self.um_per_unit if self.variant.velocity_in_user_units else 1.0
+        scale = {"U": 1.0, "P": 1.0 / MICROSTEPS_PER_UM}.get(unit, own)
         velocity = [scale * self.direction[0] * x_unit_s, scale * self.direction[1] * y_unit_s]
         self.plant.set_velocity(
             [*velocity, None],
@@ -225,13 +241,20 @@ class ProScanController:
             self._clear()
             self.plant.move((x_um + um, None, None), at_s, speed_um_s=_JOYSTICK_UM_S)
 
-    def index(self, at_s: float) -> None:
-        """Drive into the positive ends; the origin is set there when they are reached."""
+    def index(self, at_s: float, *, restore: bool = False) -> None:
+        """Drive into the positive ends; the origin is set there when they are reached.
+
+        ``restore`` sets it back instead to where it was before the power failed: refused where
+        that is not known, as the stage was never indexed.
+        """
         self.only_fitted()
+        if restore and self._kept_origin_um is None:
+            raise Refusal(NOT_INDEXED)
         self._clear()
         top = self.plant.settings.max_speed_um_s
         self.plant.set_velocity((top, top, None), at_s)
         self._under_way = self._indexing = True
+        self._restoring = restore
 
     def busy(self, at_s: float) -> int:
         """Bits of the axes that move: 1 for X, 2 for Y, 4 for Z."""
@@ -252,7 +275,7 @@ class ProScanController:
         ended = 0
         while self._under_way and self.plant.rest_s <= now_s:
             if self._indexing:
-                self._origin_um[:Z] = self.plant.motor_um(now_s)[:Z]
+                self._set_index(now_s)
             ended += self.late_r or self._indexing
             self._under_way = self._indexing = False
             self._start_next(now_s)
@@ -268,6 +291,16 @@ class ProScanController:
         """Refuse what needs a stage, or a focus, that is not plugged in. Raises Refusal."""
         if not (self.variant.focus if axis == Z else self.variant.stage):
             raise Refusal(NO_FOCUS if axis == Z else NO_STAGE)
+
+    def _set_index(self, now_s: float) -> None:
+        kept_um = self._kept_origin_um if self._restoring else None
+        self._origin_um[:Z] = kept_um or self.plant.motor_um(now_s)[:Z]
+        self._kept_origin_um = self._origin_um[:Z]
+
+    def _keep_origin(self) -> None:
+        """Remember the origin beyond the next power cut, where the ends have been found before."""
+        if self._kept_origin_um is not None:
+            self._kept_origin_um = self._origin_um[:Z]
 
     def _acceleration(self, setting: str) -> float:
         return self.plant.settings.acceleration_um_s2 * min(1.0, self.percent[setting] / 100)

@@ -116,9 +116,9 @@ class Server:
                 self._link.plug_in()
 
 
-def say_ready(endpoint: str, baud: int) -> None:
-    """Print where the instrument can be reached from now on."""
-    print(f"ready {endpoint} {baud} baud 8N1, no flow control", flush=True)
+def say_ready(endpoint: str, baud: int, handshake: str) -> None:
+    """Print where the instrument can be reached from now on, and how its line is set."""
+    print(f"ready {endpoint} {baud} baud 8N1, {handshake}", flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -153,17 +153,18 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def serve(options: argparse.Namespace, ready: Callable[[str, int], None] = say_ready) -> None:
+def serve(options: argparse.Namespace, ready: Callable[[str, int, str], None] = say_ready) -> None:
     """Run one instrument until standard input ends. Raises DeviceError.
 
-    ``ready`` is told the endpoint and the line rate when it can be reached.
+    ``ready`` is told the endpoint, the line rate and the handshake when it can be reached.
     """
     now_s = time.perf_counter()
     stands_at_um = _place(getattr(options, "stands_at", ""))
     instrument = build(options.kind, options.variant, _rate(options.baud), now_s, stands_at_um)
+    rtscts = getattr(instrument, "rtscts", False)
     if options.fault:
         instrument = FaultyInstrument(instrument, parse_faults(options.fault))
-    link = open_link(tcp=options.tcp, pty=options.pty, baud=instrument.baud)
+    link = open_link(tcp=options.tcp, pty=options.pty, baud=instrument.baud, rtscts=rtscts)
     memory = None
     try:
         if options.pose_memory:
@@ -175,7 +176,7 @@ def serve(options: argparse.Namespace, ready: Callable[[str, int], None] = say_r
             signal.signal(signal.SIGTERM, lambda *_: server.end())
         _fine_timers()
         raise_priority()
-        ready(link.endpoint, instrument.baud)
+        ready(link.endpoint, instrument.baud, "RTS/CTS" if rtscts else "no flow control")
         server.run()
     finally:
         link.close()

@@ -45,6 +45,8 @@ class MP285:
         9600 baud, 8N1 unless set otherwise on the controller; RTS/CTS on some MP-285A.
     microsteps_per_um : float or None
         Scale, where the controller's own word (status block) is wrong for the mechanics.
+    speed_scale : float
+        True um/s for each um/s of the number that ``V`` takes, as commissioning has measured it.
     poll_s : float or None
         Least time between two position queries; ``read_pose`` gives the last pose until then.
         By default 0.2 s on the MP-285A, 1 s on the MP-285, which serial traffic may crash while
@@ -65,6 +67,7 @@ class MP285:
         wire: Wire,
         *,
         microsteps_per_um: float | None = None,
+        speed_scale: float = 1.0,
         poll_s: float | None = None,
         verify_speed: bool = True,
         hands_off_s: float = 1.0,
@@ -73,6 +76,7 @@ class MP285:
         self._device = wire.device
         self._stated_scale = microsteps_per_um
         self._scale = microsteps_per_um or codec.MICROSTEPS_PER_UM
+        self._speed_scale = speed_scale
         self._stated_poll_s = poll_s
         self._verify_speed = verify_speed
         self._poll_s = 0.0
@@ -163,7 +167,7 @@ class MP285:
         target_um : sequence of 3 float
             Pipette frame.
         speed_um_s : float
-            Of each axis. Above 1310 um/s the controller moves in coarse steps of 0.2 um.
+            Of each axis. Above a number of 1310 the controller moves in coarse steps of 0.2 um.
 
         Raises
         ------
@@ -222,7 +226,8 @@ class MP285:
             self.stop()
             raise ReplyTimeout(
                 self._device, f"did not arrive at {self._in_um(self._target)} um in time",
-                "it was stopped; look for an obstacle",
+                "it was stopped; look for an obstacle; where it is always slower than its number,"
+                " set speed_scale under [pipette] in the rig file",
             )  # fmt: skip
 
     def stop(self) -> None:
@@ -247,6 +252,14 @@ class MP285:
 
     def hand(self) -> str:
         """Say nothing: a hand on its knobs is noticed when it is asked where it is."""
+        return ""
+
+    def doubt(self) -> str:
+        """Say nothing: 0x03 ends a move by a ramp, and the count goes with it."""
+        return ""
+
+    def scale_hint(self, ratio: float) -> str:
+        """Say nothing: no velocity is streamed to it."""
         return ""
 
     def complaint(self) -> str:
@@ -287,10 +300,11 @@ class MP285:
         self._link.command(codec.REFRESH_DISPLAY)  # serial moves do not show on it
 
     def _set_speed(self, speed_um_s: float) -> None:
-        speed = (int(min(speed_um_s, 0x7FFF)), speed_um_s <= codec.FINE_MAX_UM_S)
+        number = max(1.0, speed_um_s / self._speed_scale)
+        speed = (int(min(number, 0x7FFF)), number <= codec.FINE_MAX_UM_S)
         if speed != self._speed:
             self._speed = None
-            self._true_speed_um_s = self._send_speed(*speed)
+            self._true_speed_um_s = self._speed_scale * self._send_speed(*speed)
             self._speed = speed
 
     def _send_speed(self, speed_um_s: int, fine: bool) -> float:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 
 END = b"\r"
+HARD_STOP = b"K\r"
+"""Stops without a ramp: steps may be lost, and the count with them."""
 
 ERRORS = {
     1: "no stage connected",
@@ -89,6 +91,11 @@ def decode_numbers(line: bytes, count: int) -> tuple[float, ...]:
     if match is None:
         raise ValueError(f"{count} number(s) expected, not {line!r}")
     return tuple(float(group) for group in match.groups())
+
+
+def decode_number(line: bytes) -> tuple[float, ...]:
+    """Read one number. Raises ValueError."""
+    return decode_numbers(line, 1)
 
 
 def decode_integer(line: bytes) -> int:

@@ -11,8 +11,9 @@ from drivers.errors import BadReply, DeviceError, FrameLost, RefusedCommand, Rep
 from drivers.pose import Pose
 from drivers.prior import codec
 from drivers.prior.first_contact import find, identify_stage
-from drivers.prior.line import QUIET_S, Line
+from drivers.prior.line import QUIET_S, REPLY_S, Line
 from drivers.prior.plausible import Plausible, Reading
+from drivers.prior.units import Units
 from drivers.wire import Wire
 
 _ACCEPT_S = 0.1
@@ -39,6 +40,7 @@ _SLACK_S = 0.003
 _READINGS = 4
 _JOYSTICK_UM_S = 5_000.0
 _HARD_AFTER = 3
+_HARD_STOPPED = "was stopped hard (K) and may have lost steps: its positions mean another place"
 
 
 class ProScan:
@@ -51,8 +53,8 @@ class ProScan:
     resolution_um : float
         User unit of positions that is asked for. What the controller makes of it is honoured.
     velocity_in_user_units : bool
-        Whether ``VS`` scales with the resolution. To be found out at commissioning; a wrong
-        answer shows as a stage that does not move as commanded.
+        Whether ``VS`` scales with the resolution, against the manual. To be found out at
+        commissioning; see ``Units`` for what a wrong answer does.
     acceleration_percent, s_curve_percent : float or None
         ``SAS`` and ``SCS``; by default as they are found.
     joystick_live : bool
@@ -69,7 +71,7 @@ class ProScan:
         wire: Wire,
         *,
         resolution_um: float = 0.1,
-        velocity_in_user_units: bool = True,
+        velocity_in_user_units: bool = False,
         acceleration_percent: float | None = None,
         s_curve_percent: float | None = None,
         joystick_live: bool = False,
@@ -77,9 +79,7 @@ class ProScan:
     ) -> None:
         self._wire = wire
         self._line = Line(wire)
-        self._unit_um = resolution_um
-        self._wanted_um = resolution_um
-        self._velocity_in_user_units = velocity_in_user_units
+        self._units = Units(resolution_um, velocity_in_user_units)
         self._ramps = {"SAS": acceleration_percent, "SCS": s_curve_percent}
         self._bauds = tuple(bauds)
         self._joystick_live = joystick_live
@@ -94,6 +94,7 @@ class ProScan:
         self._next_poll_s = 0.0
         self._rest_due_s = math.inf
         self._stops_in_vain = 0
+        self._doubt = ""
 
     @property
     def moving(self) -> bool | None:
@@ -113,7 +114,7 @@ class ProScan:
     @property
     def resolution_um(self) -> float:
         """Size of the user unit that the controller has confirmed."""
-        return self._unit_um
+        return self._units.um
 
     def connect(self) -> str:
         """Find the controller, and set it up. Moves nothing; stops what still runs.
@@ -129,7 +130,7 @@ class ProScan:
             self.stop()
         before = self._line.agreed("PS", decode=_position)
         self._leave_compatibility_mode()
-        self._line.ask("ERROR", 0, decode=codec.decode_acknowledgement)
+        self._line.ask("ERROR", 0, decode=codec.decode_acknowledgement, tries=3)
         if self._line.agreed("PS", decode=_position) != before:
             # COMP,0 is one flipped bit from CO and P,0
             raise FrameLost(
@@ -137,13 +138,13 @@ class ProScan:
                 "its position has changed while it was set up and nothing moved",
                 "let go of the joystick; find its place again, calibrate, and start anew",
             )
-        version = self._line.ask("VERSION", decode=codec.decode_integer)
-        serial = self._line.ask("SERIAL", decode=_text)
+        version = self._line.ask("VERSION", decode=codec.decode_integer, tries=3)
+        serial = self._line.ask("SERIAL", decode=_text, tries=3)
         stage, microsteps_per_um = identify_stage(self._line)
-        self._set_resolution(microsteps_per_um)
+        self._units.settle(self._line, microsteps_per_um)
         if not self._ramps_known:
             self._set_ramps()
-        return f"ProScan {version / 100:.2f} no. {serial}, stage {stage}, {self._unit_um:g} um"
+        return f"ProScan {version / 100:.2f} no. {serial}, stage {stage}, {self._units.um:g} um"
 
     def read_pose(self) -> Pose:
         """Ask for the position, and whether it moves where that is not known already.
@@ -186,7 +187,7 @@ class ProScan:
         self._moving = None
         self._rest_due_s = math.inf
         self.prepare(speed_um_s)
-        x, y = (round(um / self._unit_um) for um in target_um)
+        x, y = (round(um / self._units.um) for um in target_um)
         self._plausible.moves(speed_um_s)
         try:
             # never sent twice: a second copy would wait in the controller's queue
@@ -203,11 +204,11 @@ class ProScan:
     def set_velocity(self, velocity_um_s: Sequence[float]) -> None:
         """Run at this velocity. One round trip."""
         self._take_over()
-        unit_um = self._unit_um if self._velocity_in_user_units else 1.0
-        vx, vy = (um_s / unit_um for um_s in velocity_um_s)
+        vx, vy = map(self._units.per_second, velocity_um_s)
         self._moving, self._following = None, False
         sent_s = time.perf_counter()
-        self._line.ask("VS", vx, vy, decode=codec.decode_acknowledgement)
+        # no longer than a velocity lives: until it is said again, nobody knows how fast it runs
+        self._line.ask("VS", vx, vy, decode=codec.decode_acknowledgement, timeout_s=_ACCEPT_S)
         now_s = time.perf_counter()
         self._plausible.streamed(sent_s, velocity_um_s, now_s - sent_s)
         self._following = bool(vx or vy)
@@ -249,11 +250,13 @@ class ProScan:
         self._following = False
         self._next_poll_s = 0.0
         self._plausible.moves(0.0)
-        requests = [b"VS,0,0\rI\r", b"I\rVS,0,0\r"] * 2 + [b"K\rVS,0,0\r"]
+        requests = [b"VS,0,0\rI\r", b"I\rVS,0,0\r"] * 2 + [codec.HARD_STOP + b"VS,0,0\r"]
         if self._stops_in_vain >= _HARD_AFTER:
             requests.reverse()
         self._wire.clear()
         for request, patience_s in zip(requests, _STOPPED_S, strict=True):
+            if codec.HARD_STOP in request:
+                self._doubt = _HARD_STOPPED  # heard or not: steps may be lost from here on
             self._wire.write(request)
             try:
                 for _ in range(2):
@@ -288,6 +291,15 @@ class ProScan:
         self._rest_due_s = math.inf  # the person may go on
         return "somebody has the joystick"
 
+    def doubt(self) -> str:
+        """Take why its positions may mean another place: it was stopped hard. No I/O."""
+        doubt, self._doubt = self._doubt, ""
+        return doubt
+
+    def scale_hint(self, ratio: float) -> str:
+        """Say which setting explains that it goes ``ratio`` times as fast as told. No I/O."""
+        return self._units.scale_hint(ratio)
+
     def complaint(self) -> str:
         """Which limit switches are open, or were met since this was asked last. Two round trips."""
         live = self._line.ask("LMT", decode=codec.decode_switches)
@@ -301,11 +313,12 @@ class ProScan:
         return _REST_S / self._acceleration_scale
 
     def _read_position(self) -> Reading:
-        x, y = self._line.ask("PS", decode=_position)
+        timeout_s = _ACCEPT_S if self._following else REPLY_S  # nothing is steered meanwhile
+        x, y = self._line.ask("PS", decode=_position, timeout_s=timeout_s)
         took_s = time.perf_counter() - self._line.asked_s
         slack_s = _SLACK_S + max(0.0, took_s - _ROUND_TRIP_S) / 2
         middle_s = self._line.asked_s + took_s / 2
-        return Reading(middle_s, x * self._unit_um, y * self._unit_um, slack_s)
+        return Reading(middle_s, x * self._units.um, y * self._units.um, slack_s)
 
     def _leave_compatibility_mode(self) -> None:
         """Set the standard mode, and believe only what is read back."""
@@ -315,29 +328,6 @@ class ProScan:
                 return
         raise BadReply(self._wire.device, "stays in compatibility mode", "reset the controller")
 
-    def _set_resolution(self, microsteps_per_um: float) -> None:
-        """Ask for the wanted unit, and believe only what is read back.
-
-        A unit that is far from the wanted one may come from a garbled request: it is asked for
-        again before it is accepted.
-        """
-        unit_um = 0.0
-        try:
-            for _ in range(3):
-                self._line.ask("RES", "S", self._wanted_um, decode=codec.decode_acknowledgement)
-                (unit_um,) = self._line.agreed("RES", "S", decode=_number)
-                if 0.5 <= unit_um / self._wanted_um <= 1.5:
-                    break
-        except RefusedCommand:
-            unit_um = 0.0
-        if unit_um <= 0:
-            unit_um = self._line.agreed("SS", decode=codec.decode_integer) / microsteps_per_um
-        if not 0 < unit_um <= 10:
-            raise DeviceError(
-                self._wire.device, f"reports a user unit of {unit_um} um", "reset the controller"
-            )
-        self._unit_um = unit_um
-
     def _set_ramps(self) -> None:
         """Set acceleration and S-curve where asked to; the way that braking needs depends on it."""
         for verb, wanted in self._ramps.items():
@@ -346,7 +336,7 @@ class ProScan:
         percent = 0.0
         try:
             for _ in range(_READINGS):
-                before, (percent,) = percent, self._ask_carefully("SAS", decode=_number)
+                before, (percent,) = percent, self._ask_carefully("SAS", decode=codec.decode_number)
                 if before == percent > 0:
                     break
             else:
@@ -415,10 +405,6 @@ class ProScan:
 
 def _position(line: bytes) -> tuple[float, ...]:
     return codec.decode_numbers(line, 2)
-
-
-def _number(line: bytes) -> tuple[float, ...]:
-    return codec.decode_numbers(line, 1)
 
 
 def _text(line: bytes) -> str:

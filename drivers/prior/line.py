@@ -98,9 +98,9 @@ class Line:
 
         Raises BadReply when four answers bring no agreement.
         """
-        answer = self.ask(verb, *values, decode=decode)
+        answer = self.ask(verb, *values, decode=decode, tries=3)
         for _ in range(3):
-            before, answer = answer, self.ask(verb, *values, decode=decode)
+            before, answer = answer, self.ask(verb, *values, decode=decode, tries=3)
             if before == answer:
                 return answer
         raise BadReply(

@@ -36,6 +36,7 @@ class Plausible:
         self._commanded = Commanded(lags_s=_LAGS_S)
         self._streaming = False
         self._speed_um_s = 0.0
+        self._streamed_um_s = 0.0  # at most, in this stretch of streaming
         self._repeated = False
         self._believed: list[Reading] = []
 
@@ -52,10 +53,12 @@ class Plausible:
             self._commanded.restart()
             # begun before it was seen at rest: how far it still ran is not known
             self._repeated = self._repeated or self._speed_um_s > 0.0
+            self._streamed_um_s = 0.0
         self._streaming = True
         self._commanded.note(time_s, velocity_um_s, took_s)
         self._repeated = self._repeated or took_s > _PROMPT_S
-        self._speed_um_s = max(self._speed_um_s, math.hypot(*velocity_um_s))
+        self._streamed_um_s = max(self._streamed_um_s, math.hypot(*velocity_um_s))
+        self._speed_um_s = max(self._speed_um_s, self._streamed_um_s)
 
     def moves(self, speed_um_s: float) -> None:
         """Note that a planned move, or a ramp down, of at most this speed has begun."""
@@ -72,6 +75,8 @@ class Plausible:
         """Keep a reading to judge the next ones by."""
         self._believed = [*self._believed[-1:], reading]
         self._repeated = False
+        if self._streaming:  # what ran before, as fast as a hand, has ended: it explains no more
+            self._speed_um_s = self._streamed_um_s
 
     def explains(self, reading: Reading) -> bool:
         """Whether ``reading`` needs no second one."""

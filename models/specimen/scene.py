@@ -187,12 +187,18 @@ class Specimen:
         if steady:
             # Clutter hardly moves within a frame: one pass serves both fields.
             draw_clutter_on(self._canvas, clutter, np.zeros(2), self._tables, um, (0, 1), 1.0)
+        # What is drawn once per field stands where it is in the middle of that exposure. Of an even
+        # number of sub-poses none lies there: the next is up to a quarter of the exposure late.
+        once_um = stage
+        if not steady and poses % 2 == 0:
+            once_um = stage.reshape(-1, poses, 2).mean(axis=1).repeat(poses, axis=0)
         for k, moment in enumerate(times):
             field, sub = divmod(k, poses)
             rows = (field, 2) if len(moments) == 2 else (0, 1)
             share = np.where(moving, 1.0 / poses, 1.0 if sub == middle else 0.0)
             now, _ = self._world.at(float(moment), seen)
             now[:, :2] += shift[seen]
+            now[~moving, :2] += stage[k] - once_um[k]
             to_px = self._to_px(stage[k])
             placed = pose(anatomy, now, share, self.look, self._tables, self._yaw, to_px)
             draw_sperm(
@@ -200,8 +206,10 @@ class Specimen:
             )
             if not steady and (still_poses > 1 or sub == middle):
                 weight = 1.0 / poses if still_poses > 1 else 1.0
-                moved = to_px[:, 2] - centre_to_px[:, 2]
-                moved = moved + self._inverse @ self.drift_um_s * (moment - time_s)
+                seen_from = to_px if still_poses > 1 else self._to_px(once_um[k])
+                since_s = float(moment) - time_s if still_poses > 1 else moments[field]
+                moved = seen_from[:, 2] - centre_to_px[:, 2]
+                moved = moved + self._inverse @ self.drift_um_s * since_s
                 draw_clutter_on(self._canvas, clutter, moved, self._tables, um, rows, weight)
             if tip is not None:
                 self._draw_pipette(tip[k], rows, 1.0 / poses)

@@ -85,7 +85,7 @@ def test_a_live_specimen_gives_the_delays() -> None:
     bench = make_bench(specimen, stage, clock, camera=camera)
     result = run(calibrate_latency(bench, ImageToStage(true, np.array([319.5, 239.5]))))
     motion_s, to_host_s = WIRE_S + dead_time_s, transfer_s + exposure_s / 2
-    assert result.sum_s == pytest.approx(motion_s + to_host_s, abs=0.003)
+    assert result.sum_s == pytest.approx(motion_s + to_host_s, abs=0.001)  # 0.003 is promised
     assert result.command_to_motion_s == pytest.approx(motion_s, abs=0.008)
     assert result.exposure_to_host_s == pytest.approx(to_host_s, abs=0.008)
     assert clock.now_s() < 61.0

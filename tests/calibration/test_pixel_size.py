@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.special import ndtr
 from trials import resting, slide
 
 from calibration.errors import CalibrationError
@@ -40,6 +41,50 @@ def test_the_coarse_ruling_is_measured_or_refused() -> None:
     assert len(outcomes) >= 8  # two ticks in view cannot be measured
     assert max(outcomes) <= 0.002
     assert all("lines" in text and "\n" not in text for text in refusals)
+
+
+def perfect_lines(
+    seed: int, size_px: tuple[int, int], um_per_px: float
+) -> tuple[np.ndarray, float]:
+    """3 to 9 lines 100 um apart right across the picture, 1.5 to 20 px wide; and the true size."""
+    rng = np.random.default_rng([seed, 77])
+    x, y = (np.arange(n) - (n - 1) / 2 for n in size_px)
+    angle, half = rng.uniform(0, np.pi), np.exp(rng.uniform(np.log(0.75), np.log(10.0)))
+    u = x * np.cos(angle) + y[:, None] * np.sin(angle)
+    pitch, blur = 100 / um_per_px * rng.uniform(0.97, 1.03), rng.uniform(0.3, 1.5)
+    count = 3 + seed % 7
+    image = np.full(u.shape, 150.0)
+    for number in range(count):
+        away = u - (number - count // 2) * pitch
+        image -= 90 * (ndtr((away + half) / blur) - ndtr((away - half) / blur))
+    image = (300 - image if seed % 2 else image) + rng.normal(0, 2, u.shape)
+    return np.clip(image + 0.5, 0, 255).astype(np.uint8), 100 / pitch
+
+
+@pytest.mark.parametrize(
+    ("size_px", "um_per_px"),
+    [((640, 480), 0.495), ((1280, 960), 0.25), ((1920, 1200), 0.345)],
+)
+def test_few_lines_in_a_large_picture_are_measured(
+    size_px: tuple[int, int], um_per_px: float
+) -> None:
+    for seed in range(4 if size_px[0] > 1280 else 8):
+        image, true = perfect_lines(seed, size_px, um_per_px)
+        assert measure_ruling(image, 100.0).um_per_px == pytest.approx(true, rel=0.0005)
+
+
+@pytest.mark.parametrize(
+    ("division_um", "nominal", "size_px"),
+    [(100.0, 0.25, (1280, 960)), (100.0, 0.345, (1920, 1200)), (10.0, 0.069, (1920, 1200))],
+)
+def test_large_pictures_are_measured_whatever_lies_on_the_slide(
+    division_um: float, nominal: float, size_px: tuple[int, int]
+) -> None:
+    for seed in (0, 9):
+        image, true = slide(seed, division_um, nominal, size_px, bright=seed % 2 == 1)
+        size = measure_ruling(image, division_um)
+        assert size.um_per_px == pytest.approx(true, rel=0.001)
+        assert abs(size.um_per_px - true) < 4 * size.uncertainty_um_per_px
 
 
 def test_bright_lines_are_lines() -> None:

@@ -32,7 +32,13 @@ Found = dict[str, float]
 UM_PER_PX = 0.495
 CENTRE_PX = np.array([319.5, 239.5])
 VIEW = ImageToStage(np.eye(2) * UM_PER_PX, CENTRE_PX)
-RULINGS = ((10.0, 0.495), (10.0, 0.2475), (10.0, 0.099))
+# division, um; nominal um per px; the camera's width and height, px
+RULINGS = (
+    (10.0, 0.495, (640, 480)), (100.0, 0.495, (640, 480)), (10.0, 0.2475, (640, 480)),
+    (10.0, 0.099, (640, 480)), (100.0, 0.25, (1280, 960)), (10.0, 0.25, (1280, 960)),
+    (100.0, 0.495, (1280, 960)), (10.0, 0.345, (1920, 1200)), (100.0, 0.345, (1920, 1200)),
+    (10.0, 0.069, (1920, 1200)),
+)  # fmt: skip
 FIELD_PX = np.random.default_rng(0).uniform(-0.5, 0.5, (200, 2)) * (640, 480)
 MODALITIES = ("brightfield", "phase")
 
@@ -52,7 +58,14 @@ def field_error_um(matrix: np.ndarray, true: np.ndarray) -> float:
     return float(np.sqrt(((FIELD_PX @ (matrix - true).T) ** 2).sum(axis=1).mean()))
 
 
-def slide(seed: int, division_um: float, nominal: float) -> tuple[np.ndarray, float]:
+def slide(
+    seed: int,
+    division_um: float,
+    nominal: float,
+    size_px: tuple[int, int] = (640, 480),
+    *,
+    bright: bool = False,
+) -> tuple[np.ndarray, float]:
     """Picture of a slide laid at random, by a camera that is turned, and the true size."""
     rng = np.random.default_rng([seed, 5])
     um_per_px = nominal * rng.uniform(0.95, 1.05)
@@ -61,8 +74,9 @@ def slide(seed: int, division_um: float, nominal: float) -> tuple[np.ndarray, fl
     mirror = np.diag((rng.choice((-1.0, 1.0)), 1.0))
     matrix = um_per_px * np.array([[c, -s], [s, c]]) @ mirror
     look = draw_micrometer(rng, division_um, nominal)
-    image = Micrometer(look, matrix, seed).render(0.0, 0.008, resting)
-    return image, um_per_px
+    scene = Micrometer(look, matrix, seed, width_px=size_px[0], height_px=size_px[1])
+    image = scene.render(0.0, 0.008, resting)
+    return (255 - image if bright else image), um_per_px
 
 
 def picture(seed: int, tip_um: tuple[float, float, float] | None) -> np.ndarray:
@@ -90,9 +104,17 @@ def stage_bench(
 
 
 def pixel(seed: int) -> Found:
-    division_um, nominal = RULINGS[seed % 3]
-    image, true = slide(seed, division_um, nominal)
-    return {"error_percent": 100 * abs(measure_ruling(image, division_um).um_per_px / true - 1)}
+    division_um, nominal, size_px = RULINGS[seed % len(RULINGS)]
+    bright = seed // len(RULINGS) % 3 == 2
+    image, true = slide(seed, division_um, nominal, size_px, bright=bright)
+    found = measure_ruling(image, division_um)
+    off = abs(found.um_per_px / true - 1)
+    stated = found.uncertainty_um_per_px / found.um_per_px
+    return {
+        "error_percent": 100 * off,
+        "over_its_sd": off / stated,
+        "beyond_what_is_stated": float(off > 3 * stated + 0.002),
+    }
 
 
 def tip(seed: int) -> Found:

@@ -136,7 +136,6 @@ def test_what_does_not_fit_the_moment_is_refused_and_says_why(aligned: VirtualIn
     run.run(0.3)
     assert "retract first" in refused(run, Align("head"))
     run.pilot.obey(Disarm(), run.now_s, FRESH, "")
-    assert "arm first" in refused(run, Retract())
     assert "arm first" in refused(run, Descend())
 
 
@@ -150,6 +149,49 @@ def test_disarmed_on_the_way_it_freezes(aligned: VirtualInjection) -> None:
     hold(run)
     run.run(2.0)
     assert run.needle_um(run.now_s) == pytest.approx(at_um)
+
+
+@pytest.mark.parametrize("height_um", [60.0, 4.0])
+def test_m12_retract_goes_straight_up_also_disarmed_and_stop_freezes_it(
+    aligned: VirtualInjection, height_um: float
+) -> None:
+    run = aligned
+    down_to(run, height_um)
+    run.pilot.obey(Stop(), run.now_s, FRESH, "")
+    run.run(0.5)
+    assert run.machine.step is Step.FROZEN
+    run.pressed = False
+    at_um, sent = run.needle_um(run.now_s), len(run.orders)
+    run.press(Retract())
+    run.step()
+    assert run.needle.rest_s > run.now_s
+    run.machine.stop(run.now_s, "Stop pressed")
+    run.needle.halt(run.now_s)
+    run.run(1.0)
+    assert run.machine.step is Step.FROZEN
+    assert len(run.orders) == sent + 1  # nothing by itself after a stop
+    run.press(Retract())
+    run.until(Step.RAISED)
+    assert run.pilot.state.mode is Mode.DISARMED
+    assert run.needle_um(run.now_s) == pytest.approx((*at_um[:2], SAFE_UM), abs=0.1)
+    for _, order, _ in run.orders[sent:]:
+        assert not order.down
+        assert order.to_um[2] >= at_um[2]
+    for command in (Park(), Carry(), Descend()):
+        assert "arm first" in refused(run, command)
+
+
+def test_m12_disarmed_while_it_retracts_it_freezes(aligned: VirtualInjection) -> None:
+    run = aligned
+    down_to(run, 60.0)
+    run.pressed = False
+    run.until(Step.PAUSED)
+    run.run(0.3)
+    run.press(Retract())
+    run.step()
+    run.pilot.obey(Disarm(), run.now_s, FRESH, "")
+    run.step()
+    assert run.machine.step is Step.FROZEN
 
 
 def test_a_sperm_that_is_lost_pauses_the_descent(aligned: VirtualInjection) -> None:

@@ -9,12 +9,13 @@ import pytest
 from virtual_injection import DISH_UM, SAFE_UM, VirtualInjection
 
 from app.core.injection_rules import OFFERED, Standing, refusal
-from app.core.injection_values import Sense, Step
-from app.core.messages import Abort, Align, Carry, Descend, LetGo, StandBy, Tap, Teach
+from app.core.injection_values import BUSY, Sense, Step
+from app.core.messages import Abort, Align, Carry, Descend, LetGo, Retract, StandBy, Tap, Teach
 from app.core.selection import Target
 from drivers.pose import Pose
 
 HERE = Pose(0.0, 0.0, 0.0, 50.0, False)
+UNSURE = Pose(0.0, 0.0, 0.0, 50.0, None)
 TARGET = Target(1, 0.0, np.zeros(2), np.zeros(2), True, 1.0)
 SENSE = Sense(HERE, True, np.zeros(2), True, TARGET)
 IDLE = Standing(
@@ -25,7 +26,7 @@ MET = replace(IDLE, step=Step.CONTACT, bound_for=Step.CONTACT, low=True)
 
 @pytest.mark.parametrize("step", list(Step))
 @pytest.mark.parametrize(("armed", "moves"), [(True, False), (False, False), (True, True)])
-def test_abort_can_always_be_asked_for_and_nothing_else_disarmed(step, armed, moves) -> None:
+def test_up_can_be_asked_for_disarmed_and_nothing_else(step, armed, moves) -> None:
     standing = replace(IDLE, step=step, bound_for=step, moves=moves)
     sense = replace(SENSE, armed=armed)
     assert refusal(Abort(), standing, sense) == ""
@@ -33,9 +34,11 @@ def test_abort_can_always_be_asked_for_and_nothing_else_disarmed(step, armed, mo
         if command == Abort():
             continue
         why = refusal(command, standing, sense)
-        assert why or armed
-        assert why == "arm first" or armed
-        if moves and command != Descend():
+        if not armed and command != Retract():
+            assert why == "arm first"
+        if not armed and command == Retract():
+            assert (why == "") is not (moves or step in BUSY)
+        if moves and armed and command != Descend():
             assert "stop it first" in why
 
 
@@ -57,6 +60,9 @@ def test_abort_can_always_be_asked_for_and_nothing_else_disarmed(step, armed, mo
         (Teach(), IDLE, replace(SENSE, stage_rests=False), "at rest"),
         (StandBy(), IDLE, replace(SENSE, pipette=None), "position is not known"),
         (Abort(), IDLE, replace(SENSE, pipette=None), "position is not known"),
+        (Retract(), MET, replace(SENSE, armed=False), ""),
+        (Retract(), MET, replace(SENSE, armed=False, pipette=None), "position is not known"),
+        (Retract(), MET, replace(SENSE, armed=False, pipette=UNSURE), "position is not known"),
     ],
 )  # fmt: skip
 def test_each_refusal_has_its_reason(command, standing, sense, words) -> None:

@@ -85,6 +85,74 @@ def test_m12_a_stop_halts_once_and_nothing_follows(command: Stop | Disarm) -> No
     assert pilot.obey(MoveBy(1.0, 0.0), 1.0, GOOD, "") != ""
 
 
+STALE = [
+    (Health(5.0, 0.15, 0.0), "the camera's frames are stale"),
+    (Health(0.0, 0.15, 5.0), "the stage's position is stale"),
+]
+
+
+@pytest.mark.parametrize(("health", "why"), STALE)
+def test_m8_no_planned_move_begins_with_stale_frames_or_pose(health: Health, why: str) -> None:
+    pilot = Pilot(ServoConfig(), PoseHistory(0.026), 30.0)
+    pilot.read(pose(0.0, 0.0), 0.0)
+    assert pilot.obey(Arm("20x"), 0.1, GOOD, "") == ""
+    assert pilot.obey(MoveBy(500.0, 0.0), 0.15, health, "") == f"not moved: {why}"
+    assert pilot.act(0.15, health) is None
+    # what was fresh when it was asked for may be stale when it would begin
+    assert pilot.obey(MoveBy(500.0, 0.0), 0.16, GOOD, "") == ""
+    assert pilot.act(0.2, health) is None
+    assert pilot.state.reason == f"the move was stopped: {why}"
+    assert pilot.act(0.25, GOOD) is None
+
+
+@pytest.mark.parametrize(("health", "why"), STALE)
+def test_m8_a_planned_move_ends_where_frames_or_pose_become_stale(health: Health, why: str) -> None:
+    pilot = moving()
+    assert pilot.act(0.15, GOOD) is None
+    assert isinstance(pilot.act(0.2, health), Halt)
+    assert pilot.state.mode is Mode.ARMED
+    assert pilot.state.reason == f"the move was stopped: {why}"
+    assert not pilot.moving_by_plan
+    for k in range(60):  # nothing of it goes on when all is fresh again
+        assert pilot.act(0.3 + 0.1 * k, GOOD) is None
+    assert pilot.fault == ""
+    pilot.read(pose(7.0, 30.0), 7.0)
+    assert pilot.obey(MoveBy(10.0, 0.0), 7.0, GOOD, "") == ""
+    assert isinstance(pilot.act(7.0, GOOD), Move)
+    assert pilot.state.reason == ""
+
+
+@pytest.mark.parametrize(("health", "why"), STALE)
+def test_m8_a_target_on_its_way_to_the_centre_is_held(health: Health, why: str) -> None:
+    loop = VirtualLoop(seed=1)
+    loop.run(3.0)
+    pilot, tracks, now_s = loop.pilot, loop.tracks, 3.2
+    away_um = np.linalg.norm(tracks.position_um - loop.pose_um(now_s), axis=1)
+    far = int(tracks.track_id[np.flatnonzero((tracks.state == 1) & (away_um > 70))[0]])
+    assert pilot.obey(Follow(far), now_s, GOOD, "") == ""
+    while not isinstance(pilot.act(now_s, GOOD), Move):
+        now_s += 0.03
+        assert now_s < 4.0
+    assert isinstance(pilot.act(now_s + 0.03, health), Halt)
+    assert (pilot.state.mode, pilot.state.reason) == (Mode.HOLD, why)
+    assert pilot.state.target == far
+    assert pilot.act(now_s + 0.06, GOOD) is None
+
+
+def test_who_steers_beside_the_stage_is_not_idle() -> None:
+    pilot = Pilot(ServoConfig(idle_s=60.0), PoseHistory(0.026), 30.0)
+    pilot.obey(Arm("20x"), 0.0, GOOD, "")
+    for second in range(0, 300, 30):
+        pilot.touch(float(second))
+        pilot.act(second + 29.0, GOOD)
+        assert pilot.state.mode is Mode.ARMED
+    pilot.act(270.0 + 61.0, GOOD)
+    assert pilot.state.mode is Mode.DISARMED
+    pilot.touch(400.0)  # to be at work arms nothing
+    assert pilot.act(400.0, GOOD) is None
+    assert pilot.state.mode is Mode.DISARMED
+
+
 def test_a_refused_move_leaves_nothing_stuck() -> None:
     pilot = moving()
     pilot.give_up(0.12, "outside the limits")

@@ -220,24 +220,6 @@ def test_m5_one_move_at_a_time(proscan):
         assert len(moves) == 2
 
 
-def test_a_wrong_velocity_scale_is_noticed_by_readback(proscan):
-    options = {"velocity_in_user_units": False}  # this controller counts in units of 0.08 um
-    with stage_on(proscan, options=options) as stage:
-
-        def steer() -> None:
-            for _ in range(100):
-                stage.set_velocity_and_read_pose(800.0, 0.0)
-
-        with pytest.raises(GuardianError, match="does not move as commanded"):
-            steer()
-        proscan.rest_s()
-        with pytest.raises(GuardianError, match="refuses motion after a fault"):
-            stage.move_to(0.0, 0.0)
-        assert [kind for kind, _ in stage.events()] == ["fault"]
-        stage.reconnect()
-        stage.move_to(0.0, 0.0)
-
-
 def test_a_missing_port_and_a_wrong_device_are_told_before_anything_moves():
     with pytest.raises(PortError, match=r"stage at socket://127\.0\.0\.1:1: cannot open the port"):
         GuardedStage("socket://127.0.0.1:1", WIDE)

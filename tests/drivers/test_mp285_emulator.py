@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from drivers.emulators.faults import FaultyInstrument, parse_faults
 from drivers.emulators.instrument import Instrument
 from drivers.emulators.mp285 import VARIANTS, MP285Emulator
+from drivers.emulators.prior import ProScanEmulator
 from drivers.errors import DeviceError
 from drivers.mp285 import codec
 
@@ -64,6 +66,24 @@ def test_status_block(variant, step_div):
     status = codec.decode_status(reply)
     assert (status.step_div, status.version, status.speed_um_s) == (step_div, 340, 200)
     assert status.microsteps_per_um == 25
+
+
+def test_the_status_tells_relative_from_absolute():
+    host = Host()
+    flags = []
+    for mode in (b"a\r", b"b\r", b"a\r"):
+        assert host.ask(mode) == b"\r"
+        flags.append(codec.decode_status(host.ask(b"s\r")).flags)
+    assert flags == [64, 96, 64]  # the sample of a real one, absolute, has 64
+
+
+def test_a_stale_acknowledgement_is_the_instruments_own():
+    for box, own in ((MP285Emulator(time_s=0.0), b"\r"), (ProScanEmulator(time_s=0.0), b"R\r")):
+        spoilt = FaultyInstrument(box, parse_faults("stale"))
+        spoilt.receive(b"P\r" if own == b"R\r" else b"c\r", 1.0)
+        replies = [spoilt.take_output(2.0), spoilt.take_output(2.0)]
+        assert replies[0] == own
+        assert len(replies[1]) > 2
 
 
 def test_move_takes_its_time_and_answers_on_arrival():

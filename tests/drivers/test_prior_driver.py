@@ -60,7 +60,7 @@ def bench(
         ("proscan2", {}),
         ("proscan3", {}),
         ("proscan3-r-at-end", {}),
-        ("proscan3-velocity-um", {"velocity_in_user_units": False}),
+        ("proscan3-velocity-units", {"velocity_in_user_units": True}),
         ("proscan3-9600", {"resolution_um": 1.0}),
     ],
 )
@@ -112,7 +112,7 @@ def test_every_command_has_one_reply_and_the_joystick_is_off_in_motion():
         box.driver.connect()
         assert b"H\r" not in box.sent()
         box.driver.set_velocity((10.0, 0.0))
-        assert box.sent()[-2:] == [b"H\r", b"VS,125,0\r"]  # the unit is 0.08 um
+        assert box.sent()[-2:] == [b"H\r", b"VS,10,0\r"]
         for _ in range(5):
             box.driver.set_velocity((10.0, 0.0))
             box.driver.read_pose()

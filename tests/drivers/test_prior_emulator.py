@@ -134,7 +134,7 @@ def test_busy_bits_and_positions_follow_the_motion():
 
 
 def test_units_scale_positions_moves_and_velocities():
-    desk = Desk()
+    desk = Desk("proscan3-velocity-units")
     assert desk.ask("SS,5") == "0\r"
     assert desk.ask("RES,S") == "0.2\r"
     assert desk.ask("G,500,0") == "R\r"
@@ -144,7 +144,7 @@ def test_units_scale_positions_moves_and_velocities():
     desk.ask("VS,0,1000")
     desk.now_s += 1.0
     assert desk.emulator.plant.velocity_um_s(desk.now_s)[1] == pytest.approx(200.0)
-    other = Desk("proscan3-velocity-um")
+    other = Desk()
     other.ask("SS,5")
     other.ask("VS,0,1000")
     other.now_s += 1.0
@@ -291,6 +291,60 @@ def test_the_rate_changes_when_it_is_told_to():
     assert desk.ask("BAUD 115") == "0\r"
     assert desk.emulator.baud == 115200
     assert desk.ask("BAUD,57") == "E,8\r"
+
+
+def test_a_proscan2_tops_out_at_38400_baud_and_takes_equals_signs():
+    desk = Desk("proscan2")
+    assert desk.ask("BAUD,115") == "E,8\r"
+    assert desk.emulator.baud == 38400
+    assert desk.ask("BAUD=19") == "0\r"
+    assert desk.emulator.baud == 19200
+    assert desk.ask("G=100,200") == "R\r"
+    desk.rest()
+    assert desk.ask("P") == "100,200,0\r"
+    assert desk.ask("VS=100,0") == "R\r"
+    assert desk.ask("VS=0=0") == "R\r"
+    assert desk.ask("=") == "0\r"  # alone it is a question
+    assert Desk("proscan3").ask("G=100,200") == "E,5\r"
+
+
+@pytest.mark.parametrize("variant", ["proscan2", "proscan3"])
+def test_percentages_are_whole_numbers_whatever_they_were_set_by(variant):
+    desk = Desk(variant)
+    assert desk.ask("SMS,1000,u") == "0\r"
+    assert desk.ask("SMS") == "18\r"
+    assert desk.ask("SMS,1,u") == "0\r"
+    assert desk.ask("SMS") == "1\r"
+
+
+@pytest.mark.parametrize(("unit", "um_s"), [("", 500.0), (",u", 500.0), (",p", 20.0)])
+def test_a_velocity_may_name_its_unit(unit, um_s):
+    desk = Desk()
+    desk.ask("SS,5")
+    assert desk.ask(f"VS,500,0{unit}") == "R\r"
+    desk.now_s += 1.0
+    assert desk.emulator.plant.velocity_um_s(desk.now_s)[0] == pytest.approx(um_s)
+    assert desk.ask("VS,500,u") == "E,4\r"
+
+
+def test_an_index_is_restored_after_a_power_cut_and_only_where_there_was_one():
+    desk = Desk()
+    assert desk.ask("RIS") == "E,44\r"
+    assert desk.ask("SIS") == "R\r"
+    desk.ask("G,-3000,-2000")
+    desk.rest()
+    desk.emulator.switch_off(desk.now_s)
+    desk.emulator.switch_on(desk.now_s + 1.0)
+    desk.now_s += 5.0
+    assert desk.ask("PS") == "0,0\r"
+    began_s = desk.now_s
+    assert desk.ask("RIS") == "R\r"
+    assert desk.now_s - began_s > 0.5  # it drives to the ends
+    assert desk.ask("PS") == "0,0\r"  # of travel, where SIS had its origin
+    desk.ask("G,-3000,-2000")
+    desk.rest()
+    x_um, y_um, _ = desk.emulator.plant.motor_um(desk.now_s)
+    assert (x_um, y_um) == pytest.approx((57_000.0 - 3_000.0, 37_500.0 - 2_000.0), abs=0.5)
 
 
 def test_compatibility_mode_tells_no_errors_and_takes_one_move_at_a_time():

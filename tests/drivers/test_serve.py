@@ -12,7 +12,11 @@ import psutil
 import pytest
 from emulated import emulated, wait_until
 
+from app import cli
 from drivers.emulators.serve import main
+from drivers.errors import ReplyTimeout
+from drivers.guarded import GuardedManipulator
+from drivers.limits import SoftLimits
 from drivers.process import end_process, start_module
 from drivers.wire import Wire
 
@@ -116,3 +120,26 @@ def test_a_terminal_link_that_exists_is_not_overwritten(tmp_path):
     assert child.returncode == 2
     assert "choose a name that does not exist" in child.stderr
     assert link.read_text() == "mine"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
+def test_an_mp285a_with_a_handshake_says_nothing_to_a_host_without(tmp_path):
+    link = str(tmp_path / "ttyPipette")
+    limits = SoftLimits((-100.0,) * 3, (100.0,) * 3)
+    with emulated("mp285", "--variant", "mp285a-rtscts", "--pty", link) as emulator:
+        with pytest.raises(ReplyTimeout):
+            GuardedManipulator(emulator.url, limits)
+        with GuardedManipulator(emulator.url, limits, rtscts=True) as pipette:
+            assert pipette.read_pose().x_um == 0.0
+    assert main(["mp285", "--variant", "mp285a-rtscts", "--tcp", "127.0.0.1:0"]) == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
+def test_a_terminal_link_in_a_missing_folder_is_one_plain_line(tmp_path, capsys):
+    link = tmp_path / "none" / "ttyStage"
+    assert cli.main(["emulate", "proscan", "--pty", str(link)]) == 2
+    told = capsys.readouterr().err.strip()
+    assert told.startswith("sfcscope: emulator at ")
+    assert "No such file or directory; choose a name" in told
+    assert "in a folder that does" in told
+    assert not any(sign in told for sign in ("Errno", "->", "\n"))

@@ -31,6 +31,10 @@ class Garbled:
     def baud(self) -> int:
         return self.inner.baud
 
+    @property
+    def acknowledgement(self) -> bytes:
+        return self.inner.acknowledgement
+
     def receive(self, data: bytes, now_s: float) -> None:
         self.inner.receive(_replaced(data, self.heard), now_s)
 

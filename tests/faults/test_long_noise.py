@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
 from drivers.emulators.faults import FaultyInstrument, parse_faults
 from drivers.emulators.mp285 import MP285Emulator
 from drivers.emulators.prior import ProScanEmulator
-from drivers.errors import DeviceError
+from drivers.errors import DeviceError, NotNow
 from drivers.guardian_messages import GuardianSettings, decode_pose
 from drivers.mp285.driver import MP285
 from drivers.prior.driver import ProScan
@@ -24,18 +25,79 @@ PIPETTE = GuardianSettings(
 )
 
 
+PROMISED_S = 0.250
+"""How soon a motion that does not match its command has ended."""
+
+
 class Tally:
     def __init__(self) -> None:
-        self.exchanges = self.refused = 0
-        self.worst_um = self.outside_um = self.longest_s = self.away_s = self.rest_s = 0.0
+        self.exchanges = self.refused = self.hands = 0
+        self.worst_um, self.outside_um, self.longest_s = 0.0, -math.inf, 0.0
+        self.rests_s: list[float] = []
+        self.away_s: list[float] = []
+        self.astray_s: list[float] = []
 
     def __str__(self) -> str:
         return (
-            f"{self.exchanges} exchanges, {self.refused} refused, largest accepted error"
-            f" {self.worst_um:.2f} um, beyond the limits {self.outside_um:.1f} um, longest call"
-            f" {self.longest_s:.2f} s, at rest after {self.rest_s:.2f} s, longest recovery"
-            f" {self.away_s:.2f} s"
+            f"{self.exchanges} exchanges, {self.refused} refused ({self.hands} taken for a hand),"
+            f" largest accepted error {self.worst_um:.2f} um, beyond the limits"
+            f" {self.outside_um:.1f} um, longest call {self.longest_s:.2f} s;"
+            f" not as commanded {_told(self.astray_s, PROMISED_S)}; at rest after"
+            f" {_told(self.rests_s, PROMISED_S)}; recovered after {_told(self.away_s, 2.0)}"
         )
+
+
+def _told(times_s: list[float], promised_s: float) -> str:
+    count = len(times_s)
+    if not count:
+        return "0.00 s (never)"
+    return (
+        f"{np.median(times_s):.2f} s (median), {max(times_s):.2f} s (max),"
+        f" {100 * within(times_s, promised_s):.0f} % of {count} within {promised_s:g} s"
+    )
+
+
+def within(times_s: list[float], promised_s: float) -> float:
+    return sum(time_s <= promised_s for time_s in times_s) / max(1, len(times_s))
+
+
+class Witness:
+    """An instrument whose true motion is compared with what was asked for, whenever it is used.
+
+    Between nothing and the velocity that was asked for all is well: ramps, and a stop.
+    """
+
+    def __init__(self, inner: ProScanEmulator, tally: Tally) -> None:
+        self.inner = inner
+        self.wanted_um_s = (0.0, 0.0)
+        self._tally = tally
+        self._since_s = math.inf
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.inner, name)
+
+    def receive(self, data: bytes, now_s: float) -> None:
+        self._look(now_s)
+        self.inner.receive(data, now_s)
+
+    def take_output(self, now_s: float) -> bytes:
+        self._look(now_s)
+        return self.inner.take_output(now_s)
+
+    def next_event_s(self, now_s: float) -> float:
+        self._look(now_s)
+        return self.inner.next_event_s(now_s)
+
+    def _look(self, now_s: float) -> None:
+        is_um_s = np.array(self.inner.plant.velocity_um_s(now_s)[:2])
+        wanted_um_s = np.array(self.wanted_um_s)
+        share = is_um_s @ wanted_um_s / max(wanted_um_s @ wanted_um_s, 1e-9)
+        off_um_s = np.linalg.norm(is_um_s - min(max(share, 0.0), 1.0) * wanted_um_s)
+        if off_um_s > 15.0:
+            self._since_s = min(self._since_s, now_s)
+        elif self._since_s < math.inf:
+            self._tally.astray_s.append(now_s - self._since_s)
+            self._since_s = math.inf
 
 
 def in_its_frame(emulator: ProScanEmulator, time_s: float) -> tuple[float, float]:
@@ -45,20 +107,27 @@ def in_its_frame(emulator: ProScanEmulator, time_s: float) -> tuple[float, float
     return x_um - origin_um[0], y_um - origin_um[1]
 
 
-def follow(exchanges: int, fault: str, variant: str = "proscan3") -> Tally:
-    """Follow a wandering cell over a noisy line; reconnect after each fault, as a person would."""
+def follow(exchanges: int, fault: str, variant: str = "proscan3", *, live: bool = False) -> Tally:
+    """Follow a wandering cell over a noisy line; reconnect after each fault, as a person would.
+
+    With the joystick ``live`` what does not move as commanded may be a hand on it: the stage is
+    stopped all the same, and after a second goes on when it is asked to.
+    """
     tally = Tally()
     with virtual_time() as clock:
         inner = ProScanEmulator(variant, time_s=clock.now_s)
+        witness = Witness(inner, tally)
         guardian = VirtualGuardian(
-            FaultyInstrument(inner, parse_faults(fault)), ProScan, STAGE, clock
-        )
+            FaultyInstrument(witness, parse_faults(fault)),
+            lambda wire: ProScan(wire, joystick_live=live), STAGE, clock,
+        )  # fmt: skip
         guardian.reconnect()
         tick, failed_s = 0, math.inf
         while tally.exchanges < exchanges:
             tick += 1
             heading = tick * 0.02
             v = 120.0 * math.cos(heading), 120.0 * math.sin(heading)
+            witness.wanted_um_s = v
             before_s, before = clock.now_s, len(guardian.wire.transcript.entries())
             try:
                 guardian.ask("velocity", um_s=list(v))
@@ -68,17 +137,20 @@ def follow(exchanges: int, fault: str, variant: str = "proscan3") -> Tally:
                     error_um = max(abs(pose.x_um - true_um[0]), abs(pose.y_um - true_um[1]))
                     tally.worst_um = max(tally.worst_um, error_um)
                 if failed_s < math.inf:
-                    tally.away_s = max(tally.away_s, clock.now_s - failed_s)
+                    tally.away_s.append(clock.now_s - failed_s)
                     failed_s = math.inf
-            except DeviceError:
+            except DeviceError as error:
                 tally.refused += 1
+                hand = isinstance(error, NotNow) and failed_s == math.inf
+                tally.hands += hand
                 tally.longest_s = max(tally.longest_s, clock.now_s - before_s)
                 failed_s = min(failed_s, clock.now_s)
                 guardian.idle(0.05)
-                if guardian.keeper._brake.fault:
+                if guardian.keeper._brake.fault or hand:
                     while any(inner.plant.velocity_um_s(clock.now_s)[:2]):
                         guardian.idle(0.02)
-                    tally.rest_s = max(tally.rest_s, clock.now_s - before_s)
+                    tally.rests_s.append(inner.plant.rest_s - before_s)
+                if guardian.keeper._brake.fault:
                     guardian.reconnect()
             outside_um = max(abs(um) for um in in_its_frame(inner, clock.now_s)) - BOX_UM
             tally.outside_um = max(tally.outside_um, outside_um)
@@ -88,13 +160,27 @@ def follow(exchanges: int, fault: str, variant: str = "proscan3") -> Tally:
     return tally
 
 
-def holds(tally: Tally, *, recovery_s: float = 2.0) -> None:
+def holds(tally: Tally, *, rest_s: float = 1.0) -> None:
     print(tally)
     assert tally.worst_um <= 5.0, tally
-    assert tally.outside_um <= 250.0, tally  # a garbled velocity lives a quarter of a second
+    assert tally.outside_um <= 0.0, tally
     assert tally.longest_s <= 3.0, tally
-    assert tally.rest_s <= 2.5, tally
-    assert tally.away_s <= recovery_s, tally
+    assert max(tally.astray_s, default=0.0) <= PROMISED_S, tally
+    assert max(tally.rests_s, default=0.0) <= rest_s, tally
+    assert max(tally.away_s, default=0.0) <= 2.0, tally
+
+
+def holds_mostly(tally: Tally) -> None:
+    """At one byte in a hundred every ninth exchange is spoilt, and so is every ninth stop."""
+    print(tally)
+    assert tally.worst_um <= 5.0, tally
+    assert tally.outside_um <= 0.0, tally
+    assert tally.longest_s <= 3.0, tally
+    assert within(tally.astray_s, PROMISED_S) >= 0.95, tally
+    assert max(tally.astray_s, default=0.0) <= 0.7, tally
+    assert max(tally.rests_s, default=0.0) <= 1.5, tally
+    assert within(tally.away_s, 2.0) >= 0.90, tally
+    assert max(tally.away_s, default=0.0) <= 7.0, tally
 
 
 def test_a_clean_line_needs_no_second_readings():
@@ -121,9 +207,15 @@ def test_a_clean_line_needs_no_second_readings():
 FLIPS = "flip:p=0.001:way=both,seed={}"
 
 
+@pytest.mark.parametrize("live", [False, True])
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_s1_following_over_a_noisy_line(seed):
-    holds(follow(2_000, FLIPS.format(seed)))
+def test_s1_following_over_a_noisy_line(seed, live):
+    holds(follow(2_000, FLIPS.format(seed), live=live), rest_s=PROMISED_S)
+
+
+def test_s1_after_a_hand_garbled_positions_are_no_more_believed_than_before():
+    # a hand is fast: what it explained must not be explained to the end of the next stretch
+    holds_mostly(follow(4_000, "flip:p=0.01:way=both,seed=0", live=True))
 
 
 @pytest.mark.parametrize(
@@ -141,10 +233,10 @@ def test_following_over_a_line_with_other_faults(fault, variant):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+@pytest.mark.parametrize("live", [False, True])
 @pytest.mark.parametrize("seed", range(4))
-def test_s1_a_hundred_thousand_exchanges_with_one_percent_flipped(seed):
-    # identifying the controller again takes 30 exchanges, of which every ninth is spoilt
-    holds(follow(25_000, f"flip:p=0.01:way=both,seed={seed}"), recovery_s=10.0)
+def test_s1_a_hundred_thousand_exchanges_with_one_percent_flipped(seed, live):
+    holds_mostly(follow(25_000, f"flip:p=0.01:way=both,seed={seed}", live=live))
 
 
 def descend(moves: int, fault: str, variant: str) -> tuple[int, float]:

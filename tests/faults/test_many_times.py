@@ -27,6 +27,9 @@ ROOT = Path(__file__).parents[2]
 HOST = Path(__file__).parents[1] / "drivers" / "host_that_dies.py"
 PROGRAM = Path(__file__).parent / "program_that_dies.py"
 FOLLOWED_S = 0.5
+WAITING: dict[str, dict[str, object]] = {
+    "pose": {}, "move": {"um": [0.0, 0.0], "speed": 2_000.0}, "velocity": {"um_s": [600.0, 0.0]},
+}  # fmt: skip
 # Small, slow pictures and the classical detector: a busy machine has to follow somebody too.
 RIG = """
 version = 1
@@ -43,10 +46,15 @@ detector = "threshold"
 """
 
 
-def summary(what: str, seconds: list[float]) -> None:
+def summary(what: str, seconds: list[float], limit_s: float) -> None:
+    """One line of figures: what tests/README.md quotes."""
     ms = np.array(seconds) * 1e3
-    p50, p99 = np.percentile(ms, (50, 99))
-    print(f"{what}: {len(ms)} tries, p50 {p50:.0f} ms, p99 {p99:.0f} ms, max {ms.max():.0f} ms")
+    p50, p90, p99 = np.percentile(ms, (50, 90, 99))
+    within, load = int(np.sum(ms <= 1e3 * limit_s)), psutil.getloadavg()[0]
+    print(
+        f"{what}: {within} of {len(ms)} within {1e3 * limit_s:.0f} ms; p50 {p50:.1f},"
+        f" p90 {p90:.1f}, p99 {p99:.1f}, max {ms.max():.1f} ms (load {load:.0f})"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +136,7 @@ def test_p1_a_bare_host_killed_forty_five_times(proscan):
         rest_s.append(proscan.rest_s() - killed_s)
         guardian.wait(10.0)
         go_back(proscan)
-    summary("P1 bare host killed to standstill", rest_s)
+    summary("P1 bare host killed to standstill", rest_s, 0.250)
     assert max(rest_s) <= 0.250
 
 
@@ -150,7 +158,7 @@ def test_p1_the_full_program_killed_five_times_while_it_follows(tmp_path):
             rest_s.append(witness.rest_s() - killed_s)
             _, alive = psutil.wait_procs(guardians, 10.0)
             assert alive == []
-    summary("P1 full program killed to standstill", rest_s)
+    summary("P1 full program killed to standstill", rest_s, 0.250)
     assert max(rest_s) <= 0.250
 
 
@@ -168,26 +176,35 @@ def test_m13_a_guardian_killed_twenty_times(proscan):
             rest_s.append(proscan.rest_s() - killed_s)
             wait_until(lambda: any(kind == "died" for kind, _ in stage.events()))
             stage.reconnect()
-    summary("M13 guardian killed to standstill", rest_s)
+    summary("M13 guardian killed to standstill", rest_s, 0.500)
     assert max(rest_s) <= 0.500
 
 
-def test_m2_a_thousand_stops_that_overtake_fifty_commands(proscan):
-    on_wire_s = []
+def test_m2_a_thousand_stops_during_a_move_that_overtake_fifty_commands(proscan):
+    on_wire_s, late = [], 0
     go_back(proscan)
-    with GuardedStage(proscan.url, WIDE, deadman_s=5.0) as stage:
+    with GuardedStage(proscan.url, WIDE, move_speed_um_s=2_000.0, deadman_s=5.0) as stage:
         for number in range(1_000):
-            v = 600.0 * (-1) ** number
-            stage.set_velocity(v, 0.0)
+            while True:
+                with suppress(DeviceError):  # the ramp of the last stop goes on
+                    stage.move_to(20_000.0 * (-1) ** number, 0.0)
+                    break
+            wait_until(proscan.moves)
             for waiting in range(50):
-                stage._client._send({"n": -waiting - 1, "do": "velocity", "um_s": [v, 0.0]})
+                do = "pose" if waiting % 10 == 0 else ("move", "velocity")[waiting % 2]
+                stage._client._send({"n": -waiting - 1, "do": do, **WAITING[do]})
             asked_s = time.perf_counter()
             stage.stop()
-            log = [entry for entry in stage.transcript(40) if entry[0] > asked_s]
+            log = [entry for entry in stage.transcript(400) if entry[0] > asked_s]
             stops = [at_s for at_s, _, data in log if b"I\r" in data]
             on_wire_s.append(stops[0] - asked_s)
-            assert not any(data.startswith(b"VS,6") for at_s, _, data in log if at_s > stops[0])
-    summary("M2 stop asked to byte on the wire", on_wire_s)
+            late += sum(
+                at_s > stops[0] and way == ">" and data[:2] in (b"G,", b"VS") and b"I\r" not in data
+                for at_s, way, data in log
+            )
+    summary("M2 stop asked to byte on the wire, in a move, 50 commands waiting", on_wire_s, 0.100)
+    print(f"M2: {late} motions sent after a stop")
+    assert late == 0
     assert np.percentile(on_wire_s, 99) <= 0.050
     assert max(on_wire_s) <= 0.100
 

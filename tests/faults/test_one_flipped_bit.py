@@ -92,7 +92,7 @@ def test_a_speed_that_becomes_drive_into_the_ends_is_stopped():
 def test_a_standstill_that_becomes_a_creep_is_stopped():
     with stage_with({}) as (stage, box):
         stage.set_velocity(100.0, 0.0)
-        box.heard = {b"VS,0,0\r": (b"VS,0,800\r", 1)}
+        box.heard = {b"VS,0,0\r": (b"VS,0,64\r", 1)}
         stage.set_velocity(0.0, 0.0)
         wait_until(lambda: abs(at_um(box.plant)[1]) > 1.0)
         rests(box.plant)
@@ -103,10 +103,10 @@ def test_a_standstill_that_becomes_a_creep_is_stopped():
 @pytest.mark.parametrize(
     ("right", "wrong"),
     [
-        (b"VS,1250,0", b"VS,9250,0"),  # 740 um/s instead of 100
-        (b"VS,1250,0", b"VS,1250,0,"),
-        (b"VS,1250,0", b"VS,125,0"),
-        (b"VS,1250,0", b"VS,1250,8000"),
+        (b"VS,100,0", b"VS,900,0"),
+        (b"VS,100,0", b"VS,100,0,"),
+        (b"VS,100,0", b"VS,10,0"),
+        (b"VS,100,0", b"VS,100,800"),
     ],
 )
 def test_a_velocity_that_becomes_another_is_noticed(right, wrong):

@@ -237,7 +237,7 @@ def test_a_stop_ends_what_a_hand_does_and_gives_the_joystick_back():
         stage.set_velocity(50.0, 0.0)
         real = box._controller.halt
         box._controller.halt = lambda at_s: None  # the hand goes on after the first stop
-        box._controller.run = lambda x, y, at_s: None
+        box._controller.run = lambda *_: None
         box.touch(30_000.0, time.perf_counter())
         stage.stop()
         wait_until(lambda: not box._controller.joystick)

@@ -137,7 +137,7 @@ def test_s7_a_controller_that_falls_silent_in_motion_is_a_fault():
 
 
 def test_s1_garbled_commands_are_refused_or_noticed():
-    # one byte in 200 to the controller has a bit inverted: VS,1250,0 may become VS,9250,0
+    # one byte in 200 to the controller has a bit inverted: VS,100,0 may become VS,900,0
     with (
         emulated("proscan", "--fault", "flip:p=0.005:way=in,seed=11") as emulator,
         GuardedStage(emulator.url, WIDE, deadman_s=1.0) as stage,

@@ -6,13 +6,27 @@ import time
 from dataclasses import replace
 
 import numpy as np
-from small_rig import SmallRig
-from test_engine import follow_best, wait
+import pytest
+from small_rig import CONFIG, SmallRig
+from test_engine import follow_best, press, wait
 
 from app.config import InjectionConfig
 from app.core.injection import Injection
 from app.core.injection_values import Heights, Step
-from app.core.messages import Abort, Align, Descend, LetGo, Mode, StandBy, Stop, Tap
+from app.core.messages import (
+    Abort,
+    Align,
+    Arm,
+    Carry,
+    Descend,
+    LetGo,
+    Mode,
+    Retract,
+    Snapshot,
+    StandBy,
+    Stop,
+    Tap,
+)  # fmt: skip
 from app.runtime.engine import Engine
 from calibration.pipette_affine import PipetteAffine
 from drivers.emulators.plant import Plant, PlantSettings
@@ -20,6 +34,12 @@ from drivers.pose import Pose
 
 PARK_UM = (50.0, 50.0, 100.0)
 SAFE_UM, DISH_UM = 40.0, -20.0
+
+
+@pytest.fixture(autouse=True)
+def no_tip(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pipette is in these pictures, and to look everywhere for one takes seconds."""
+    monkeypatch.setattr("app.runtime.tip_finder.find_tip", lambda *_: None)
 
 
 class PlantPipette:
@@ -42,13 +62,53 @@ class PlantPipette:
         return self.plant.motor_um(time.perf_counter())[2]
 
 
+def loop_of(
+    parts: SmallRig, needle: PlantPipette, settings: InjectionConfig
+) -> tuple[Engine, Injection]:
+    affine = PipetteAffine(np.eye(2, 3), np.zeros(2), 0.1, DISH_UM, 0.0, PARK_UM)
+    injection = Injection(settings, Heights(SAFE_UM, DISH_UM), affine, 800.0, 30.0)
+    return Engine(replace(parts.build(), pipette=needle, injection=injection)), injection
+
+
+def test_a_held_descent_outlasts_the_patience_with_who_is_idle_and_retract_needs_no_arming() -> (
+    None
+):
+    servo = CONFIG.servo.model_copy(update={"idle_s": 2.0})
+    parts, needle = SmallRig(config=CONFIG.model_copy(update={"servo": servo})), PlantPipette()
+    settings = InjectionConfig(park_um=PARK_UM, oocyte_um=(0.0, 0.0), fast_um_s=8.0)
+    engine, injection = loop_of(parts, needle, settings)
+    engine.start()
+    try:
+        wait(engine, lambda s: s.pose is not None)
+        press(engine, Arm("20x"), {Mode.ARMED})
+        engine.submit(Carry())
+        wait(engine, lambda s: injection.step is Step.AT_OOCYTE)
+        began_s, before_um = time.perf_counter(), needle.z_um()
+
+        def descended(snapshot: Snapshot) -> bool:
+            engine.submit(Descend())
+            assert snapshot.motion.mode is Mode.ARMED
+            return needle.z_um() < before_um - 30.0
+
+        wait(engine, descended, 20.0)
+        assert time.perf_counter() - began_s > servo.idle_s
+        engine.submit(LetGo())
+        wait(engine, lambda s: s.motion.mode is Mode.DISARMED)
+        assert "idle" in engine.motion.reason
+        assert injection.step is Step.PAUSED
+        low_um = needle.z_um()
+        engine.submit(Retract())
+        wait(engine, lambda s: injection.step is Step.RAISED)
+        assert low_um < SAFE_UM
+        assert needle.z_um() == SAFE_UM
+        assert engine.motion.mode is Mode.DISARMED
+    finally:
+        engine.stop()
+
+
 def test_the_sequence_in_the_whole_loop() -> None:
     parts, needle = SmallRig(), PlantPipette()
-    affine = PipetteAffine(np.eye(2, 3), np.zeros(2), 0.1, DISH_UM, 0.0, PARK_UM)
-    injection = Injection(
-        InjectionConfig(park_um=PARK_UM), Heights(SAFE_UM, DISH_UM), affine, 800.0, 30.0
-    )
-    engine = Engine(replace(parts.build(), pipette=needle, injection=injection))
+    engine, injection = loop_of(parts, needle, InjectionConfig(park_um=PARK_UM))
     engine.start()
     try:
         follow_best(engine)

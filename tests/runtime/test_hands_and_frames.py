@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 from emulated import served
 from notice_board import Board
+from small_rig import PlantStage
 
 from app.config import ServoConfig
 from app.core.interlocks import Health
-from app.core.messages import Arm, Follow, Mode
+from app.core.messages import Arm, Follow, Mode, MoveBy
 from app.core.pilot import Halt, Pilot
 from app.core.pose_history import PoseHistory
 from app.runtime.motion import StagePoses, StageWorker
+from drivers.emulators.plant import Plant, PlantSettings
 from drivers.emulators.prior import ProScanEmulator
 from drivers.errors import DeviceError, FrameLost, GuardianError, NotNow
 from drivers.guarded import GuardedStage
@@ -106,6 +108,35 @@ def one_sperm(time_s: float) -> Tracks:
         np.array([[10.0, 8.0]]), one, one, np.array([TrackState.CONFIRMED], np.int8),
         np.zeros(1, np.int8), np.array([0]),
     )  # fmt: skip
+
+
+def test_m8_a_camera_that_dies_in_a_planned_move_stops_it() -> None:
+    stage = PlantStage()
+    stage.plant = Plant(PlantSettings(max_speed_um_s=100.0), time_s=time.perf_counter())
+    bench = Bench(stage)
+    bench.step(2)
+    bench.worker.submit(Arm("20x"))
+    bench.step()
+    bench.worker.submit(MoveBy(190.0, 0.0))
+    bench.step()
+    assert stage.log[-1][0] == "move"
+    end_s = time.perf_counter() + 5.0
+    while not bench.worker.state.reason:  # steps without a frame: each waits for one in vain
+        bench.worker.step()
+        assert time.perf_counter() < end_s
+    assert bench.worker.state.mode is Mode.ARMED
+    assert bench.worker.state.reason == "the move was stopped: the camera's frames are stale"
+    assert stage.log[-1][0] == "stop"
+    move_s, stop_s = stage.log[-2][1], stage.log[-1][1]
+    assert stop_s - move_s < 0.5
+    assert stage.plant.motor_um(stop_s + 1.0)[0] < 100.0
+    assert bench.board.faults == {}
+    bench.worker.submit(MoveBy(10.0, 0.0))
+    bench.worker._wake.set()
+    bench.worker.step()
+    assert "not moved: the camera's frames are stale" in bench.board.told
+    assert stage.log[-1][0] == "stop"
+    assert any("armed: the move was stopped" in text for text in bench.board.told)
 
 
 def test_a_hand_on_the_joystick_holds_and_nothing_more_is_sent() -> None:

@@ -28,7 +28,8 @@ from app.core.messages import (
     StandBy,
 )
 from app.rig.dish import Dish
-from app.runtime.manipulator import Helm, PipetteWorker
+from app.runtime.helm import Helm
+from app.runtime.manipulator import PipetteWorker
 from calibration.pipette_affine import PipetteAffine
 from drivers.emulators.mp285 import MP285Emulator
 from drivers.errors import GuardianError
@@ -56,7 +57,7 @@ class Bench:
         self.dish = Dish(DISH_UM, 0.0)
         helm = Helm(
             self.injection, lambda: MotionState(self.mode, "", 1), lambda time_s: np.zeros(2),
-            lambda: True, self.tip, lambda to_um: None,
+            lambda: True, self.tip, lambda to_um: None, lambda: None,
         )  # fmt: skip
         self.worker = PipetteWorker(pipette, self.board, helm)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from calibration.shift import measure_shift, texture
 from models.errors import ModelError
 from models.specimen.profiles import profile
 from models.specimen.scene import Specimen
@@ -80,6 +81,18 @@ def test_a_moving_stage_moves_no_sperm(specimen):
     np.testing.assert_allclose(here.position_um[a], there.position_um[b], atol=1e-9)
     shift = (there.position_px[b] - here.position_px[a]) * 0.495
     np.testing.assert_allclose(shift, np.tile([-30.0, -20.0], (len(both), 1)), atol=1e-9)
+
+
+@pytest.mark.parametrize("exposure_s", [0.004, 0.006, 0.008, 0.012])  # 1, 2, 2 and 3 sub-poses
+def test_a_moving_picture_stands_where_the_stage_was_at_mid_exposure(exposure_s: float):
+    for modality in ("brightfield", "phase"):
+        still = Specimen(profile("exam", modality=modality), 1)
+        before = texture(still.render(1.0, exposure_s, rest))
+        swept = still.render(
+            1.0, exposure_s, lambda at_s: np.stack([60 * (at_s - 1.0), 0 * at_s], axis=1)
+        )
+        late_s = -measure_shift(before, texture(swept)).x_px * still.look.um_per_px / 60
+        assert abs(late_s) < 1e-4
 
 
 def test_the_world_is_periodic(specimen):
