@@ -16,7 +16,7 @@ from drivers.prior.plausible import Plausible, Reading
 from drivers.prior.units import Units
 from drivers.wire import Wire
 
-_ACCEPT_S = 0.1
+_ACCEPT_S = 0.08
 """How long to wait for the ``R`` of a move before asking whether it runs: by the manual ``R``
 comes at the end of the move, controllers in the field answer at once."""
 
