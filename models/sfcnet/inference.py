@@ -47,7 +47,9 @@ class BoxHead(nn.Module):
         self.sizes_px = list(variant.anchor_sizes_px)
         self.ratios = list(variant.anchor_ratios)
         self.before, self.after = variant.proposals_before, variant.proposals
-        self.most = max(variant.proposals_before, variant.proposals_most)
+        # Level by level is the rule of detectron2, which knows no crowds.
+        most = variant.proposals_before if variant.by_level else variant.proposals_most
+        self.most = max(variant.proposals_before, most)
         self.proposal_iou, self.box_iou = variant.proposal_iou, variant.box_iou
         self.rows = variant.boxes
         self.by_level = variant.by_level
