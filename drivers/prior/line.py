@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -17,6 +18,10 @@ REPLY_S = 0.3
 
 QUIET_S = 0.05
 """A line that is silent for this long has nothing under way: the longest reply takes 15 ms."""
+
+_NOISY_S = 10.0
+"""How long a line counts as noisy after a question had to be asked again: some 400 exchanges, of
+which several are spoilt even at one byte in a thousand."""
 
 _LONGEST_REPORT = 40
 
@@ -41,6 +46,12 @@ class Line:
         self.wire = wire
         self.stale_replies = 0
         self.asked_s = 0.0
+        self._spoilt_s = -math.inf
+
+    @property
+    def noisy(self) -> bool:
+        """Whether a question was asked again of late: what is understood may be garbled too."""
+        return time.perf_counter() - self._spoilt_s < _NOISY_S
 
     def ask(
         self,
@@ -63,6 +74,7 @@ class Line:
                 except (ReplyTimeout, BadReply) as error:
                     if tries <= 0 or not _may_be_noise(error):
                         raise
+                    self._spoilt_s = time.perf_counter()
                     wire.discard(QUIET_S)
 
     def reply(self, request: bytes, decode: Callable[[bytes], T], timeout_s: float) -> T:

@@ -85,7 +85,7 @@ class Plausible:
         return self._leads(self._believed[-1], reading)
 
     def settles(self, readings: Sequence[Reading]) -> bool:
-        """Whether the last of some readings, of which the first was not explained, needs no more.
+        """Whether the last of some readings, of which the first was not enough, needs no more.
 
         The motion has to explain it from what was believed and from the reading before it as well:
         one that was believed may itself have been a little wrong, and then a garbled one may fit
