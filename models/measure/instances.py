@@ -7,6 +7,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from models.measure.shapes import Shapes
+from models.sfcnet.whole_sperm import hang_on
 from models.types import Float64, Int64, UInt8
 
 UInt16 = NDArray[np.uint16]
@@ -40,6 +41,7 @@ def identity_map(
     owner = np.zeros(class_map.shape, np.uint16)
     box = np.ascontiguousarray(box_px, np.float64).reshape(-1, 4)
     _own(class_map, part_map, box, shapes.line_px, shapes.points, owner)
+    hang_on(class_map, owner, _REACH_PX)
     return owner
 
 
@@ -73,30 +75,3 @@ def _own(
                 if head and far < 2.0 and far < nearest[v, u]:
                     nearest[v, u] = far
                     owner[v, u] = i + 1
-    _hang_on(class_map, owner)
-
-
-@njit(cache=True, nogil=True)
-def _hang_on(class_map: UInt8, owner: UInt16) -> None:
-    """Give pixels without owner that of their neighbours, from the owned ones outwards."""
-    height, width = class_map.shape
-    queue = np.empty(height * width, np.int32)
-    depth = np.zeros((height, width), np.uint8)
-    begin, end = 0, 0
-    for v in range(height):
-        for u in range(width):
-            if owner[v, u] > 0:
-                queue[end] = v * width + u
-                end += 1
-    while begin < end:
-        v, u = queue[begin] // width, queue[begin] % width
-        begin += 1
-        if depth[v, u] >= _REACH_PX:
-            continue
-        for y in range(max(v - 1, 0), min(v + 2, height)):
-            for x in range(max(u - 1, 0), min(u + 2, width)):
-                if class_map[y, x] > 0 and owner[y, x] == 0:
-                    owner[y, x] = owner[v, u]
-                    depth[y, x] = depth[v, u] + 1
-                    queue[end] = y * width + x
-                    end += 1

@@ -89,25 +89,39 @@ def _own_tails(box_px, class_map, to_head_px, owner):  # type: ignore[no-untyped
 
 
 @numba.njit(cache=True, nogil=True)
-def _hang_on(class_map, owner):  # type: ignore[no-untyped-def]
-    """Give sperm pixels without owner that of the nearest pixel that has one, along the sperm."""
+def hang_on(class_map: UInt8, owner: NDArray[np.uint16], reach_px: int) -> None:
+    """Give sperm pixels without owner that of the nearest that has one, along the sperm; in place.
+
+    Parameters
+    ----------
+    class_map : (H, W) uint8
+        SpermClass; 0 is no sperm.
+    owner : (H, W) uint16
+        0 is no one's; changed.
+    reach_px : int
+        Pixels along the sperm, at most, from those that had an owner.
+    """
     height, width = class_map.shape
     queue = np.empty(height * width, np.int32)
-    begin, end = 0, 0
+    begin, end, depth = 0, 0, 0
     for v in range(height):
         for u in range(width):
             if owner[v, u] > 0:
                 queue[end] = v * width + u
                 end += 1
-    while begin < end:
+    ring = end
+    while begin < end and depth < reach_px:
         v, u = queue[begin] // width, queue[begin] % width
         begin += 1
-        for y2 in range(max(v - 1, 0), min(v + 2, height)):
-            for x2 in range(max(u - 1, 0), min(u + 2, width)):
-                if class_map[y2, x2] > 0 and owner[y2, x2] == 0:
-                    owner[y2, x2] = owner[v, u]
-                    queue[end] = y2 * width + x2
+        for y in range(max(v - 1, 0), min(v + 2, height)):
+            for x in range(max(u - 1, 0), min(u + 2, width)):
+                if class_map[y, x] > 0 and owner[y, x] == 0:
+                    owner[y, x] = owner[v, u]
+                    queue[end] = y * width + x
                     end += 1
+        if begin == ring:
+            # All that lie as far as this have been passed: what was added lies a pixel farther.
+            ring, depth = end, depth + 1
 
 
 @numba.njit(cache=True, nogil=True)
@@ -157,7 +171,7 @@ def owners(
     _own_heads(box_px, class_map, part_map, to_head_px is None, owner)
     if to_head_px is not None:
         _own_tails(box_px, class_map, to_head_px, owner)
-    _hang_on(class_map, owner)
+    hang_on(class_map, owner, class_map.size)
     return owner
 
 
