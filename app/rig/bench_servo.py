@@ -40,7 +40,7 @@ COMMAND_S = 0.055  # from mid exposure until the command is handed over
 SETTLING_S = 3.0
 CHOICE_S = 0.5
 FIRST_S = 2.0  # of the specimen's own time, at which a run begins
-SWAP_UM = 8.0
+SWAP_UM, SWAP_S = 8.0, 1.0  # so far from its sperm for so long, a track follows another
 RESOLUTION_UM = 0.1
 MARGIN_UM = 30.0  # from the picture's edge, where a run begins
 
@@ -196,14 +196,17 @@ class _Run:
             self._chosen_s = now_s
 
     def _is_swapped(self, tracks: Tracks) -> bool:
-        """Whether the track that is followed has been on another sperm for three frames."""
+        """Whether the track that is followed has been on another sperm for a second.
+
+        What the tracker mends by itself before that counts as an error of place.
+        """
         rows = np.flatnonzero(tracks.track_id == self._pilot.state.target)
         if rows.size and tracks.detection[rows[0]] >= 0:
             at_um = tracks.position_um[rows[0]]
             head_um = self._specimen.head_um(self._sperm, tracks.time_s, at_um)
             far = float(np.linalg.norm(at_um - head_um)) > SWAP_UM
             self._apart = self._apart + 1 if far else 0
-        return self._apart >= 3
+        return self._apart >= SWAP_S * self._camera.frame_rate_hz
 
     def _send(self, now_s: float, frame_s: float, number: int) -> None:
         action = self._pilot.act(now_s, Health(now_s - frame_s, 0.15, 0.0))

@@ -77,8 +77,9 @@ class Meetings:
             self._open, self._count, records, fresh, time_s, s.recall_s, s.decide_s, s.missed_s
         )
         self._count, verdicts = _judge(
-            self._open, self._count, records, own, time_s, s.unresolved_s, s.unresolved_doubt,
-            s.watch_s, s.decide_s, s.decide_frames, s.kept_prior, s.path_trust, s.look_trust,
+            self._open, self._count, records, own, time_s, s.meet_um, s.unresolved_s,
+            s.unresolved_doubt, s.watch_s, s.decide_s, s.decide_frames, s.kept_prior, s.path_trust,
+            s.look_trust, s.exchange_above,
         )  # fmt: skip
         if len(verdicts):
             self.exchanges += _apply(records, own, verdicts, s.exchange_above, time_s + s.doubt_s)
@@ -240,9 +241,10 @@ def _before_trouble(
 
 @njit(cache=True, nogil=True)
 def _judge(
-    meetings: Records, count: int, records: Records, own: Int64, time_s: float,
+    meetings: Records, count: int, records: Records, own: Int64, time_s: float, meet_um: float,
     unresolved_s: float, unresolved_doubt: float, watch_s: float, decide_s: float,
     decide_frames: int, kept_prior: float, path_trust: float, look_trust: float,
+    exchange_above: float,
 ) -> tuple[int, Float64]:  # fmt: skip
     """Tell what is known of those that have parted; forget those that are decided.
 
@@ -250,7 +252,7 @@ def _judge(
     the time after which trails belong to the bodies that part; the probability that they have
     exchanged their sperm; whether both were seen again, so that they can get them back.
     """
-    verdicts = np.empty((count, 5))
+    verdicts = np.empty((2 * count, 5))
     told = 0
     for m in range(count):
         one = meetings[m]
@@ -292,10 +294,46 @@ def _judge(
             # What one had shown is kept a while: its sperm may be found anew.
             decided |= late
         if not decided:
+            i, j, chance = _taken_over(
+                meetings, m, records, time_s, meet_um, watch_s, decide_frames, kept_prior, path_trust,
+                look_trust, after,
+            )  # fmt: skip
+            if chance > exchange_above:
+                verdicts[told, 0], verdicts[told, 1] = i, j
+                verdicts[told, 2] = one.before[0, one.length[0] - 1, 0]
+                verdicts[told, 3], verdicts[told, 4] = chance, 1.0
+                told += 1
+                decided = True
+        if not decided:
             if left < m:
                 meetings[left] = meetings[m]
             left += 1
     return left, verdicts[:told]
+
+
+@njit(cache=True, nogil=True)
+def _taken_over(
+    meetings: Records, m: int, records: Records, time_s: float, meet_um: float, watch_s: float,
+    decide_frames: int, kept_prior: float, path_trust: float, look_trust: float, after: Float64,
+) -> tuple[int, int, float]:  # fmt: skip
+    """Say how likely a new track has the sperm of an elder one that is not seen any more.
+
+    The elder was led astray, by a speck beside the head say, and lost that as well: nothing of it
+    will be seen to be compared, and where it is thought to be it may stay near for long.
+    """
+    one = meetings[m]
+    i, j = _row(records, one.first), _row(records, one.second)
+    if i < 0 or j < 0 or one.length[0] < _LEAST or one.length[1] > 0:
+        return i, j, 0.0
+    since_s = one.begun_s - _MOMENT_S
+    if time_s - records[i].seen_s < watch_s or _seen_since(records, j, since_s) < decide_frames:
+        return i, j, 0.0
+    lengths = 0, cut(records[j].trail, since_s, np.inf, after[1])
+    # That the elder is not seen speaks against it as much as its age would speak for it.
+    score, _ = _score(one.before, one.length, after, lengths, -kept_prior, path_trust, look_trust)
+    # Paths are held against one that begins in a certain um^2; a stranger begins anywhere near.
+    score -= path_trust * np.log(np.pi * meet_um * meet_um)
+    return i, j, 1.0 / (1.0 + np.exp(min(max(score, -50.0), 50.0)))
 
 
 @njit(cache=True, nogil=True)

@@ -102,6 +102,31 @@ def test_sperm_that_cannot_be_told_apart_leave_a_doubt() -> None:
     assert doubted >= 5
 
 
+def led_astray(seed: int) -> tuple[Tracks, Float64]:
+    """One sperm turns beside a speck, which lies where it was thought to go, and fades again."""
+    rng, tracker = np.random.default_rng(seed), Tracker()
+    path, tracks = np.array([100.0, 100.0]), Tracks.empty(0.0)
+    for k in range(60):
+        path = path + np.array((0.3, -0.7) if k >= 30 else (0.9, 0.0))
+        place = path + np.array((0.0, 1.2 * np.sin(2.2 * k)))
+        seen, sides = place[None], np.array([16.0])
+        if 30 <= k < 34:
+            speck = (128.0 + 0.7 * (k - 30), 102.5)
+            seen, sides = np.array([place, speck]), np.array([16.0, 14.0])
+        seen = seen + rng.normal(0.0, 0.25, seen.shape)
+        boxes = np.column_stack([seen, sides, sides])
+        n = len(seen)
+        tracks = tracker.step(k / FPS, seen, boxes, np.ones(n), np.ones(n, np.int8), FIELD)
+    return tracks, path
+
+
+def test_a_name_led_astray_by_a_speck_comes_back_to_its_sperm() -> None:
+    for seed in range(8):
+        tracks, path = led_astray(seed)
+        on_it = np.hypot(*(tracks.position_um - path).T) < 3.0
+        assert tracks.track_id[on_it].tolist() == [1]
+
+
 def test_without_an_encounter_there_is_no_doubt() -> None:
     paths = touch_and_turn(0.0)[:50]
     steps = follow(paths, (16.0, 16.0), 0)
