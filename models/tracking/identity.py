@@ -295,8 +295,8 @@ def _judge(
             decided |= late
         if not decided:
             i, j, chance = _taken_over(
-                meetings, m, records, time_s, meet_um, watch_s, decide_frames, kept_prior, path_trust,
-                look_trust, after,
+                meetings, m, records, time_s, meet_um, watch_s, decide_frames, kept_prior,
+                path_trust, look_trust, after,
             )  # fmt: skip
             if chance > exchange_above:
                 verdicts[told, 0], verdicts[told, 1] = i, j
