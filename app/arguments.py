@@ -76,7 +76,10 @@ def _add_live(verbs: argparse._SubParsersAction[_Parser], common: _Parser) -> No
 
 def _add_calibrate(verbs: argparse._SubParsersAction[_Parser], common: _Parser) -> None:
     parser = verbs.add_parser("calibrate", parents=[common], help="measure the rig")
-    known = ("pixel", "stage", "latency", "pipette", "check", "drift", "touch-down")
+    known = (
+        "pixel", "stage", "latency", "check", "check-ruling", "check-beads", "pipette", "drift",
+        "touch-down",
+    )  # fmt: skip
     parser.add_argument("procedure", choices=known)
     _add_rig(parser)
     parser.add_argument("--image", type=Path, help="picture of a micrometer: pixel, check")
@@ -85,7 +88,9 @@ def _add_calibrate(verbs: argparse._SubParsersAction[_Parser], common: _Parser) 
         "--line", type=float, nargs=4, metavar="PX", help="by hand: x0 y0 x1 y1 in the picture"
     )
     parser.add_argument("--length", type=positive, help="what that line measures, um")
-    parser.add_argument("--bead", type=positive, metavar="UM", help="check by beads of that size")
+    parser.add_argument(
+        "--bead", type=positive, metavar="UM", help="diameter of the beads: check-beads, check"
+    )
     parser.add_argument("--objective", type=positive, help="of the picture: 20 for 20x")
     parser.add_argument(
         "--camera-pixel", type=positive, metavar="UM", help="of the picture, times the binning"

@@ -11,13 +11,15 @@ from app.config import NOMINAL, RigConfig
 from app.rig.build import set_up_of
 from app.rig.calibration_bench import calibration_bench
 from app.rig.calibration_picture import PictureRequest, outcome_of_picture, require_provenance
+from app.runtime.calibration_outcome import Outcome
 from app.runtime.calibration_picture import write_picture
-from app.runtime.calibration_run import Outcome, accept, measure
+from app.runtime.calibration_run import accept, measure
 from calibration.errors import CalibrationError
 from calibration.procedure import Instruction, Progress
 from calibration.store import CalibrationRecord, load_calibration
 
-WITH_PICTURE = ("pixel", "stage", "latency", "pipette")
+WITH_PICTURE = ("pixel", "stage", "latency", "check-ruling", "check-beads", "pipette")
+CHECKS = ("check", "check-ruling", "check-beads", "drift")
 
 
 def calibrate(
@@ -47,7 +49,7 @@ def calibrate(
         hold against what was accepted ('check')
     division_um : of the micrometer
     line_px, length_um : x0, y0, x1, y1 in ``image``, and what that line measures: the manual way
-    bead_um : nominal diameter of the beads in ``image``
+    bead_um : nominal diameter of the beads before the camera ('check-beads') or in ``image``
     rig_named : whether a person said which rig a picture was taken with: without that its pixel
         size is checked against nothing, and nothing is kept
     objective, camera_pixel_um : magnification, and the camera's pixel (times the binning), of a
@@ -80,10 +82,9 @@ def calibrate(
             return _result(outcome, None, None, picture)
         return _keep(outcome, config, path, record, operator, out, picture)
     _require_places(config, procedure, bool(operator), out, picture)
-    if line_px is not None or bead_um is not None:
-        raise CalibrationError(
-            "a line by hand (--line) and beads (--bead) are in a picture; name it with --image"
-        )
+    if line_px is not None:
+        raise CalibrationError("a line by hand (--line) is in a picture; name it with --image")
+    _require_bead(procedure, bead_um)
     if objective is not None or camera_pixel_um is not None:
         raise CalibrationError(
             "--objective and --camera-pixel are for a picture (--image); the rig file names those "
@@ -92,13 +93,24 @@ def calibrate(
     with calibration_bench(config, procedure) as rig:
         if out is not None and out.exists():
             rig = replace(rig, path=out, record=load_calibration(out))
-        outcome = measure(rig, procedure, division_um, show)
+        outcome = measure(rig, procedure, division_um, show, bead_um)
         while ask and operator and not _accepted(outcome):
-            outcome = measure(rig, procedure, division_um, show)
+            outcome = measure(rig, procedure, division_um, show, bead_um)
         path, record = rig.path, rig.record
     if not operator:
         return _result(outcome, record if outcome.section is None else None, None, picture)
     return _keep(outcome, config, path, record, operator, out, picture)
+
+
+def _require_bead(procedure: str, bead_um: float | None) -> None:
+    """Refuse beads without their size, and a size without beads."""
+    if procedure == "check-beads" and bead_um is None:
+        raise CalibrationError("state the diameter of the beads: --bead 10 for 10 um")
+    if procedure != "check-beads" and bead_um is not None:
+        raise CalibrationError(
+            "--bead is for 'calibrate check-beads', and for 'calibrate check' with a picture named "
+            "with --image"
+        )
 
 
 def _require_places(
@@ -125,6 +137,10 @@ def _require_places(
         return
     if target.is_dir():
         raise CalibrationError(f"{target} is a folder; name a calibration file in it")
+    if procedure in CHECKS and not target.exists():
+        raise CalibrationError(
+            f"{target}: there is no such calibration to be checked; calibrate pixel or stage first"
+        )
     nearest = next(folder for folder in target.absolute().parents if folder.exists())
     if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
         raise CalibrationError(f"{target}: {nearest} cannot be written to; name another place")

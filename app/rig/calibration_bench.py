@@ -33,21 +33,28 @@ from app.runtime.calibration_run import RigBench
 from calibration.errors import CalibrationError
 from calibration.procedure import Bench
 from calibration.store import CalibrationRecord, load_calibration, nominal_calibration
+from calibration.transform import ImageToStage
 from drivers.descent import Descent
 from drivers.errors import DeviceError
 from drivers.protocols import Camera, Stage
 from drivers.scene_camera import SceneCamera, SceneCameraSettings
+from models.specimen.bead_slide import BeadLook, BeadSlide
 from models.specimen.micrometer import Micrometer, draw_micrometer
+from models.specimen.slide import Slide
 
-DIVISION_UM = 10.0  # of the slide that lies under the simulated microscope
+DIVISION_UM = 10.0  # of the micrometer that lies under the simulated microscope
+BEAD_UM = 10.0  # of the beads there
+RULED = ("pixel", "check-ruling")
+AT_REST = (*RULED, "check-beads", "drift", "touch-down")
 
 
 @contextmanager
 def calibration_bench(config: RigConfig, procedure: str) -> Iterator[RigBench]:
     """Connect what ``procedure`` needs (see app.runtime.calibration_run.PROCEDURES).
 
-    On the simulated rig 'pixel' finds a stage micrometer under the objective, the others the
-    specimen; both as the rig is truly built, whatever its calibration file says.
+    On the simulated rig 'pixel' and 'check-ruling' find a stage micrometer of 10 um under the
+    objective, 'check-beads' beads of 10 um, the others the specimen; all as the rig is truly built,
+    whatever its calibration file says.
 
     Raises
     ------
@@ -64,7 +71,7 @@ def calibration_bench(config: RigConfig, procedure: str) -> Iterator[RigBench]:
         )
     path, record = known_calibration(config)
     with ExitStack() as started:
-        moves = procedure not in ("pixel", "drift", "touch-down")
+        moves = procedure not in AT_REST
         needle = procedure in ("pipette", "drift", "touch-down")
         stage_end = emulate(config.stage, started) if moves else None
         pipette_end = emulate(config.pipette, started) if needle else None
@@ -134,15 +141,20 @@ def _camera(
     if not isinstance(camera, SceneCameraConfig):
         raise CalibrationError(f"{config.name}: a recording cannot be calibrated")
     true = true_map(camera, config.objective, None)
-    if procedure == "pixel":
-        rng = np.random.default_rng(camera.seed)
-        look = draw_micrometer(rng, DIVISION_UM, true.um_per_px)
-        slide = Micrometer(
-            look, true.matrix_um_per_px, camera.seed,
-            width_px=camera.width_px, height_px=camera.height_px,
-        )  # fmt: skip
+    if procedure in RULED or procedure == "check-beads":
+        slide = _slide(camera, procedure in RULED, true)
         settings = SceneCameraSettings(camera.frame_rate_hz, camera.exposure_s)
         return SceneCamera(slide, lambda times_s: np.zeros((len(times_s), 2)), None, settings)
     view = camera if pipette is not None else camera.model_copy(update={"pipette_tip_um": None})
     specimen = make_specimen(view, config.objective, true)
     return make_camera(view, specimen, time.perf_counter() - BEFORE_S, stage, pipette)
+
+
+def _slide(camera: SceneCameraConfig, ruled: bool, true: ImageToStage) -> Slide:
+    """Lay a micrometer under the simulated microscope, or beads."""
+    size_px = {"width_px": camera.width_px, "height_px": camera.height_px}
+    matrix = true.matrix_um_per_px
+    if not ruled:
+        return BeadSlide(BeadLook(BEAD_UM), matrix, camera.seed, **size_px)
+    look = draw_micrometer(np.random.default_rng(camera.seed), DIVISION_UM, true.um_per_px)
+    return Micrometer(look, matrix, camera.seed, **size_px)

@@ -8,8 +8,9 @@ from pathlib import Path
 from app.config import BaslerCameraConfig, RigConfig, SceneCameraConfig
 from app.rig.build import set_up_of
 from app.rig.calibration_bench import expected_um_per_px, known_calibration
+from app.runtime.calibration_outcome import Outcome
 from app.runtime.calibration_picture import check_picture, measure_picture, read_picture
-from app.runtime.calibration_run import Outcome, require_own
+from app.runtime.calibration_run import require_own
 from calibration.errors import CalibrationError
 from calibration.store import CalibrationRecord, load_calibration
 
@@ -53,7 +54,7 @@ def require_provenance(asked: PictureRequest, procedure: str, keep: bool) -> Non
     """
     if procedure not in WITH_IMAGE:
         raise CalibrationError(
-            f"--image is for 'calibrate pixel' and 'calibrate check', not for {procedure}"
+            f"--image is for 'calibrate pixel' and 'calibrate check', not for '{procedure}'"
         )
     if (asked.objective is None) != (asked.camera_pixel_um is None):
         raise CalibrationError(

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from app.runtime.calibration_run import Outcome, pixel_outcome
+from app.runtime.calibration_outcome import Outcome, pixel_outcome
 from calibration.beads import measure_beads
 from calibration.check import MAX_SCALE_ERROR
 from calibration.errors import CalibrationError
@@ -17,6 +17,7 @@ from calibration.pixel_size import implausible, measure_by_hand, measure_ruling
 from calibration.store import CalibrationRecord
 from drivers.types import Image
 
+_SOURCES = {"pixel": "pixel size", "stage": "stage"}  # as a person reads it
 MAX_BEAD_ERROR = 0.05  # of the diameter: at 20x half a pixel at each edge of a bead of 10 um
 
 
@@ -74,14 +75,14 @@ def measure_picture(
 
 
 def check_picture(
-    image: Image, record: CalibrationRecord, division_um: float, bead_um: float | None
+    image: Image, record: CalibrationRecord | None, division_um: float, bead_um: float | None
 ) -> Outcome:
     """Hold a picture (H, W) against the pixel size that was accepted. Nothing is saved.
 
     Parameters
     ----------
     image : of a micrometer, or of beads
-    record : what is in force
+    record : what is in force; None where nothing is
     division_um : of the micrometer
     bead_um : nominal diameter of the beads; None for a micrometer
 
@@ -96,7 +97,7 @@ def check_picture(
     CalibrationError
         No ruling or no beads in the picture, or no pixel size has been accepted.
     """
-    sizes = _accepted(record)
+    sizes = accepted_sizes(record)
     if bead_um is not None:
         return _check_beads(image, sizes, bead_um)
     found = measure_ruling(image, division_um)
@@ -106,7 +107,7 @@ def check_picture(
     passed = abs(ratios[worst] - 1) <= MAX_SCALE_ERROR
     why = (
         "" if passed else
-        f"the picture says {found.um_per_px:.5f} um per pixel, the calibration's {worst} "
+        f"the picture says {found.um_per_px:.5f} um per pixel, the calibration's {_SOURCES[worst]} "
         f"{sizes[worst]:.5f}, {ratios[worst] - 1:+.2%}, {MAX_SCALE_ERROR:.0%} is allowed; confirm "
         "objective, binning and ruling, and calibrate again"
     )  # fmt: skip
@@ -114,18 +115,24 @@ def check_picture(
         "check", ratios[worst], ratios[worst] * sd, found.residual_um, "ratio", None,
         {
             "why": why, "by": "ruling", "um_per_px": found.um_per_px, "ticks": len(found.index),
-            "accepted_um_per_px": sizes, "tolerance": MAX_SCALE_ERROR,
+            "accepted_um_per_px": sizes, "ratios": ratios, "tolerance": MAX_SCALE_ERROR,
         },
         passed, picture_of_ruling(image, found),
     )  # fmt: skip
 
 
-def _accepted(record: CalibrationRecord) -> dict[str, float]:
-    """Give the pixel sizes in force, um, by the section they come from."""
+def accepted_sizes(record: CalibrationRecord | None) -> dict[str, float]:
+    """Give the pixel sizes in force, um per px, by the section they come from.
+
+    Raises
+    ------
+    CalibrationError
+        There is none.
+    """
     sizes: dict[str, float] = {}
-    if record.pixel is not None:
+    if record is not None and record.pixel is not None:
         sizes["pixel"] = record.pixel.um_per_px
-    if record.image is not None:
+    if record is not None and record.image is not None:
         sizes["stage"] = record.image_to_stage.um_per_px
     if not sizes:
         raise CalibrationError(
@@ -143,9 +150,9 @@ def _check_beads(image: Image, sizes: dict[str, float], bead_um: float) -> Outco
     passed = abs(ratios[worst] - 1) <= MAX_BEAD_ERROR
     why = (
         "" if passed else
-        f"the beads measure {beads.median_px * sizes[worst]:.2f} um by the calibration's {worst}, "
-        f"{bead_um:g} um is their size, {MAX_BEAD_ERROR:.0%} is allowed; focus their edges, "
-        "confirm the objective, and calibrate again"
+        f"the beads measure {beads.median_px * sizes[worst]:.2f} um by the calibration's "
+        f"{_SOURCES[worst]}, {bead_um:g} um is their size, {MAX_BEAD_ERROR:.0%} is allowed; focus "
+        "their edges, confirm the objective, and calibrate again"
     )  # fmt: skip
     # Of a median of n: 1.25 of the scatter over the root of n.
     sd = 1.25 * beads.scatter_px / math.sqrt(len(beads.diameter_px)) / beads.median_px
@@ -155,7 +162,7 @@ def _check_beads(image: Image, sizes: dict[str, float], bead_um: float) -> Outco
         {
             "why": why, "by": "beads", "beads": len(beads.diameter_px), "bead_um": bead_um,
             "median_um": seen_um, "scatter_um": beads.scatter_px * um_per_px,
-            "accepted_um_per_px": sizes, "tolerance": MAX_BEAD_ERROR,
+            "accepted_um_per_px": sizes, "ratios": ratios, "tolerance": MAX_BEAD_ERROR,
         },
         passed, picture_of_beads(image, beads, um_per_px),
     )  # fmt: skip

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
+from app.runtime.calibration_outcome import Outcome, pixel_outcome
+from app.runtime.calibration_picture import accepted_sizes, check_picture
 from calibration.check import check_square
 from calibration.errors import CalibrationError
-from calibration.figures import picture_of_ruling
 from calibration.latency_procedure import calibrate_latency
+from calibration.picture_procedure import lay_beads, lay_ruling, picture_of_slide
 from calibration.pipette_affine import MAX_DRIFT_UM
 from calibration.pipette_procedure import calibrate_pipette, see_tip
 from calibration.pixel_procedure import calibrate_pixel
-from calibration.pixel_size import PixelSize
 from calibration.plots import picture_of_chirp, picture_of_star, picture_of_tips
 from calibration.procedure import Bench, Instruction, Progress, follow, require_pipette
 from calibration.stage_procedure import calibrate_stage
@@ -27,16 +28,17 @@ from calibration.store import (
     ImageValues,
     LatencyValues,
     PipetteValues,
-    PixelValues,
     SetUp,
     save_calibration,
     with_section,
 )
-from drivers.types import Image
 
-Section = PixelValues | ImageValues | LatencyValues | PipetteValues
 Show = Callable[[Instruction | Progress], None]
-PROCEDURES = ("pixel", "stage", "latency", "pipette", "check", "drift", "touch-down")
+PROCEDURES = (
+    "pixel", "stage", "latency", "check", "check-ruling", "check-beads", "pipette", "drift",
+    "touch-down",
+)  # fmt: skip
+OF_A_SLIDE = ("check-ruling", "check-beads")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,37 +62,18 @@ class RigBench:
     record: CalibrationRecord | None
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a procedure has measured.
-
-    Attributes
-    ----------
-    procedure : str
-    value, uncertainty, residual_um : float
-        The unit of value and uncertainty is in ``unit``.
-    unit : str
-    section : the part of the file that it would replace; None for a check
-    details : further numbers
-    ok : bool
-        False for a check that failed.
-    picture : (H, W, 3) uint8 or None
-        What was detected, and what is left of it; red, green, blue.
-    """
-
-    procedure: str
-    value: float
-    uncertainty: float
-    residual_um: float
-    unit: str
-    section: Section | None
-    details: dict[str, object]
-    ok: bool = True
-    picture: Image | None = None
-
-
-def measure(rig: RigBench, procedure: str, division_um: float, show: Show) -> Outcome:
+def measure(
+    rig: RigBench, procedure: str, division_um: float, show: Show, bead_um: float | None = None
+) -> Outcome:
     """Run one procedure. Nothing is saved.
+
+    Parameters
+    ----------
+    rig : what is calibrated
+    procedure : of PROCEDURES
+    division_um : of the micrometer ('pixel', 'check-ruling')
+    show : takes each step, and returns when the person is ready to go on
+    bead_um : nominal diameter of the beads ('check-beads'); the others leave it
 
     Raises
     ------
@@ -104,6 +87,8 @@ def measure(rig: RigBench, procedure: str, division_um: float, show: Show) -> Ou
         return pixel_outcome(size, image, "ruling")
     if procedure == "stage":
         return _stage(rig, show)
+    if procedure in OF_A_SLIDE:
+        return check_slide(rig, procedure, division_um, bead_um, show)
     if rig.record is None:
         raise CalibrationError("calibrate the stage first: run 'sfcscope calibrate stage'")
     affine = rig.record.image_to_stage
@@ -154,19 +139,6 @@ def require_own(record: CalibrationRecord | None, set_up: SetUp, path: Path | No
         )
 
 
-def pixel_outcome(size: PixelSize, image: Image, method: str) -> Outcome:
-    """Put a pixel size into the form of all outcomes."""
-    return Outcome(
-        "pixel", size.um_per_px, size.uncertainty_um_per_px, size.residual_um, "um/px",
-        PixelValues.model_validate({
-            "um_per_px": size.um_per_px, "uncertainty_um_per_px": size.uncertainty_um_per_px,
-            "residual_um": size.residual_um, "method": method,
-        }),
-        {"ticks": len(size.index), "method": method},
-        picture=picture_of_ruling(image, size),
-    )  # fmt: skip
-
-
 def accept(
     outcome: Outcome,
     set_up: SetUp,
@@ -207,10 +179,50 @@ def keep_check(outcome: Outcome, path: Path, operator: str, now: datetime) -> No
         "check": outcome.procedure, "value": outcome.value, "unit": outcome.unit,
         "residual_um": outcome.residual_um, **outcome.details,
     }  # fmt: skip
-    kept = path.with_name(f"{path.stem}-checks.jsonl")
+    kept = list_of_checks(path)
     kept.parent.mkdir(parents=True, exist_ok=True)
     with kept.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
+
+
+def list_of_checks(path: Path) -> Path:
+    """Return the file beside a calibration file in which its checks are kept."""
+    return path.with_name(f"{path.stem}-checks.jsonl")
+
+
+def check_slide(
+    rig: RigBench, procedure: str, division_um: float, bead_um: float | None, show: Show
+) -> Outcome:
+    """Hold the camera's picture of a micrometer, or of beads, against the accepted pixel size.
+
+    Nothing moves, and no stage is needed.
+
+    Parameters
+    ----------
+    rig : what is checked
+    procedure : 'check-ruling' or 'check-beads'
+    division_um : of the micrometer
+    bead_um : nominal diameter of the beads
+    show : as of ``measure``
+
+    Raises
+    ------
+    CalibrationError
+        No pixel size has been accepted or no bead's size is stated (both before anything is asked),
+        or there is nothing in view to measure.
+    DeviceError
+        The camera fails.
+    """
+    accepted_sizes(rig.record)
+    if procedure == "check-ruling":
+        bead_um, text = None, lay_ruling(division_um)
+    elif bead_um is None:
+        raise CalibrationError("state the diameter of the beads, um")
+    else:
+        text = lay_beads(bead_um)
+    image = follow(picture_of_slide(rig.bench, text), show)
+    outcome = check_picture(image, rig.record, division_um, bead_um)
+    return replace(outcome, procedure=procedure)
 
 
 def look_at_pipette(rig: RigBench, procedure: str, show: Show) -> Outcome:

@@ -10,8 +10,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from app.runtime.calibration_outcome import Outcome
 from app.runtime.calibration_picture import measure_picture
-from app.runtime.calibration_run import Outcome, RigBench, accept, measure
+from app.runtime.calibration_run import RigBench, accept, list_of_checks, measure
 from app.runtime.calibration_sight import Sight, Sighting
 from app.runtime.cancellable import Brake, Cancelled, cancellable
 from calibration.errors import CalibrationError
@@ -116,13 +117,22 @@ class CalibrationSession(threading.Thread):
         Of app.runtime.calibration_run.PROCEDURES.
     division_um : float
         Of the micrometer.
+    bead_um : float
+        Nominal diameter of the beads.
     """
 
-    def __init__(self, open_bench: OpenBench, procedure: str, division_um: float = 10.0) -> None:
+    def __init__(
+        self,
+        open_bench: OpenBench,
+        procedure: str,
+        division_um: float = 10.0,
+        bead_um: float = 10.0,
+    ) -> None:
         super().__init__(name=f"sfcscope-calibrate {procedure}", daemon=True)
         self.procedure = procedure
         self._open_bench = open_bench
         self._division_um = division_um
+        self._bead_um = bead_um
         self._brake = Brake()
         self._lock = threading.Lock()
         self._state = SessionState()
@@ -186,15 +196,18 @@ class CalibrationSession(threading.Thread):
 
     def _measure(self, rig: RigBench) -> Outcome:
         bench = cancellable(rig.bench, self._brake, self._see)
-        self._sight = Sight(self.procedure, self._division_um, bench.expected_um_per_px)
+        self._sight = Sight(
+            self.procedure, self._division_um, bench.expected_um_per_px, self._bead_um
+        )
         self._tell(record=rig.record, can_keep=rig.path is not None)
         rig = replace(rig, bench=bench)
         with self._lock:
             self._connected = True
         try:
             return measure(
-                rig, self.procedure, self._division_um, lambda step: self._show(rig, step)
-            )
+                rig, self.procedure, self._division_um, lambda step: self._show(rig, step),
+                self._bead_um,
+            )  # fmt: skip
         except _ByHand as drawn:
             image = self._state.picture
             if image is None:
@@ -260,7 +273,8 @@ class CalibrationSession(threading.Thread):
         record = accept(outcome, rig.set_up, rig.record, rig.path, operator)
         until = record.valid_until
         said = "" if until is None else f"; the calibration is valid until {until}"
-        self._tell(phase=Phase.SAVED, text=f"Kept in {rig.path.name}{said}")
+        where = rig.path if outcome.section is not None else list_of_checks(rig.path)
+        self._tell(phase=Phase.SAVED, text=f"Kept in {where.name}{said}")
 
     def _stop_now(self) -> None:
         """Stop over the head of the procedure, which may be waiting for the stage to arrive."""

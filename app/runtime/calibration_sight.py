@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from calibration.beads import measure_beads
 from calibration.errors import CalibrationError
 from calibration.pixel_size import measure_ruling
 from calibration.shift import measure_shift, texture
@@ -15,6 +16,7 @@ from calibration.tip import find_tip
 from drivers.types import Image
 from models.types import Float64
 
+RULED = ("pixel", "check-ruling")
 NEEDLE = ("pipette", "drift", "touch-down")
 TEXTURE = ("stage", "latency", "check")
 _STILL_PX = 0.3
@@ -35,12 +37,15 @@ class Sighting:
         To be drawn over the picture: first and last point x, y of each.
     point_px : (float, float) or None
         The one point that matters.
+    circles_px : (N, 3) float64
+        To be drawn as well: x, y of the middle, diameter.
     """
 
     text: str
     good: bool
     lines_px: Float64 = field(default_factory=lambda: np.zeros((0, 2, 2)))
     point_px: tuple[float, float] | None = None
+    circles_px: Float64 = field(default_factory=lambda: np.zeros((0, 3)))
 
 
 class Sight:
@@ -54,18 +59,25 @@ class Sight:
         Of the micrometer.
     um_per_px : float
         About; by camera and objective.
+    bead_um : float
+        Nominal diameter of the beads.
     """
 
-    def __init__(self, procedure: str, division_um: float, um_per_px: float) -> None:
+    def __init__(
+        self, procedure: str, division_um: float, um_per_px: float, bead_um: float = 10.0
+    ) -> None:
         self._procedure = procedure
         self._division_um = division_um
         self._um_per_px = um_per_px
+        self._bead_um = bead_um
         self._before: Image | None = None
 
     def look(self, image: Image) -> Sighting:
         """Say what is found in a picture (H, W); some tens of milliseconds."""
-        if self._procedure == "pixel":
+        if self._procedure in RULED:
             return self._ruling(image)
+        if self._procedure == "check-beads":
+            return self._beads(image)
         if self._procedure in NEEDLE:
             return self._tip(image)
         return self._shift(image)
@@ -77,6 +89,15 @@ class Sight:
             return Sighting(str(error), False)
         text = f"{len(size.index)} ticks are seen: {size.um_per_px:.4f} µm per pixel"
         return Sighting(text, True, size.ends_px)
+
+    def _beads(self, image: Image) -> Sighting:
+        try:
+            beads = measure_beads(image, self._bead_um / self._um_per_px)
+        except CalibrationError as error:
+            return Sighting(str(error), False)
+        circles = np.column_stack((beads.centre_px, beads.diameter_px))
+        text = f"{len(circles)} beads are seen, {beads.median_px:.1f} px wide"
+        return Sighting(text, True, circles_px=circles)
 
     def _tip(self, image: Image) -> Sighting:
         tip = find_tip(image, self._um_per_px)

@@ -11,10 +11,14 @@ from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QLineEdit, QPush
 
 from app.ui.buttons import plain_button, show_when_on
 from app.ui.calibration_words import GUIDES, Guide, is_due, missing, standing
+from app.ui.diameter_field import DiameterField
 from app.ui.theme import CHOSEN, MIN_TARGET_PX, TEXT, font
 from calibration.store import CalibrationRecord
 
 DIVISIONS_UM: Final = (10.0, 100.0)
+BEAD_UM: Final = 10.0
+BEADS_UM: Final = (1.0, 100.0)
+"""Least and largest diameter that can be typed."""
 LONGEST_NAME: Final = 60
 
 
@@ -64,7 +68,7 @@ class CalibrationChooser(QWidget):
         self._standing: dict[str, QLabel] = {}
         for row, guide in enumerate(GUIDES, start=5):
             self._offer(grid, row, guide)
-        grid.addLayout(self._divisions(), 5 + len(GUIDES), 0, 1, 2)
+        grid.addLayout(self._slides(), 5 + len(GUIDES), 0, 1, 2)
         grid.setRowStretch(6 + len(GUIDES), 1)
         grid.setColumnStretch(1, 1)
         self._refresh()
@@ -78,6 +82,11 @@ class CalibrationChooser(QWidget):
     def division_um(self) -> float:
         """Between the ticks of the micrometer."""
         return self._division_um
+
+    @property
+    def bead_um(self) -> float:
+        """Nominal diameter of the beads."""
+        return self.bead.um
 
     def show_record(self, record: CalibrationRecord | None, today: Date) -> None:
         """Show what is in force; what has to be done before anything can move is marked."""
@@ -115,11 +124,11 @@ class CalibrationChooser(QWidget):
         self.buttons[guide.key] = button
         self._standing[guide.key] = now
 
-    def _divisions(self) -> QHBoxLayout:
+    def _slides(self) -> QHBoxLayout:
+        """Ask what is engraved on the micrometer, and what is printed on the bottle of beads."""
         row = QHBoxLayout()
-        label = QLabel("Divisions of the micrometer")
-        label.setFont(font(10))
-        row.addWidget(label)
+        row.setSpacing(6)
+        row.addWidget(self._label("Micrometer"))
         self._division_buttons = {}
         for division_um in DIVISIONS_UM:
             button = QPushButton(f"{division_um:g} µm")
@@ -127,7 +136,7 @@ class CalibrationChooser(QWidget):
             button.setAutoExclusive(True)
             button.setMinimumHeight(MIN_TARGET_PX)
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-            button.setToolTip("What is engraved on the slide")
+            button.setToolTip("Divisions: what is engraved on the slide")
             button.setAccessibleName(f"Divisions of {division_um:g} µm")
             show_when_on(button)
             button.clicked.connect(lambda _=False, um=division_um: self._take_division(um))
@@ -135,6 +144,11 @@ class CalibrationChooser(QWidget):
             self._division_buttons[division_um] = button
         self._division_buttons[self._division_um].setChecked(True)
         row.addStretch(1)
+        row.addWidget(self._label("Beads"))
+        self.bead = DiameterField(BEAD_UM, *BEADS_UM)
+        self.bead.setToolTip("Their diameter, as it is printed on the bottle")
+        self.bead.setAccessibleName("Diameter of the beads")
+        row.addWidget(self.bead)
         return row
 
     def _take_division(self, division_um: float) -> None:
@@ -151,6 +165,11 @@ class CalibrationChooser(QWidget):
                 self._standing[guide.key].setText(before)
         told = f"First {' and '.join(first)}." if first else "Nothing moves before you say so."
         self.why_not.setText(told)
+
+    def _label(self, text: str) -> QLabel:
+        label = QLabel(text)
+        label.setFont(font(10))
+        return label
 
     def _heading(self, text: str) -> QLabel:
         label = QLabel(text)

@@ -28,6 +28,7 @@ REACHED: Final = {
 }  # fmt: skip
 OLD: Final = "in force"
 BEFORE: Final = "before"
+ALLOWED: Final = "allowed"
 
 
 class CalibrationPage(QWidget):
@@ -137,7 +138,10 @@ class CalibrationPage(QWidget):
         self._seen.setText(state.sighting.text if looking and state.sighting is not None else "")
         self.bar.setValue(round(1000 * state.done))
         self.bar.setVisible(phase is Phase.RUNNING)
-        self.table.setHorizontalHeaderLabels(["", "new", BEFORE if phase is Phase.SAVED else OLD])
+        beside = BEFORE if phase is Phase.SAVED else OLD
+        if outcome is not None and outcome.section is None:
+            beside = ALLOWED  # a check replaces nothing
+        self.table.setHorizontalHeaderLabels(["", "new", beside])
         if outcome is not None and self.table.rowCount() == 0:
             self._fill(comparison(outcome, state.record))
 

@@ -123,6 +123,9 @@ class CalibrationView(QWidget):
             painter.drawLines(lines)
             for end in ends:
                 painter.drawEllipse(end, RING, RING)
+            for x_px, y_px, across_px in sighting.circles_px.tolist():
+                radius = across_px / 2 * port.scale
+                painter.drawEllipse(QPointF(*port.to_screen(x_px, y_px)), radius, radius)
 
     def _mark_hand(self, painter: QPainter, port: Viewport) -> None:
         painter.setRenderHint(QPainter.RenderHint.Antialiasing, True)

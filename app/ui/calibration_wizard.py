@@ -118,7 +118,7 @@ class CalibrationWizard(QWidget):
         if self._session is not None and not self._session.state.phase.over:
             return
         self._session = CalibrationSession(
-            self._workshop.open_bench, procedure, self.chooser.division_um
+            self._workshop.open_bench, procedure, self.chooser.division_um, self.chooser.bead_um
         )
         self._shown = None
         self.page.begin(procedure)
@@ -240,6 +240,8 @@ class CalibrationWizard(QWidget):
         check = state.outcome is not None and state.outcome.section is None
         self.accept_button.setText("Keep in the list of checks (A)" if check else
                                    "Accept and keep (A)")  # fmt: skip
+        self.accept_button.setToolTip("What is in force stays as it is" if check else
+                                      "The result replaces what is in force")  # fmt: skip
         self.repeat_button.setVisible(phase in (Phase.MEASURED, Phase.CANCELLED, Phase.REFUSED))
         self.back_button.setText("Cancel" if phase in (
             Phase.CONNECTING, Phase.ASKING, Phase.RUNNING) else "Back")  # fmt: skip

@@ -9,13 +9,17 @@ from typing import Final
 
 import numpy as np
 
-from app.runtime.calibration_run import Outcome
+from app.runtime.calibration_outcome import Outcome
+from app.runtime.calibration_run import OF_A_SLIDE
+from calibration.beads import MAX_SCATTER, MIN_BEADS
 from calibration.store import CalibrationRecord
 from calibration.values import ImageValues, LatencyValues, PipetteValues, PixelValues
 
+_SOURCES: Final = {"pixel": "Pixel size", "stage": "The stage's"}
 NEVER: Final = "never done"
 ORDER: Final = (
     "On a new rig: Pixel size, Stage, Delays, and then Check.\n\n"
+    "With a slide of known size: Check: ruling or Check: beads; nothing moves.\n\n"
     "With a pipette: Pipette, Touch-down; and Drift whenever it has been touched.\n\n"
     "What is marked ! has to be done before anything can be armed."
 )
@@ -39,7 +43,8 @@ class Guide:
     moves : str
         What moves while it runs; empty where nothing does.
     after : str
-        Key of what has to be done before; empty where nothing has.
+        Key of what has to be done before; empty where nothing has. For 'pixel' the stage's map
+        does as well: either gives the size of a pixel.
     """
 
     key: str
@@ -60,6 +65,10 @@ GUIDES: Final = (
           "a specimen or a textured slide", 15, "The stage moves", "stage"),
     Guide("check", "Check", "Whether the calibration still holds; drives a square twice",
           "a specimen or a textured slide", 10, "The stage moves", "stage"),
+    Guide("check-ruling", "Check: ruling", "Whether the pixel size holds, by a stage micrometer",
+          "a stage micrometer", 5, "", "pixel"),
+    Guide("check-beads", "Check: beads", "Whether the pixel size holds, by beads of known size",
+          "latex beads of one size", 5, "", "pixel"),
     Guide("pipette", "Pipette", "The map from manipulator to picture; moves the tip",
           "the pipette, its tip in the middle of the view", 40, "The pipette moves", "stage"),
     Guide("touch-down", "Touch-down", "The height of the dish, which you teach with the tip",
@@ -86,6 +95,8 @@ def standing(record: CalibrationRecord | None, key: str) -> str:
     if key == "check":
         until = record.valid_until
         return "by construction" if until is None else f"calibration valid until {until}"
+    if key in OF_A_SLIDE:
+        return _accepted(record)
     section: PixelValues | ImageValues | LatencyValues | PipetteValues | None = {
         "pixel": record.pixel, "stage": record.image, "latency": record.latency,
     }.get(key, record.pipette)  # fmt: skip
@@ -101,6 +112,7 @@ def missing(record: CalibrationRecord | None, guide: Guide) -> str:
     """Say what has to be done before a procedure; empty when it can be begun."""
     done = {
         "": True,
+        "pixel": record is not None and (record.pixel or record.image) is not None,
         "stage": record is not None and record.image is not None,
         "pipette": record is not None and record.pipette is not None,
     }[guide.after]
@@ -121,6 +133,7 @@ def comparison(outcome: Outcome, record: CalibrationRecord | None) -> tuple[Line
     make = {
         "pixel": _pixel, "stage": _stage, "latency": _latency, "pipette": _pipette,
         "touch-down": _touch_down, "check": _check, "drift": _drift,
+        "check-ruling": _check_ruling, "check-beads": _check_beads,
     }[outcome.procedure]  # fmt: skip
     return make(outcome, record)
 
@@ -143,6 +156,14 @@ def _value(section: PixelValues | ImageValues | LatencyValues | PipetteValues, k
         z_um = section.touch_down_z_um
         return "not taught" if z_um is None else f"z {z_um:.1f} µm"
     return "reference" if key == "drift" else f"residual {section.residual_um:.2f} µm"
+
+
+def _accepted(record: CalibrationRecord) -> str:
+    """Say what a slide would be held against; empty where no pixel size has been accepted."""
+    sizes = [] if record.pixel is None else [record.pixel.um_per_px]
+    sizes += [] if record.image is None else [_scale(record.image)]
+    told = " and ".join(dict.fromkeys(f"{size:.4f}" for size in sizes))
+    return f"against {told} µm/px" if told else ""
 
 
 def _scale(section: ImageValues) -> float:
@@ -242,6 +263,45 @@ def _check(outcome: Outcome, _: CalibrationRecord | None) -> tuple[Line, ...]:
         Line("Off where it should be, rms", f"{outcome.residual_um:.2f} µm", "≤ 1.0 µm"),
         Line("Seen over driven", f"{outcome.value:.4f}", "1 ± 0.01"),
     )
+
+
+def _check_ruling(outcome: Outcome, _: CalibrationRecord | None) -> tuple[Line, ...]:
+    told = outcome.details
+    seen = _number(told, "um_per_px")
+    return (
+        Line("Size of a pixel by this picture, µm",
+             _with_sd(seen, seen * outcome.uncertainty / outcome.value, 5)),
+        *_against(outcome),
+        Line("Ticks off an even ruling, rms", f"{outcome.residual_um:.3f} µm"),
+        Line("Ticks used", str(told.get("ticks", ""))),
+    )  # fmt: skip
+
+
+def _check_beads(outcome: Outcome, _: CalibrationRecord | None) -> tuple[Line, ...]:
+    told = outcome.details
+    median, nominal = _number(told, "median_um"), _number(told, "bead_um")
+    allowed = nominal * _number(told, "tolerance")
+    return (
+        Line("Diameter of the beads",
+             _with_sd(median, median * outcome.uncertainty / outcome.value, 2) + " µm",
+             f"{nominal:g} ± {allowed:.2g} µm"),
+        *_against(outcome),
+        Line("Scatter of their diameters, sd", f"{_number(told, 'scatter_um'):.2f} µm",
+             f"≤ {MAX_SCATTER * median:.1f} µm"),
+        Line("Beads used", str(told.get("beads", "")), f"≥ {MIN_BEADS}"),
+    )  # fmt: skip
+
+
+def _against(outcome: Outcome) -> list[Line]:
+    """Give a line for each pixel size in force: how much too large it is by the picture."""
+    ratios, sizes = outcome.details.get("ratios"), outcome.details.get("accepted_um_per_px")
+    if not isinstance(ratios, dict) or not isinstance(sizes, dict):
+        return []
+    allowed = f"± {100 * _number(outcome.details, 'tolerance'):g} %"
+    return [
+        Line(f"{_SOURCES[name]}, {sizes[name]:.5f} µm/px, is off by", _change(ratio), allowed)
+        for name, ratio in ratios.items()
+    ]
 
 
 def _drift(outcome: Outcome, _: CalibrationRecord | None) -> tuple[Line, ...]:

@@ -7,17 +7,12 @@ a dark bar, blurred by optics that are rarely in focus over the whole field.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtr
 
-Float32 = NDArray[np.float32]
-Float64 = NDArray[np.float64]
-UInt8 = NDArray[np.uint8]
-StagePath = Callable[[Float64], Float64]
+from models.specimen.slide import Float32, Float64, Slide
 
 _CONE = 0.25  # standard deviation of the blur per unit of depth, as in optics.py
 
@@ -98,7 +93,7 @@ def draw_micrometer(
     )  # fmt: skip
 
 
-class Micrometer:
+class Micrometer(Slide):
     """The slide as a scene: what a camera sees of it at a stage pose.
 
     Parameters
@@ -118,59 +113,18 @@ class Micrometer:
         width_px: int = 640,
         height_px: int = 480,
     ) -> None:
+        super().__init__(
+            matrix_um_per_px, seed, width_px=width_px, height_px=height_px,
+            blur_um=look.blur_um, noise_sd=look.noise_sd,
+        )  # fmt: skip
         rng = np.random.default_rng([seed, 31])
         self.look = look
-        self.seed = seed
-        self.width_px = width_px
-        self.height_px = height_px
-        self._matrix = np.asarray(matrix_um_per_px, np.float64)
-        x = np.arange(width_px) - (width_px - 1) / 2
-        y = np.arange(height_px) - (height_px - 1) / 2
-        grid = np.stack(np.meshgrid(x, y), axis=-1)
-        self._field_um = grid @ self._matrix.T
         reach_um = 2.0 * float(np.abs(self._field_um).max())
         self._dust_um = rng.uniform(-reach_um, reach_um, (look.dust * 4, 2))
         self._dust_radius_um = rng.uniform(0.004, 0.03, look.dust * 4) * reach_um
         self._dust_contrast = rng.uniform(0.1, 0.7, look.dust * 4)
         self._scratch = rng.uniform(0.0, 1.0, (look.scratches, 2)) * (math.pi, reach_um)
-        far = grid / (width_px / 2)
-        angle = rng.uniform(0, 2 * math.pi)
-        slope = far @ np.array([math.cos(angle), math.sin(angle)])
-        light = 1 + look.light_tilt / 2 * slope - look.vignette / 2 * (far**2).sum(axis=-1)
-        self._light = np.asarray(look.background * light, dtype=np.float32)
-        self._pose: Float64 | None = None
-        self._seen = self._light
-
-    def render(
-        self,
-        time_s: float,
-        exposure_s: float,
-        stage_um: StagePath,
-        pipette_um: StagePath | None = None,
-    ) -> UInt8:
-        """Take a picture; the slide does not depend on time, the noise does.
-
-        Parameters
-        ----------
-        time_s : middle of the exposure
-        exposure_s : during which the stage may move
-        stage_um : true stage pose (n, 2), um, at times (n,), s
-        pipette_um : not drawn: nobody holds a needle over a micrometer
-
-        Returns
-        -------
-        (height_px, width_px) uint8
-        """
-        ends = np.asarray(stage_um(time_s + exposure_s * np.array([-0.4, 0.0, 0.4])), np.float64)
-        way_um = float(np.abs(ends[2] - ends[0]).max())
-        poses = ends[1:2] if way_um < 0.3 * self.look.blur_um else ends
-        if self._pose is None or len(poses) > 1 or np.abs(poses[0] - self._pose).max() > 1e-3:
-            shade = np.mean([self._transmission(pose) for pose in poses], axis=0)
-            self._seen = np.asarray(self._light * shade, dtype=np.float32)
-            self._pose = poses[0] if len(poses) == 1 else None
-        rng = np.random.default_rng([self.seed, 32, round(time_s * 1e6) & 0xFFFFFFFFFFFF])
-        grain = rng.standard_normal(self._seen.shape, np.float32) * np.float32(self.look.noise_sd)
-        return np.asarray(np.clip(self._seen + grain + 0.5, 0, 255), dtype=np.uint8)
+        self._shine(rng, look.background, look.light_tilt, look.vignette)
 
     def _transmission(self, pose_um: Float64) -> Float32:
         """Give the share of light (H, W) that passes, with the stage at ``pose_um`` (2,)."""
@@ -195,19 +149,11 @@ class Micrometer:
 
     def _lay_dust(self, shade: Float64, pose_um: Float64, blur_um: float) -> None:
         """Darken ``shade`` (H, W) where specks lie; each is drawn in the window it needs."""
-        inverse = np.linalg.inv(self._matrix)
-        um_per_px = math.sqrt(abs(float(np.linalg.det(self._matrix))))
-        middle_px = np.array([(self.width_px - 1) / 2, (self.height_px - 1) / 2])
         for centre_um, radius_um, contrast in zip(
             self._dust_um, self._dust_radius_um, self._dust_contrast, strict=True
         ):
-            x_px, y_px = middle_px + inverse @ (centre_um - pose_um)
-            reach_px = (radius_um + 4.0 * blur_um) / um_per_px
-            rows = slice(max(0, math.ceil(y_px - reach_px)), max(0, math.floor(y_px + reach_px)))
-            columns = slice(max(0, math.ceil(x_px - reach_px)), max(0, math.floor(x_px + reach_px)))
-            offset_um = self._field_um[rows, columns] + (pose_um - centre_um)
-            distance_um = np.hypot(offset_um[..., 0], offset_um[..., 1])
-            shade[rows, columns] *= 1 - contrast * ndtr((radius_um - distance_um) / blur_um)
+            window, distance_um = self._around(centre_um, pose_um, radius_um + 4.0 * blur_um)
+            shade[window] *= 1 - contrast * ndtr((radius_um - distance_um) / blur_um)
 
     def _tick(self, number: Float64, away: Float64, v: Float64, blur: Float64) -> Float64:
         """Give the darkness (n,), 0 to 1, of ticks ``number`` at distance ``away`` across."""

@@ -11,7 +11,8 @@ import numpy as np
 from app.config import RigConfig, simulated_rig
 from app.rig.build import true_map
 from app.rig.calibration_bench import calibration_bench
-from app.runtime.calibration_run import Outcome, accept, measure
+from app.runtime.calibration_outcome import Outcome
+from app.runtime.calibration_run import accept, measure
 from calibration.store import ImageValues, PipetteValues, load_calibration
 from tests.calibration.trials import Found, angle_deg, field_error_um
 

@@ -18,7 +18,8 @@ from app.config import RigConfig, simulated_rig
 from app.rig.calibrate import calibrate
 from app.rig.calibration_bench import calibration_bench, known_calibration
 from app.rig.practice import with_practice_file
-from app.runtime.calibration_run import Outcome, RigBench, accept, measure
+from app.runtime.calibration_outcome import Outcome
+from app.runtime.calibration_run import RigBench, accept, measure
 from calibration.check import check_square
 from calibration.errors import CalibrationError
 from calibration.pixel_procedure import calibrate_pixel

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from calibration.beads import measure_beads
 from calibration.latency_procedure import calibrate_latency
 from calibration.pipette_procedure import calibrate_pipette
 from calibration.pixel_size import measure_ruling
@@ -16,6 +17,7 @@ from calibration.tip import find_tip
 from calibration.transform import ImageToStage
 from drivers.clock import VirtualClock
 from drivers.scene_camera import SceneCameraSettings
+from models.specimen.bead_slide import BeadLook, BeadSlide
 from models.specimen.micrometer import Micrometer, draw_micrometer
 from models.specimen.profiles import profile
 from models.specimen.scene import Specimen
@@ -117,6 +119,14 @@ def pixel(seed: int) -> Found:
     }
 
 
+def beads(seed: int) -> Found:
+    """Measure beads of 10 um on a slide, by 20x, 40x or 100x."""
+    um_per_px = (0.495, 0.2475, 0.099)[seed % 3]
+    image = BeadSlide(BeadLook(), np.eye(2) * um_per_px, seed).render(0.0, 0.008, resting)
+    found = measure_beads(image, 10.0 / um_per_px)
+    return {"error_percent": 100 * abs(found.median_px * um_per_px / 10.0 - 1)}
+
+
 def tip(seed: int) -> Found:
     rng = np.random.default_rng([seed, 9])
     x_um, y_um = rng.uniform(-80, 80, 2)
@@ -206,6 +216,6 @@ def objective(seed: int) -> Found:
 
 
 TRIALS: dict[str, Callable[[int], Found]] = {
-    "pixel": pixel, "tip": tip, "stage": stage, "latency": latency, "pipette": pipette,
-    "objective": objective,
+    "pixel": pixel, "beads": beads, "tip": tip, "stage": stage, "latency": latency,
+    "pipette": pipette, "objective": objective,
 }  # fmt: skip

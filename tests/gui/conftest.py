@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from PySide6.QtCore import QCoreApplication, QEvent
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
+from app.runtime.calibration_session import Phase
 from app.ui import theme
+from app.ui.calibration_wizard import CalibrationWizard
+from app.ui.calibration_workshop import Workshop
 from app.ui.window import MainWindow
 from tests.gui.stand_in import RIG, StandIn, Swimmers
 
@@ -58,3 +61,41 @@ def show_next(window: MainWindow, loop: StandIn, **changes: object) -> None:
     loop.advance(**changes)
     window.pull(all_of_it=True)
     QApplication.processEvents()
+
+
+@pytest.fixture
+def make_wizard(qtbot: QtBot, qapp: QApplication) -> Iterator[Callable[..., CalibrationWizard]]:
+    """Make a shown window; in the end it is closed, and its session has ended."""
+    made: list[CalibrationWizard] = []
+
+    def build(workshop: Workshop, *, ready: bool = True) -> CalibrationWizard:
+        wizard = CalibrationWizard(workshop)
+        made.append(wizard)
+        wizard.resize(1180, 760)
+        wizard.show()
+        wizard.activateWindow()
+        qtbot.waitUntil(wizard.isActiveWindow)
+        if ready:
+            wizard.chooser.name.setText("M. Keller")
+            wizard.chooser.objective.setChecked(True)
+        return wizard
+
+    yield build
+    for wizard in made:
+        wizard.close()
+        qtbot.waitUntil(lambda w=wizard: not w.isVisible(), timeout=10_000)
+        wizard.deleteLater()
+    free_deleted()
+
+
+def wait(qtbot: QtBot, wizard: CalibrationWizard, phase: Phase, timeout: int = 30_000) -> None:
+    qtbot.waitUntil(lambda: wizard.phase is phase or wizard.phase.over, timeout=timeout)
+    wizard.pull()
+    assert wizard.phase is phase, wizard.session.state.text
+
+
+def asked(qtbot: QtBot, wizard: CalibrationWizard, procedure: str) -> CalibrationWizard:
+    """A wizard that has begun a procedure and waits for the person."""
+    wizard.begin(procedure)
+    wait(qtbot, wizard, Phase.ASKING)
+    return wizard

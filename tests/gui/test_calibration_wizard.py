@@ -17,12 +17,12 @@ from pytestqt.qtbot import QtBot
 
 from app.config import NetworkConfig, simulated_rig
 from app.core.messages import Mode, MotionState
-from app.runtime.calibration_run import Outcome, RigBench
+from app.runtime.calibration_outcome import Outcome
+from app.runtime.calibration_run import RigBench
 from app.runtime.calibration_session import Phase, SessionState
 from app.ui.calibration_visit import is_uncalibrated, workshop_of
 from app.ui.calibration_wizard import CalibrationWizard
 from app.ui.calibration_words import GUIDES, comparison, is_due, missing, standing, verdict
-from app.ui.calibration_workshop import Workshop
 from app.ui.live import run_live
 from app.ui.window import MainWindow
 from calibration.errors import CalibrationError
@@ -34,55 +34,17 @@ from calibration.store import (
     nominal_calibration,
     save_calibration,
 )
-from tests.gui.conftest import free_deleted, show_next
+from tests.gui.conftest import asked, free_deleted, show_next, wait
 from tests.gui.stand_in import StandIn
 from tests.gui.workshops import file_rig, measured, ruler_workshop, stage_workshop
 
 
-@pytest.fixture
-def make(qtbot: QtBot, qapp: QApplication) -> Iterator[Callable[..., CalibrationWizard]]:
-    """Make a shown window; in the end it is closed, and its session has ended."""
-    made: list[CalibrationWizard] = []
-
-    def build(workshop: Workshop, *, ready: bool = True) -> CalibrationWizard:
-        wizard = CalibrationWizard(workshop)
-        made.append(wizard)
-        wizard.resize(1180, 760)
-        wizard.show()
-        wizard.activateWindow()
-        qtbot.waitUntil(wizard.isActiveWindow)
-        if ready:
-            wizard.chooser.name.setText("M. Keller")
-            wizard.chooser.objective.setChecked(True)
-        return wizard
-
-    yield build
-    for wizard in made:
-        wizard.close()
-        qtbot.waitUntil(lambda w=wizard: not w.isVisible(), timeout=10_000)
-        wizard.deleteLater()
-    free_deleted()
-
-
-def wait(qtbot: QtBot, wizard: CalibrationWizard, phase: Phase, timeout: int = 30_000) -> None:
-    qtbot.waitUntil(lambda: wizard.phase is phase or wizard.phase.over, timeout=timeout)
-    wizard.pull()
-    assert wizard.phase is phase, wizard.session.state.text
-
-
-def asked(qtbot: QtBot, wizard: CalibrationWizard, procedure: str) -> CalibrationWizard:
-    """A wizard that has begun a procedure and waits for the person."""
-    wizard.begin(procedure)
-    wait(qtbot, wizard, Phase.ASKING)
-    return wizard
-
-
 def test_nothing_begins_before_a_name_and_the_objective(
-    make: Callable[..., CalibrationWizard], tmp_path: Path
+    make_wizard: Callable[..., CalibrationWizard], tmp_path: Path
 ) -> None:
     path = tmp_path / "rig.toml"
     save_calibration(measured(), path, "a test")
-    wizard = make(stage_workshop(path)[0], ready=False)
+    wizard = make_wizard(stage_workshop(path)[0], ready=False)
     chooser = wizard.chooser
     assert not any(button.isEnabled() for button in chooser.buttons.values())
     chooser.name.setText("  ")
@@ -96,15 +58,17 @@ def test_nothing_begins_before_a_name_and_the_objective(
 
 
 def test_what_comes_after_something_else_waits_for_it(
-    make: Callable[..., CalibrationWizard], tmp_path: Path
+    make_wizard: Callable[..., CalibrationWizard], tmp_path: Path
 ) -> None:
-    chooser = make(stage_workshop(tmp_path / "new.toml")[0]).chooser
+    chooser = make_wizard(stage_workshop(tmp_path / "new.toml")[0]).chooser
     offered = {key for key, button in chooser.buttons.items() if button.isEnabled()}
     assert offered == {"pixel", "stage"}
     assert chooser.standing_of("stage") == "! never done"
     chooser.show_record(measured(), date(2026, 1, 20))
     offered = {key for key, button in chooser.buttons.items() if button.isEnabled()}
-    assert offered == {"pixel", "stage", "latency", "check", "pipette"}
+    assert offered == {
+        "pixel", "stage", "latency", "check", "check-ruling", "check-beads", "pipette",
+    }  # fmt: skip
     assert chooser.standing_of("stage") == "0.4950 µm/px, 2026-01-05 by mk"
     assert chooser.standing_of("drift") == "after: Pipette"
     chooser.show_record(measured(), date(2026, 3, 20))
@@ -112,10 +76,10 @@ def test_what_comes_after_something_else_waits_for_it(
 
 
 def test_pixel_size_on_the_simulated_rig_from_the_list_to_the_file(
-    make: Callable[..., CalibrationWizard], tmp_path: Path, qtbot: QtBot
+    make_wizard: Callable[..., CalibrationWizard], tmp_path: Path, qtbot: QtBot
 ) -> None:
     path = tmp_path / "rig.toml"
-    wizard = make(workshop_of(file_rig(path)))
+    wizard = make_wizard(workshop_of(file_rig(path)))
     qtbot.mousePress(wizard.chooser.buttons["pixel"], Qt.MouseButton.LeftButton)
     wait(qtbot, wizard, Phase.ASKING)
     assert wizard.banner_text.startswith("PREPARE")
@@ -139,13 +103,13 @@ def test_pixel_size_on_the_simulated_rig_from_the_list_to_the_file(
 
 
 def test_the_simulated_rig_is_calibrated_for_practice(
-    make: Callable[..., CalibrationWizard],
+    make_wizard: Callable[..., CalibrationWizard],
     tmp_path: Path,
     qtbot: QtBot,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("app.rig.practice.user_data_path", lambda *_, **__: tmp_path)
-    wizard = make(workshop_of(simulated_rig()))
+    wizard = make_wizard(workshop_of(simulated_rig()))
     assert "for practice" in wizard.banner_text
     wizard.begin("pixel")
     wait(qtbot, wizard, Phase.ASKING)
@@ -161,13 +125,13 @@ def test_the_simulated_rig_is_calibrated_for_practice(
 
 @pytest.mark.parametrize("how", ["Esc", "Space", "button", "close"])
 def test_stop_halts_the_stage_and_the_old_calibration_stays(
-    make: Callable[..., CalibrationWizard], tmp_path: Path, qtbot: QtBot, how: str
+    make_wizard: Callable[..., CalibrationWizard], tmp_path: Path, qtbot: QtBot, how: str
 ) -> None:
     path = tmp_path / "rig.toml"
     save_calibration(measured(), path, "a test")
     before = path.read_bytes()
     workshop, stage, bench = stage_workshop(path)
-    wizard = asked(qtbot, make(workshop), "stage")
+    wizard = asked(qtbot, make_wizard(workshop), "stage")
     wizard.go_on()
     qtbot.waitUntil(lambda: wizard.session.state.done > 0.02, timeout=30_000)
     session = wizard.session
@@ -192,9 +156,9 @@ def test_stop_halts_the_stage_and_the_old_calibration_stays(
 
 
 def test_stop_works_wherever_the_focus_is(
-    make: Callable[..., CalibrationWizard], tmp_path: Path, qtbot: QtBot
+    make_wizard: Callable[..., CalibrationWizard], tmp_path: Path, qtbot: QtBot
 ) -> None:
-    wizard = asked(qtbot, make(stage_workshop(tmp_path / "rig.toml")[0]), "stage")
+    wizard = asked(qtbot, make_wizard(stage_workshop(tmp_path / "rig.toml")[0]), "stage")
     pressed: list[int] = []
     wizard.session.cancel = lambda: pressed.append(1)  # the real one would end the test early
     for widget in wizard.findChildren(QWidget):
@@ -212,19 +176,19 @@ def test_stop_works_wherever_the_focus_is(
 
 
 def test_a_name_may_hold_a_space_and_the_letters_of_the_keys(
-    make: Callable[..., CalibrationWizard], tmp_path: Path, qtbot: QtBot
+    make_wizard: Callable[..., CalibrationWizard], tmp_path: Path, qtbot: QtBot
 ) -> None:
-    wizard = make(stage_workshop(tmp_path / "rig.toml")[0], ready=False)
+    wizard = make_wizard(stage_workshop(tmp_path / "rig.toml")[0], ready=False)
     wizard.chooser.name.setFocus()
     qtbot.keyClicks(wizard.chooser.name, "A Rara")
     assert wizard.chooser.operator == "A Rara"
 
 
 def test_back_drops_a_result_and_repeat_measures_anew(
-    make: Callable[..., CalibrationWizard], tmp_path: Path, qtbot: QtBot
+    make_wizard: Callable[..., CalibrationWizard], tmp_path: Path, qtbot: QtBot
 ) -> None:
     path = tmp_path / "rig.toml"
-    wizard = asked(qtbot, make(ruler_workshop(path)), "pixel")
+    wizard = asked(qtbot, make_wizard(ruler_workshop(path)), "pixel")
     wizard.go_on()
     wait(qtbot, wizard, Phase.MEASURED)
     first = wizard.session
@@ -242,10 +206,10 @@ def test_back_drops_a_result_and_repeat_measures_anew(
 
 
 def test_by_hand_two_ticks_are_pressed_and_the_divisions_between_them_counted(
-    make: Callable[..., CalibrationWizard], tmp_path: Path, qtbot: QtBot
+    make_wizard: Callable[..., CalibrationWizard], tmp_path: Path, qtbot: QtBot
 ) -> None:
     path = tmp_path / "rig.toml"
-    wizard = asked(qtbot, make(ruler_workshop(path)), "pixel")
+    wizard = asked(qtbot, make_wizard(ruler_workshop(path)), "pixel")
     qtbot.waitUntil(lambda: wizard.view.viewport() is not None)
     assert wizard.ruler.isVisible()
     assert not wizard.ruler.done.isEnabled()
@@ -270,9 +234,9 @@ def test_by_hand_two_ticks_are_pressed_and_the_divisions_between_them_counted(
 
 
 def test_the_nominal_calibration_cannot_be_replaced(
-    make: Callable[..., CalibrationWizard], qtbot: QtBot
+    make_wizard: Callable[..., CalibrationWizard], qtbot: QtBot
 ) -> None:
-    wizard = asked(qtbot, make(ruler_workshop(None)), "pixel")
+    wizard = asked(qtbot, make_wizard(ruler_workshop(None)), "pixel")
     wizard.go_on()
     wait(qtbot, wizard, Phase.MEASURED)
     assert not wizard.accept_button.isEnabled()
@@ -282,7 +246,7 @@ def test_the_nominal_calibration_cannot_be_replaced(
 
 
 def test_a_refusal_is_one_sentence_and_can_be_repeated(
-    make: Callable[..., CalibrationWizard], qtbot: QtBot
+    make_wizard: Callable[..., CalibrationWizard], qtbot: QtBot
 ) -> None:
     @contextmanager
     def closed(procedure: str) -> Iterator[RigBench]:
@@ -290,7 +254,7 @@ def test_a_refusal_is_one_sentence_and_can_be_repeated(
         yield
 
     workshop = replace(stage_workshop()[0], open_bench=closed)
-    wizard = make(workshop)
+    wizard = make_wizard(workshop)
     wizard.begin("stage")
     wait(qtbot, wizard, Phase.REFUSED)
     assert wizard.banner_text == "REFUSED: the stage is too near a limit"
@@ -298,11 +262,11 @@ def test_a_refusal_is_one_sentence_and_can_be_repeated(
     assert not wizard.accept_button.isVisible()
 
 
-def test_a_broken_file_is_said_on_the_list(make: Callable[..., CalibrationWizard]) -> None:
+def test_a_broken_file_is_said_on_the_list(make_wizard: Callable[..., CalibrationWizard]) -> None:
     def broken() -> tuple[Path | None, CalibrationRecord | None]:
         raise CalibrationError("rig.toml: line 3: not TOML")
 
-    wizard = make(replace(stage_workshop()[0], known=broken))
+    wizard = make_wizard(replace(stage_workshop()[0], known=broken))
     assert "line 3" in wizard.banner_text
 
 
@@ -344,7 +308,7 @@ def test_results_stand_beside_what_is_in_force() -> None:
         )
 
 
-def test_no_text_of_a_result_is_cut(make: Callable[..., CalibrationWizard]) -> None:
+def test_no_text_of_a_result_is_cut(make_wizard: Callable[..., CalibrationWizard]) -> None:
     record = measured(pixel=PixelValues(
         um_per_px=0.49512, uncertainty_um_per_px=0.00004, residual_um=0.004, method="ruling"
     ))  # fmt: skip
@@ -361,8 +325,19 @@ def test_no_text_of_a_result_is_cut(make: Callable[..., CalibrationWizard]) -> N
     delays = Outcome(
         "latency", 0.0718, 0.0015, 0.2, "s", record.latency, {"split_uncertainty": 0.0017}
     )
-    page = make(stage_workshop()[0]).page
-    for outcome in (stage, pixel, delays):
+    sizes = {"accepted_um_per_px": {"pixel": 0.49512, "stage": 0.49498},
+             "ratios": {"pixel": 1.0123, "stage": 0.9877}}  # fmt: skip
+    ruling = Outcome(
+        "check-ruling", 1.0123, 0.0001, 0.004, "ratio", None,
+        {"um_per_px": 0.48911, "ticks": 33, "tolerance": 0.01, **sizes}, False,
+    )  # fmt: skip
+    beads = Outcome(
+        "check-beads", 1.0123, 0.01, 0.18, "ratio", None,
+        {"median_um": 10.12, "bead_um": 10.25, "scatter_um": 0.18, "beads": 14,
+         "tolerance": 0.05, **sizes},
+    )  # fmt: skip
+    page = make_wizard(stage_workshop()[0]).page
+    for outcome in (stage, pixel, delays, ruling, beads):
         page.begin(outcome.procedure)
         page.show_state(SessionState(Phase.MEASURED, outcome=outcome, record=record))
         table = page.table
