@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import app.records
 from app.records.sperm_table import SpermPath, sd_name, sperm_table
 from models.measure.motility import COLUMNS as MOTILITY
 from models.measure.profile import named_profile
@@ -103,3 +106,8 @@ def test_a_tail_that_is_known_is_ok_and_tails_that_disagree_are_not() -> None:
         found.add(np.array([1]), np.array([0]), shapes((*HEAD[:5], length)))
     columns = sperm_table([path()], found, named_profile()).columns
     assert columns["tail_quality"] == ["its frames disagree"]
+
+
+def test_every_flag_of_shapes_csv_stands_in_the_legend() -> None:
+    readme = Path(app.records.__file__).with_name("README.md").read_text(encoding="utf-8")
+    assert all(f"\n| {int(flag)} | " in readme for flag in Flag)
