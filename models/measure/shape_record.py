@@ -155,10 +155,11 @@ class ShapeRecord:
     def _tail_why_not(self, ring: _Ring, frames: int, head: str) -> str:
         if frames >= LEAST_TAILS:
             return "its frames disagree"
-        # Of frames whose head is refused the tail is not looked at.
+        if head:  # without its head a tail is not looked at
+            return head
         if ring.tail_refused.sum() > frames:
             return tuple(_TAIL_REFUSED.values())[int(ring.tail_refused.argmax())]
-        return head or f"{frames} of {LEAST_TAILS} good frames"
+        return f"{frames} of {LEAST_TAILS} good frames"
 
 
 def _standard_error(values: Float64) -> Float64:

@@ -99,6 +99,14 @@ def test_why_a_tail_is_not_known_is_told(flags: Flag, frames: int, why: str) -> 
     assert np.isnan(np.asarray(columns["tail_length_um"], float)).all()
 
 
+def test_a_tail_whose_head_is_mostly_refused_has_the_heads_reason() -> None:
+    found = record(int(Flag.TAIL_CUT), frames=2)
+    for _ in range(9):
+        found.add(np.array([1]), np.array([0]), shapes(HEAD, int(Flag.BORDER)))
+    columns = sperm_table([path()], found, named_profile()).columns
+    assert columns["tail_quality"] == ["at the border"]
+
+
 def test_a_tail_that_is_known_is_ok_and_tails_that_disagree_are_not() -> None:
     assert sperm_table([path()], record(), named_profile()).columns["tail_quality"] == ["ok"]
     found = ShapeRecord(1.0)
