@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,20 +12,28 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from app.records.criteria import load_criteria
 from app.records.edit_rows import rows_of
-from app.records.export import SPERM, TRACKS, read_columns, to_parquet, write_table
-from app.records.shape_table import SHAPES, read_shapes, record_of
-from app.records.track_table import TrackTable
+from app.records.export import SPERM, TRACKS, to_parquet, write_table
+from app.records.finished import (
+    About,
+    Columns,
+    Masks,
+    criteria_of,
+    read_about,
+    read_shapes_of,
+    read_tracks,
+)
+from app.records.shape_table import SHAPES, record_of
+from app.records.track_table import TrackTable, TrackTables
 from calibration.transform import ImageToStage
 from models.errors import DataError
 from models.tracking.settings import TrackerSettings
-from models.types import Float64, Int64
+from models.types import Int64
 
 # The analysis as it was before anybody changed it.
 UNEDITED = "unedited"
 _KEPT = ("tracks.csv", "sperm.csv", "shapes.csv", "masks.json", "analysis.json")
-_NEEDED = ("frame", "time_s", "track_id", "x_raw_px", "y_raw_px", "x_um", "y_um")
+_TABLES = (("tracks", TRACKS), ("sperm", SPERM), ("shapes", SHAPES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +61,9 @@ class Edit:
             raise DataError(f"edit: {self.kind!r}; delete, join and split are known")
         if len(set(self.track_id)) < max(least, len(self.track_id)):
             raise DataError(f"edit: {self.kind} needs {least} different tracks or more")
+        if min(self.track_id) < 1:
+            # Within an edit 0 stands for what is deleted.
+            raise DataError(f"edit: {min(self.track_id)} is no track; names count from 1")
         if (self.kind == "split") != (self.frame is not None) or (
             self.kind == "split" and len(self.track_id) != 1
         ):
@@ -70,52 +82,69 @@ def edit_analysis(folder: Path, edits: Sequence[Edit]) -> dict[str, object]:
     """Change the tracks of an analysis, one edit after the other, and make all its tables anew.
 
     tracks, sperm and shapes (CSV and Parquet), masks.json and analysis.json follow; what the
-    detector found stays as it was. The files before the first edit are kept in ``unedited``.
+    detector found stays as it was. The files before the first edit are kept in ``unedited``. All
+    is read, checked and computed before anything is written.
 
     Returns
     -------
     dict
         tracks, healthy and more as after ``analyze``; ``edits``, all so far; ``new_tracks``, names
-        that the splits gave; ``stale``, files that still show what was before.
+        that the splits gave; ``stale``, files that still show what was before; ``notice``, what
+        must be told of the criteria, empty where nothing.
 
     Raises
     ------
     DataError
-        No analysis, no such track, tracks seen in the same frame, or a split that leaves nothing.
+        No analysis, a damaged one, no such track, tracks seen in the same frame, or a split that
+        leaves nothing.
+    ModelError
+        Criteria that were not kept with the analysis and are not to be found.
     """
     folder = Path(folder)
-    about = _about(folder)
-    columns = read_columns(folder / "tracks.csv", TRACKS, required=_NEEDED)
-    frame = np.asarray(columns["frame"], np.float64).astype(np.int64)
-    track_id = np.asarray(columns["track_id"], np.float64).astype(np.int64)
+    about = read_about(folder)
+    columns = read_tracks(folder)
+    frame, track_id = (_whole(columns[name]) for name in ("frame", "track_id"))
     seen = np.isfinite(np.asarray(columns["x_raw_px"], np.float64))
-    shapes = _shapes(folder)
-    masks = _masks(folder)
-    mask_frame, mask_id = (
-        np.array([one.get(name, 0) for one in masks.get("annotations", [])], np.int64)
-        for name in ("image_id", "track_id")
+    shapes, masks = read_shapes_of(folder), Masks(folder)
+    criteria, notice = criteria_of(folder, about)
+    shape_frame, shape_id = (
+        np.zeros(0, np.int64) if shapes is None else _whole(shapes[name])
+        for name in ("frame", "track_id")
     )
-    had_name = mask_id > 0
-    told = _told(about)
-    fresh_id = max([int(track_id.max(initial=0)), *_names(told)]) + 1
+    told = list(about.edits)
+    # Tracks that were never confirmed have their names too, in masks and shapes alone.
+    names = [int(one.max(initial=0)) for one in (track_id, shape_id, masks.track_id)]
+    fresh_id = max([*names, *about.names()]) + 1
     new_tracks: list[int] = []
     for edit in edits:
-        _check(edit, frame, track_id, seen)
+        _check(edit, frame, track_id, seen, np.concatenate([shape_id, masks.track_id]))
         track_id = edit.named(frame, track_id, fresh_id)
-        if shapes is not None:
-            shape_frame, shape_id = (_whole(shapes[name]) for name in ("frame", "track_id"))
-            shapes["track_id"] = edit.named(shape_frame, shape_id, fresh_id)
-        mask_id = edit.named(mask_frame, mask_id, fresh_id)
+        shape_id = edit.named(shape_frame, shape_id, fresh_id)
+        masks.track_id = edit.named(masks.frame, masks.track_id, fresh_id)
         told.append(asdict(edit) | ({"new_track": fresh_id} if edit.kind == "split" else {}))
         if edit.kind == "split":
             new_tracks.append(fresh_id)
             fresh_id += 1
-    for one, name, had in zip(masks.get("annotations", []), mask_id, had_name, strict=True):
-        one["track_id"], one["deleted"] = int(name), bool(had and not name)
+    transform = ImageToStage.nominal(about.um_per_px, about.width_px, about.height_px)
+    table = TrackTable(transform, TrackerSettings(), criteria.profile)
+    table.put(rows_of(columns, track_id, transform))
+    record = None
+    if shapes is not None:
+        shapes = {name: column[shape_id > 0] for name, column in shapes.items()}
+        shapes["track_id"] = shape_id[shape_id > 0]
+        record = record_of(shapes, about.um_per_px)
+    tables = table.finish(online=about.online, shapes=record, named=True)
+    changes: dict[str, object] = {"tracks": tables.count} | tables.findings()
+    changes |= {"edits": told, "criteria_profile": criteria.record()}
+    if notice:
+        print(f"sfcscope: {folder}: {notice}", file=sys.stderr)
     _keep_unedited(folder)
-    return _write(folder, about, columns, track_id, shapes, masks, told) | {
-        "new_tracks": new_tracks
-    }
+    _write(folder, about, changes, tables, shapes, masks)
+    stale = [name for name in ("overlay.mp4", "labelme") if (folder / name).exists()]
+    return {
+        "tracks": tables.count, **tables.findings(), "edits": told, "new_tracks": new_tracks,
+        "stale": stale, "notice": notice, "out": str(folder),
+    }  # fmt: skip
 
 
 def undo_edits(folder: Path) -> dict[str, object]:
@@ -124,75 +153,70 @@ def undo_edits(folder: Path) -> dict[str, object]:
     Raises
     ------
     DataError
-        It was never edited.
+        It was never edited, or what was kept is damaged.
     """
     folder = Path(folder)
     before = folder / UNEDITED
     if not before.is_dir():
         raise DataError(f"{folder}: nothing to undo; it was not edited")
+    about = read_about(before)
     for name in _KEPT:
         if (before / name).is_file():
             (before / name).replace(folder / name)
-    about = _about(folder)
-    for name, schema in (("tracks", TRACKS), ("sperm", SPERM), ("shapes", SHAPES)):
-        if (folder / f"{name}.csv").is_file():
-            to_parquet(folder / f"{name}.csv", schema, _notes(about))
+    _write_parquet(folder, about.notes())
     shutil.rmtree(before)
-    return {"tracks": about.get("tracks"), "edits": [], "out": str(folder)}
+    return {"tracks": about.document.get("tracks"), "edits": [], "out": str(folder)}
 
 
 def forget_edits(folder: Path) -> None:
-    """Drop what belongs to an earlier analysis in this folder, which is about to be replaced."""
+    """Drop what belongs to an earlier analysis in this folder, which is about to be replaced.
+
+    Masks and shapes carry the names of its tracks: those of another analysis are others.
+    """
     shutil.rmtree(folder / UNEDITED, ignore_errors=True)
-    (folder / "shapes.csv").unlink(missing_ok=True)
+    for name in ("shapes.csv", "shapes.parquet", "masks.json"):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _write(
     folder: Path,
-    about: dict[str, object],
-    columns: dict[str, NDArray[np.generic]],
-    track_id: Int64,
-    shapes: dict[str, NDArray[np.generic]] | None,
-    masks: dict[str, list[dict[str, object]]],
-    told: list[dict[str, object]],
-) -> dict[str, object]:
-    options = about["options"]
-    if not isinstance(options, dict):
-        raise DataError(f"{folder / 'analysis.json'}: options are damaged; analyse again")
-    um_per_px = float(str(about["um_per_px"]))
-    transform = ImageToStage.nominal(
-        um_per_px, int(str(about["width_px"])), int(str(about["height_px"]))
-    )
-    table = TrackTable(transform, TrackerSettings(), load_criteria(str(options["criteria"])))
-    table.put(rows_of(columns, track_id, transform))
-    record = None if shapes is None else record_of(shapes, um_per_px)
-    tables = table.finish(online=bool(options.get("online")), shapes=record, named=True)
+    about: About,
+    changes: dict[str, object],
+    tables: TrackTables,
+    shapes: Columns | None,
+    masks: Masks,
+) -> None:
     write_table(folder / "tracks.csv", TRACKS, tables.tracks)
     write_table(folder / "sperm.csv", SPERM, tables.sperm)
     if shapes is not None:
-        kept = _whole(shapes["track_id"]) > 0
-        whole = {name: _whole(shapes[name]) for name in ("frame", "track_id", "flags")}
-        rows = {name: column[kept] for name, column in (shapes | whole).items()}
-        write_table(folder / "shapes.csv", SHAPES, rows)
-    about = about | {"tracks": tables.count} | tables.findings() | {"edits": told}
-    for name, schema in (("tracks", TRACKS), ("sperm", SPERM), ("shapes", SHAPES)):
+        write_table(folder / "shapes.csv", SHAPES, shapes)
+    _write_parquet(folder, about.notes(changes))
+    masks.write()
+    scratch = folder / "analysis.json.part"
+    scratch.write_text(json.dumps(about.document | changes, indent=1) + "\n", encoding="utf-8")
+    scratch.replace(folder / "analysis.json")
+
+
+def _write_parquet(folder: Path, notes: dict[str, str]) -> None:
+    for name, schema in _TABLES:
         if (folder / f"{name}.csv").is_file():
-            to_parquet(folder / f"{name}.csv", schema, _notes(about))
-    if masks:
-        _write_masks(folder / "masks.json", masks)
-    text = json.dumps(about, indent=1)
-    (folder / "analysis.json").write_text(text + "\n", encoding="utf-8")
-    stale = [name for name in ("overlay.mp4", "labelme") if (folder / name).exists()]
-    return {
-        "tracks": tables.count, **tables.findings(), "edits": told, "stale": stale,
-        "out": str(folder),
-    }  # fmt: skip
+            to_parquet(folder / f"{name}.csv", schema, notes)
 
 
-def _check(edit: Edit, frame: Int64, track_id: Int64, seen: NDArray[np.bool_]) -> None:
+def _check(
+    edit: Edit, frame: Int64, track_id: Int64, seen: NDArray[np.bool_], others: Int64
+) -> None:
+    """Refuse what makes no sense; ``others`` (M,) are the names in masks and shapes."""
     for one in edit.track_id:
-        if not (track_id == one).any():
+        if (track_id == one).any():
+            continue
+        if not (others == one).any():
             raise DataError(f"edit: there is no track {one}; sperm.csv lists them")
+        if edit.kind != "delete":
+            raise DataError(
+                f"edit: track {one} was never confirmed and stands in masks.json and shapes.csv "
+                "alone; it can only be deleted"
+            )
     mine = np.isin(track_id, edit.track_id) & seen
     if edit.kind == "join":
         frames, times = np.unique(frame[mine], return_counts=True)
@@ -210,71 +234,6 @@ def _check(edit: Edit, frame: Int64, track_id: Int64, seen: NDArray[np.bool_]) -
             )
 
 
-def _about(folder: Path) -> dict[str, object]:
-    path = folder / "analysis.json"
-    if not path.is_file():
-        raise DataError(f"{folder}: no analysis.json; name the folder that analyze wrote")
-    try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-        about["options"], about["um_per_px"], about["width_px"], about["height_px"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: damaged ({error}); analyse the recording again") from error
-    return dict(about)
-
-
-def _told(about: dict[str, object]) -> list[dict[str, object]]:
-    """Edits so far."""
-    edits = about.get("edits", [])
-    return [dict(one) for one in edits] if isinstance(edits, list) else []
-
-
-def _names(told: list[dict[str, object]]) -> list[int]:
-    """Names that edits so far have given or taken: none is given twice."""
-    names = [int(str(one["new_track"])) for one in told if "new_track" in one]
-    for one in told:
-        ids = one["track_id"]
-        names += [int(i) for i in ids] if isinstance(ids, list | tuple) else []
-    return names
-
-
-def _shapes(folder: Path) -> dict[str, NDArray[np.generic]] | None:
-    if (folder / "shapes.csv").is_file():
-        return read_shapes(folder / "shapes.csv")
-    sperm = read_columns(folder / "sperm.csv", SPERM, required=("track_id",))
-    if np.isfinite(np.asarray(sperm.get("head_area_um2", np.zeros(0)), np.float64)).any():
-        raise DataError(
-            f"{folder}: shapes.csv is missing, which the verdicts rest on; analyse again"
-        )
-    return None
-
-
-def _masks(folder: Path) -> dict[str, list[dict[str, object]]]:
-    path = folder / "masks.json"
-    if not path.is_file():
-        return {}
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except ValueError as error:
-        raise DataError(f"{path}: damaged ({error}); analyse the recording again") from error
-
-
-def _write_masks(path: Path, masks: dict[str, list[dict[str, object]]]) -> None:
-    """Write them without those of deleted sperm; no name is no track."""
-    kept = []
-    for one in masks["annotations"]:
-        if one.pop("deleted", False):
-            continue
-        if not one.get("track_id"):
-            one.pop("track_id", None)
-        kept.append(json.dumps(one))
-    rest = {name: value for name, value in masks.items() if name != "annotations"}
-    head = "".join(f"{json.dumps(name)}: {json.dumps(value)},\n" for name, value in rest.items())
-    body = ",\n".join(kept)
-    scratch = path.with_name(path.name + ".part")
-    scratch.write_text(f'{{{head}"annotations": [\n{body}\n]}}\n', encoding="utf-8")
-    scratch.replace(path)
-
-
 def _keep_unedited(folder: Path) -> None:
     before = folder / UNEDITED
     if before.is_dir():
@@ -288,16 +247,5 @@ def _keep_unedited(folder: Path) -> None:
     scratch.replace(before)
 
 
-def _notes(about: dict[str, object]) -> dict[str, str]:
-    """Say what a Parquet table rests on."""
-    rate = about.get("kinematics_hz")
-    return {
-        "um_per_px": str(about["um_per_px"]), "software": f"sfcscope {about.get('software', '')}",
-        "frame_rate_hz": "nan" if rate is None else f"{float(str(rate)):.3f}",
-        "criteria": str(about.get("criteria", "")),
-    }  # fmt: skip
-
-
 def _whole(column: NDArray[np.generic]) -> Int64:
-    values: Float64 = np.asarray(column, np.float64)
-    return values.astype(np.int64)
+    return np.asarray(column).astype(np.int64)

@@ -22,6 +22,9 @@ from models.types import SpermClass, TrackState
 Column = NDArray[np.generic] | Sequence[object]
 
 _INT, _FLOAT, _TEXT = pa.int64(), pa.float64(), pa.string()
+# Frames up to this, an hour at 30 a second, may be empty; beyond, so many for each that is not.
+_ANY_FRAMES, _MOST_EMPTY = 108_000.0, 20.0
+_LARGEST = 2.0**53  # whole numbers beyond are not told apart in floating point
 
 
 def _schema(**columns: object) -> pa.Schema:
@@ -44,6 +47,14 @@ SPERM = _schema(
     vap_um_s=_FLOAT, alh_um=_FLOAT, alh_max_um=_FLOAT, mad_deg=_FLOAT, bcf_hz=_FLOAT, lin=_FLOAT,
     wob=_FLOAT, str=_FLOAT, grade=_TEXT, morphology_normal=_INT, motility_normal=_INT,
     healthy=_INT, score=_FLOAT, rank=_INT, reasons=_TEXT,
+    # What the numbers rest on; analyses made before these were told do not have them.
+    motility_frames=_INT, motility_duration_s=_FLOAT, frame_rate_hz=_FLOAT, head_frames=_INT,
+    head_angle_frames=_INT, tail_frames=_INT, tail_quality=_TEXT, head_image_angle_deg=_FLOAT,
+    head_area_sd_um2=_FLOAT, head_length_sd_um=_FLOAT, head_width_sd_um=_FLOAT,
+    head_ellipticity_sd=_FLOAT, head_angle_sd_deg=_FLOAT, head_image_angle_sd_deg=_FLOAT,
+    tail_length_sd_um=_FLOAT, vsl_sd_um_s=_FLOAT, vcl_sd_um_s=_FLOAT, vap_sd_um_s=_FLOAT,
+    alh_sd_um=_FLOAT, alh_max_sd_um=_FLOAT, mad_sd_deg=_FLOAT, bcf_sd_hz=_FLOAT, lin_sd=_FLOAT,
+    wob_sd=_FLOAT, str_sd=_FLOAT, score_sd=_FLOAT,
 )  # fmt: skip
 
 _LABEL_TEXT = np.array(["", *(label.name.lower() for label in SpermClass if label)], dtype=object)
@@ -172,12 +183,12 @@ def to_parquet(path: Path, schema: pa.Schema, about: Mapping[str, str] | None = 
     out = path.with_suffix(".parquet")
     scratch = out.with_name(out.name + ".part")
     options = pa_csv.ConvertOptions(column_types=schema, strings_can_be_null=True)
-    with (
-        pa_csv.open_csv(path, convert_options=options) as rows,
-        pa_parquet.ParquetWriter(scratch, schema.with_metadata(dict(about or {}))) as table,
-    ):
-        for batch in rows:
-            table.write_batch(batch.cast(table.schema))
+    with pa_csv.open_csv(path, convert_options=options) as rows:
+        # A table of an earlier version may not have all columns of now.
+        there = pa.schema([field for field in schema if field.name in rows.schema.names])
+        with pa_parquet.ParquetWriter(scratch, there.with_metadata(dict(about or {}))) as table:
+            for batch in rows:
+                table.write_batch(batch.select(there.names).cast(table.schema))
     scratch.replace(out)
     return out
 
@@ -192,7 +203,8 @@ def read_columns(
     Raises
     ------
     DataError
-        Missing file, missing column, or a field that is not what its column holds.
+        Missing file, a column that is missing or stands twice, or a field that is not what its
+        column holds.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such file; a table with {', '.join(required)} is needed")
@@ -213,6 +225,62 @@ def read_columns(
     missing = [name for name in required if name not in table.column_names]
     if missing:
         raise DataError(f"{path}: no column {', '.join(missing)}; {', '.join(required)} are needed")
+    twice = [name for name in schema.names if table.column_names.count(name) > 1]
+    if twice:
+        raise DataError(f"{path}: column {', '.join(twice)} stands twice; leave one of them out")
     return {
         name: table.column(name).to_numpy() for name in schema.names if name in table.column_names
     }
+
+
+def whole_columns(
+    path: Path, schema: pa.Schema, *, required: Sequence[str], whole: Sequence[str]
+) -> dict[str, NDArray[np.generic]]:
+    """Columns as of ``read_columns``; those named in ``whole`` (they are required) as int64.
+
+    Raises
+    ------
+    DataError
+        As there, or a field of ``whole`` that is empty or no whole number.
+    """
+    columns = read_columns(path, schema, required=required)
+    for name in whole:
+        values = np.asarray(columns[name], np.float64)
+        refuse_unknown(path, name, values)
+        bad = np.flatnonzero((values % 1.0 != 0.0) | (np.abs(values) > _LARGEST))
+        if len(bad):
+            raise DataError(
+                f"{path}: line {bad[0] + 2}: {name} is {values[bad[0]]:g}; a whole number is needed"
+            )
+        columns[name] = values.astype(np.int64)
+    return columns
+
+
+def refuse_unknown(path: Path, name: str, values: NDArray[np.float64]) -> None:
+    """Tell the first field (N,) of a column that is empty or infinite, with its line.
+
+    Raises
+    ------
+    DataError
+        There is one.
+    """
+    bad = np.flatnonzero(~np.isfinite(values))
+    if len(bad):
+        what = "is infinite" if np.isinf(values[bad[0]]) else "is empty"
+        raise DataError(f"{path}: line {bad[0] + 2}: {name} {what}; give a number")
+
+
+def refuse_sparse(path: Path, frame: NDArray[np.float64]) -> None:
+    """Refuse frame numbers (N,) that are time stamps or the like: every frame takes its place.
+
+    Raises
+    ------
+    DataError
+        They reach far beyond what so many frames with something in them can be part of.
+    """
+    known = len(np.unique(frame))
+    if known and frame.max() >= max(_ANY_FRAMES, _MOST_EMPTY * known):
+        raise DataError(
+            f"{path}: frame reaches {frame.max():.0f}, with rows for {known} frames; number the "
+            "frames 0, 1, 2, ..., and write times to time_s"
+        )

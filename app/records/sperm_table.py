@@ -11,7 +11,7 @@ import numpy as np
 from app.records.export import Column
 from models.measure.drift import Drift, find_drift
 from models.measure.motility import COLUMNS as MOTILITY
-from models.measure.motility import OK, measure_path, vcl_of_jitter
+from models.measure.motility import OK, Motility, measure_path, vcl_of_jitter
 from models.measure.profile import CriteriaProfile
 from models.measure.reasons import reasons, sentence
 from models.measure.shape_record import COLUMNS as SHAPE
@@ -23,6 +23,9 @@ from models.types import Float64
 _SPEED_SD = 0.05
 _RATIO_SD = 0.03
 _RATIOS = ("lin", "wob", "str")
+# The angle of the paper's rectangle to the picture, which is no bend of the neck.
+_IMAGE_ANGLE = "head_image_angle_deg"
+_UNITS = ("_um_s", "_um2", "_um", "_deg", "_hz")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +81,16 @@ def sperm_table(
     spread = {name: _SPEED_SD * values[name] for name in MOTILITY if name not in _RATIOS}
     spread |= {name: np.full(len(paths), _RATIO_SD) for name in _RATIOS}
     spread |= {name: np.array([s.uncertainty[k] for s in shape]) for k, name in enumerate(SHAPE)}
+    unknown = np.full(len(paths), np.nan)
+    values[_IMAGE_ANGLE], spread[_IMAGE_ANGLE] = unknown, unknown
+    if profile.estimators == "paper":
+        for told in (values, spread):
+            told[_IMAGE_ANGLE], told["head_angle_deg"] = told["head_angle_deg"], unknown
     verdicts = judge(values, profile, spread)
     place = places(verdicts.score)
     words = [
-        _reasons(k, path, shape[k], values, spread, verdicts, profile)
-        for k, path in enumerate(paths)
+        _reasons(k, motility[k], shape[k], values, spread, verdicts, profile)
+        for k in range(len(paths))
     ]
     columns: dict[str, Column] = {
         "track_id": [p.track_id for p in paths],
@@ -99,9 +107,29 @@ def sperm_table(
         "motility_normal": _flags(verdicts.motility_normal),
         "healthy": _flags(verdicts.healthy),
         "score": verdicts.score, "rank": _flags(place), "reasons": words,
+        "motility_frames": [m.frames for m in motility],
+        "motility_duration_s": [m.duration_s for m in motility],
+        "frame_rate_hz": rate_hz,
+        **{
+            name: [None if shapes is None else int(s.frames[k]) for s in shape]
+            for name, k in (("head_frames", 0), ("head_angle_frames", 4), ("tail_frames", 5))
+        },
+        "tail_quality": [s.tail_why_not or OK for s in shape],
+        _IMAGE_ANGLE: values[_IMAGE_ANGLE],
+        **{
+            sd_name(name): np.where(np.isfinite(values[name]), spread[name], np.nan)
+            for name in (*SHAPE, _IMAGE_ANGLE, *MOTILITY)
+        },
+        "score_sd": verdicts.score_sd,
     }  # fmt: skip
     known_hz = rate_hz[np.isfinite(rate_hz)]
     return SpermTable(columns, drift, float(np.median(known_hz)) if len(known_hz) else math.nan)
+
+
+def sd_name(measure: str) -> str:
+    """Name the column of a measure's standard uncertainty: its unit stays the last word."""
+    unit = next((one for one in _UNITS if measure.endswith(one)), "")
+    return f"{measure.removesuffix(unit)}_sd{unit}"
 
 
 def _flags(column: Float64) -> list[int | None]:
@@ -111,7 +139,7 @@ def _flags(column: Float64) -> list[int | None]:
 
 def _reasons(
     row: int,
-    path: SpermPath,
+    motility: Motility,
     shape: Shape,
     values: dict[str, Float64],
     spread: dict[str, Float64],
@@ -119,7 +147,7 @@ def _reasons(
     profile: CriteriaProfile,
 ) -> str:
     frames = {name: int(shape.frames[k]) for k, name in enumerate(SHAPE)}
-    frames |= {name: int(np.isfinite(path.raw_um[:, 0]).sum()) for name in MOTILITY}
+    frames |= dict.fromkeys(MOTILITY, motility.frames)
     merits: dict[str, float] = {
         t.measure: float(m[row]) for t, m in zip(profile.term, verdicts.merit, strict=True)
     }
@@ -129,5 +157,7 @@ def _reasons(
         profile,
         {name: float(column[row]) for name, column in spread.items()},
         frames,
+        dict.fromkeys(MOTILITY, motility.duration_s),
+        {"tail_length_um": shape.tail_why_not},
     )
     return sentence(found, profile)

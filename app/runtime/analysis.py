@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
-from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
 
-import numpy as np
-
 from app.records.criteria import load_criteria
-from app.records.export import DETECTIONS, label_value, read_columns
 from app.runtime.analysis_run import NOMINAL_UM_PER_PX, AnalysisOptions, AnalysisRun
+from app.runtime.detection_table import picture_size, read_detections
 from app.runtime.film_progress import FilmProgress
 from app.runtime.lookahead import detect_ahead
 from drivers.video_file import VideoFile
@@ -26,10 +22,7 @@ from models.errors import DataError, NoWeights
 from models.measure.profile import DEFAULT
 from models.resampled import at_known_size
 from models.tracking.tracker import warm_up as warm_up_tracker
-from models.types import Detections, Float64
 
-# Where a table of detections has no sizes.
-_HEAD_PX = 10.0
 # Frames in the network at once; more only take memory, as tracking and drawing need cores too.
 _MOST_SIDE_BY_SIDE = 8
 
@@ -123,12 +116,15 @@ def track(
     Raises
     ------
     DataError
-        A table that is missing or cannot be tracked.
+        A table that is missing or cannot be tracked, or a folder with the masks or shapes of an
+        analysis, which would be lost: without pictures there are none.
     """
     begin_s = time.perf_counter()
     source, out = Path(detections), Path(out)
-    times_s, frames = _read_detections(source, fps)
-    width_px, height_px = _picture_size(source, frames)
+    times_s, frames = read_detections(source, fps)
+    width_px, height_px = picture_size(source, frames)
+    load_criteria(criteria)
+    _refuse_pictures_analysis(out)
     out.mkdir(parents=True, exist_ok=True)
     warm_up_tracker()
     options = AnalysisOptions(um_per_px=um_per_px, fps=fps, online=online, criteria=criteria)
@@ -138,6 +134,16 @@ def track(
         for k, (time_s, found) in enumerate(zip(times_s.tolist(), frames, strict=True)):
             run.follow(k, time_s, found)
     return run.summary() | {"seconds": time.perf_counter() - begin_s}
+
+
+def _refuse_pictures_analysis(out: Path) -> None:
+    """Leave masks and shapes alone: they carry the names of the tracks that stand beside them."""
+    there = [name for name in ("masks.json", "shapes.csv") if (out / name).is_file()]
+    if there:
+        raise DataError(
+            f"{out}: holds {' and '.join(there)} of an analysis of pictures, which go with the "
+            "tracks that are there now; give another folder (--out)"
+        )
 
 
 def _assumption(source: Path, options: AnalysisOptions) -> str:
@@ -236,78 +242,3 @@ def _folders(paths: Sequence[Path], out: Path) -> list[Path]:
             folder = out / f"{path.stem}_{count}"
         folders.append(folder)
     return folders
-
-
-def _read_detections(path: Path, fps: float | None) -> tuple[Float64, list[Detections]]:
-    """Time of every frame from 0 to the last one, and what was found in it."""
-    columns = read_columns(path, DETECTIONS, required=("frame", "x_px", "y_px"))
-    number = {
-        name: np.asarray(column, dtype=np.float64)
-        for name, column in columns.items()
-        if name != "label"
-    }
-    frame = number["frame"]
-    if not len(frame):
-        raise DataError(f"{path}: holds no detection; nothing to track")
-    for name in ("frame", "x_px", "y_px"):
-        bad = np.flatnonzero(~np.isfinite(number[name]))
-        if len(bad):
-            raise DataError(f"{path}: line {bad[0] + 2}: {name} is empty; fill it in")
-    if (frame < 0).any() or (frame % 1 != 0).any():
-        raise DataError(f"{path}: frame must count 0, 1, 2, ...; number the frames so")
-    row_frame = frame.astype(np.int64)
-    order = np.argsort(row_frame, kind="stable")
-    bounds = np.searchsorted(row_frame[order], np.arange(row_frame.max() + 2))
-    n = len(frame)
-    box = np.stack(
-        [
-            number["x_px"], number["y_px"],
-            np.nan_to_num(number.get("w_px", np.full(n, _HEAD_PX)), nan=_HEAD_PX),
-            np.nan_to_num(number.get("h_px", np.full(n, _HEAD_PX)), nan=_HEAD_PX),
-        ],
-        axis=1,
-    ).astype(np.float32)  # fmt: skip
-    score = np.nan_to_num(number.get("score", np.ones(n)), nan=1.0).astype(np.float32)
-    label = label_value(columns["label"].tolist()) if "label" in columns else np.zeros(n, np.int8)
-    frames = [
-        Detections(box[rows], score[rows], label[rows])
-        for rows in (order[a:b] for a, b in pairwise(bounds.tolist()))
-    ]
-    return _frame_times(path, row_frame, number.get("time_s"), fps), frames
-
-
-def _frame_times(
-    path: Path, frame: np.ndarray[tuple[int], np.dtype[np.int64]], time_s: Float64 | None,
-    fps: float | None,
-) -> Float64:  # fmt: skip
-    """Time of each frame; frames without any detection lie between their neighbours."""
-    every = np.arange(int(frame.max()) + 1)
-    if fps is not None:
-        stated: Float64 = every / fps
-        return stated
-    if time_s is None or not np.isfinite(time_s).all():
-        raise DataError(f"{path}: time_s is missing; fill it in, or state the frame rate (--fps)")
-    known, row = np.unique(frame, return_index=True)
-    times = time_s[row]
-    if not (np.diff(times) > 0).all():
-        raise DataError(f"{path}: time_s must increase with frame; correct it, or state --fps")
-    # With a single frame there is no rate, and none is needed.
-    step_s = float(np.median(np.diff(times) / np.diff(known))) if len(known) > 1 else 1.0
-    before = times[0] + (every - known[0]) * step_s
-    filled: Float64 = np.where(every < known[0], before, np.interp(every, known, times))
-    return filled
-
-
-def _picture_size(path: Path, frames: Sequence[Detections]) -> tuple[int, int]:
-    """Columns and rows of the pictures that the detections come from."""
-    about = path.with_name("analysis.json")
-    if about.is_file():
-        try:
-            document = json.loads(about.read_text(encoding="utf-8"))
-            return int(document["width_px"]), int(document["height_px"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(
-                f"{about}: does not tell width_px and height_px; remove it, or analyse again"
-            ) from error
-    box = np.concatenate([one.box_px for one in frames])
-    return int(np.ceil(box[:, 0].max())) + 1, int(np.ceil(box[:, 1].max())) + 1

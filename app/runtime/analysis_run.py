@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.core.pipeline import Pipeline
-from app.records.criteria import load_criteria
+from app.records.criteria import read_criteria
 from app.records.drawing import OverlayPainter
 from app.records.edit import forget_edits
 from app.records.export import (
@@ -109,7 +109,8 @@ class AnalysisRun:
         self._pipeline = Pipeline(
             self._transform, width_px, height_px, self._tracker, LiveMotility()
         )
-        self._criteria = load_criteria(options.criteria)
+        self._judged_by = read_criteria(options.criteria)
+        self._criteria = self._judged_by.profile
         self._table = TrackTable(self._transform, self._tracker_settings, self._criteria)
         self._shapes = ShapeRecord(self._um_per_px)
         self._shaped_s: float | None = None
@@ -186,15 +187,17 @@ class AnalysisRun:
         shapes = measure_shapes(planes, box_px, *frame.image.shape)
         if self._shaped_s is None or frame.time_s - self._shaped_s >= _SHAPES_S - 1e-6:
             self._shaped_s = frame.time_s
-            if self._criteria.estimators == "paper" and perception.part_map is not None:
-                kept = with_paper_heads(shapes, perception.part_map, box_px)
+            parts = perception.part_map if self._criteria.estimators == "paper" else None
+            if parts is not None:
+                kept = with_paper_heads(shapes, parts, box_px)
             else:
                 kept = with_grey_heads(shapes, planes, frame.image, box_px, self._um_per_px)
             self._shapes.add(tracks.track_id, tracks.detection, kept)
             if self._shape_rows is None:
                 path = self._folder / "shapes.csv"
                 self._shape_rows = self._stack.enter_context(TableWriter(path, SHAPES))
-            self._shape_rows.write(shape_columns(frame.number, tracks, kept))
+            angled = parts is not None
+            self._shape_rows.write(shape_columns(frame.number, tracks, kept, image_angle=angled))
         return shapes
 
     def follow(
@@ -244,6 +247,7 @@ class AnalysisRun:
             "software": software_version(),
             "options": asdict(self._options),
             "tracker": asdict(self._tracker_settings),
+            "criteria_profile": self._judged_by.record(),
         }
         text = json.dumps(document, indent=1)
         (self._folder / "analysis.json").write_text(text + "\n", encoding="utf-8")

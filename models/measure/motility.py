@@ -45,14 +45,18 @@ class Motility:
         WOB, STR (0 to 1). NaN is unknown.
     quality : str
         'ok', or why nothing is known.
+    frames : int
+        Frames in which the sperm was seen within the piece that was measured, the longest one
+        without a gap that is not bridged: not those of the whole path.
     duration_s : float
-        Of the piece that was measured.
+        Of that piece.
     frame_rate_hz : float
         At which it was seen; VCL, ALH and BCF depend on it. NaN with fewer than two frames.
     """
 
     values: dict[str, float]
     quality: str
+    frames: int
     duration_s: float
     frame_rate_hz: float
 
@@ -85,7 +89,18 @@ def measure_path(
     values = dict(zip(COLUMNS, numbers[:-1].tolist(), strict=True))
     known = bool(np.isfinite(numbers[0]))
     quality = OK if known else INSUFFICIENT
-    return Motility(values, quality, float(numbers[-1]), frame_rate_hz(time_s))
+    frames = _frames_of_piece(time_s, raw_um, settings)
+    return Motility(values, quality, frames, float(numbers[-1]), frame_rate_hz(time_s))
+
+
+def _frames_of_piece(time_s: Float64, raw_um: Float64, settings: MotilitySettings) -> int:
+    """Positions known in the piece that ``path_measures`` looks at; 0 where it looks at none."""
+    if len(time_s) < 3:
+        return 0
+    real = np.isfinite(raw_um[:, 0]) & np.isfinite(raw_um[:, 1])
+    longest_gap_s = (float(settings.gap_frames) + 1.5) * float(np.median(np.diff(time_s)))
+    first, last = _pieces(time_s, real, longest_gap_s, False)
+    return int(real[first : last + 1].sum()) if first >= 0 else 0
 
 
 def frame_rate_hz(time_s: Float64) -> float:

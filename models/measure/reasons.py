@@ -49,6 +49,8 @@ def reasons(
     profile: CriteriaProfile,
     uncertainty: Mapping[str, float] | None = None,
     frames: Mapping[str, int] | None = None,
+    duration_s: Mapping[str, float] | None = None,
+    why_not: Mapping[str, str] | None = None,
 ) -> tuple[Reason, ...]:
     """Explain one sperm's verdict: what is broken first, then worst merit first, unknown last.
 
@@ -60,6 +62,10 @@ def reasons(
         Merit of each term, from ``Verdicts.merit``.
     frames : mapping of str to int
         Frames behind each value.
+    duration_s : mapping of str to float
+        Time that these span, told beside them where it is given.
+    why_not : mapping of str to str
+        Why a value is not known, told where it is given.
     """
     found = [
         _reason(
@@ -67,7 +73,10 @@ def reasons(
             values.get(term.measure, math.nan),
             merits.get(term.measure, math.nan),
             (uncertainty or {}).get(term.measure, math.nan),
-            (frames or {}).get(term.measure, 0),
+            _behind(
+                (frames or {}).get(term.measure, 0), (duration_s or {}).get(term.measure, math.nan)
+            ),
+            (why_not or {}).get(term.measure, ""),
         )
         for term in profile.term
     ]
@@ -89,10 +98,19 @@ def number(measure: str, value: float) -> str:
     return f"{value:.{decimals}f} {unit}".rstrip()
 
 
-def _reason(term: Term, value: float, merit: float, sd: float, frames: int) -> Reason:
+def _behind(frames: int, duration_s: float) -> str:
+    """Say what a value rests on; empty where that is not told."""
+    if frames <= 0:
+        return ""
+    text = f"{frames} frame{'s' if frames > 1 else ''}"
+    return f" ({text})" if math.isnan(duration_s) else f" ({text}, {duration_s:.2f} s)"
+
+
+def _reason(term: Term, value: float, merit: float, sd: float, behind: str, why_not: str) -> Reason:
     name, _, decimals = NAMES[term.measure]
     if math.isnan(value):
-        return Reason(term.measure, f"{name} not known", math.nan, False)
+        why = f": {why_not}" if why_not else ""
+        return Reason(term.measure, f"{name} not known{why}", math.nan, False)
     given = 0.0 if math.isnan(sd) else sd
     text = f"{name} {number(term.measure, value)}"
     low = -math.inf if term.low is None else term.low
@@ -104,9 +122,7 @@ def _reason(term: Term, value: float, merit: float, sd: float, frames: int) -> R
     elif value > high:
         broken = value - given > high
         text += f", {'above' if broken else 'at the limit of'} {high:.{_digits(high, decimals)}f}"
-    if frames > 0:
-        text += f" ({frames} frame{'s' if frames > 1 else ''})"
-    return Reason(term.measure, text, merit, broken and term.judges)
+    return Reason(term.measure, text + behind, merit, broken and term.judges)
 
 
 def _digits(limit: float, decimals: int) -> int:

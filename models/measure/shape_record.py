@@ -29,6 +29,10 @@ _REFUSED = {
     Flag.UNLIKE: "unlike one head",
 }  # fmt: skip
 _TAIL = Flag.BORDER | Flag.TAIL_CUT | Flag.TAIL_CROSSED
+_TAIL_REFUSED = {
+    Flag.TAIL_UNSEEN: "unseen", Flag.TAIL_CUT: "leaves the picture",
+    Flag.TAIL_CROSSED: "crosses another",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +45,15 @@ class Shape:
         In the order of COLUMNS; NaN is unknown.
     frames : (6,) int64
         Good frames behind each.
-    why_not : str
-        Why there is no head; empty where there is.
+    why_not, tail_why_not : str
+        Why there is no head, no tail; empty where there is.
     """
 
     values: Float64
     uncertainty: Float64
     frames: Int64
     why_not: str = ""
+    tail_why_not: str = ""
 
 
 @dataclass(slots=True)
@@ -59,6 +64,7 @@ class _Ring:
     at: Int64 = field(default_factory=lambda: np.zeros(6, np.int64))
     seen: int = 0
     refused: Int64 = field(default_factory=lambda: np.zeros(4, np.int64))  # by _REFUSED
+    tail_refused: Int64 = field(default_factory=lambda: np.zeros(3, np.int64))  # by _TAIL_REFUSED
 
     def add(self, columns: slice, values: Float64) -> None:
         self.values[self.at[columns.start] % KEPT, columns] = values
@@ -101,6 +107,8 @@ class ShapeRecord:
             ring.add(slice(0, 4), values[:4])
             if math.isfinite(values[4]) and not flags & (Flag.TWO_TAILS | Flag.TAIL_CROSSED):
                 ring.add(slice(4, 5), values[4:5])
+            for k, flag in enumerate(_TAIL_REFUSED):
+                ring.tail_refused[k] += bool(flags & flag)
             if math.isfinite(values[5]) and not flags & _TAIL:
                 ring.add(slice(5, 6), values[5:6])
 
@@ -120,7 +128,8 @@ class ShapeRecord:
         values, spread = np.full(6, np.nan), np.full(6, np.nan)
         ring = self._rings.get(track)
         if ring is None:
-            return Shape(values, spread, np.zeros(6, np.int64), "not segmented")
+            none = "not segmented"
+            return Shape(values, spread, np.zeros(6, np.int64), none, none)
         frames = np.minimum(ring.at, KEPT)
         if frames[0] >= LEAST_HEADS:
             heads = ring.values[: frames[0], :4]
@@ -132,7 +141,9 @@ class ShapeRecord:
             spread[4] = math.hypot(float(_standard_error(bend)[0]), _FLOOR[4])
         if frames[5] >= LEAST_TAILS:
             values[5], spread[5] = _tail(ring.values[: frames[5], 5])
-        return Shape(values, spread, frames, self._why_not(ring, int(frames[0])))
+        why_not = self._why_not(ring, int(frames[0]))
+        tail = "" if math.isfinite(values[5]) else self._tail_why_not(ring, int(frames[5]), why_not)
+        return Shape(values, spread, frames, why_not, tail)
 
     def _why_not(self, ring: _Ring, frames: int) -> str:
         if frames >= LEAST_HEADS:
@@ -140,6 +151,15 @@ class ShapeRecord:
         if ring.refused.sum() > frames:
             return tuple(_REFUSED.values())[int(ring.refused.argmax())]
         return f"{frames} of {LEAST_HEADS} good frames"
+
+    def _tail_why_not(self, ring: _Ring, frames: int, head: str) -> str:
+        if frames >= LEAST_TAILS:
+            return "its frames disagree"
+        if head:  # without its head a tail is not looked at
+            return head
+        if ring.tail_refused.sum() > frames:
+            return tuple(_TAIL_REFUSED.values())[int(ring.tail_refused.argmax())]
+        return f"{frames} of {LEAST_TAILS} good frames"
 
 
 def _standard_error(values: Float64) -> Float64:

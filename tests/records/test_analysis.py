@@ -144,6 +144,20 @@ def test_tracking_the_detections_alone_gives_the_same_tracks(film: Path, tmp_pat
         assert float(one["x_px"]) == pytest.approx(float(other["x_px"]), abs=0.3)
 
 
+def test_masks_and_shapes_never_stand_beside_tracks_of_another_run(
+    film: Path, tmp_path: Path
+) -> None:
+    analyze([film], tmp_path, detector=Blobs())
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(DataError, match=r"masks\.json.*another folder"):
+        track(tmp_path / "detections.csv", tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    for name in ("shapes.csv", "shapes.parquet"):
+        (tmp_path / name).write_text("of an earlier run")
+    analyze([film], tmp_path, masks=False, detector=Blobs())
+    assert not {"masks.json", "shapes.csv", "shapes.parquet"} & {p.name for p in tmp_path.iterdir()}
+
+
 @pytest.mark.parametrize("online", [False, True])
 def test_a_head_that_the_border_always_cuts_is_kept_and_not_judged(
     tmp_path: Path, online: bool
@@ -208,6 +222,12 @@ def test_frames_without_detections_pass_and_rates_may_be_stated(tmp_path: Path) 
         ("frame,time_s,x_px,y_px\n0,0,1,\n", "line 2: y_px is empty"),
         ("frame,time_s,x_px,y_px\n0.5,0,1,1\n", "frame must count"),
         ("frame,time_s,x_px,y_px\n0,1,1,1\n1,0.5,1,1\n", "must increase"),
+        ("frame,time_s,x_px,y_px\n0,0,1,1\n1,33.3,1,1\n", "0.03 frames a second.*in seconds"),
+        ("frame,time_s,x_px,y_px\n0,0,1,1\n1,1e-5,1,1\n", "frames a second.*in seconds"),
+        ("frame,time_s,x_px,y_px\n0,0,1,1\n1700000000000,1,1,1\n", "reaches 1700000000000"),
+        ("frame,time_s,x_px,y_px\n0,0,inf,1\n", "line 2: x_px is infinite"),
+        ("frame,time_s,x_px,y_px,w_px\n0,0,1,1,inf\n", "line 2: w_px is infinite"),
+        ("frame,frame,time_s,x_px,y_px\n0,0,0,1,1\n", "frame stands twice"),
     ],
 )
 def test_a_table_that_cannot_be_tracked_is_told(tmp_path: Path, text: str, message: str) -> None:

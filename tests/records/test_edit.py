@@ -2,59 +2,27 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pa_parquet
 import pytest
+from small_analysis import FPS, FRAMES, rows_of, sperm, table, three_sperm
 
 from app.cli import main
 from app.records.edit import Edit, edit_analysis, undo_edits
 from app.records.export import write_table
 from app.records.shape_table import SHAPES, read_shapes, record_of, shape_columns
-from app.runtime.analysis import track
 from models.errors import DataError
 from models.measure.shape_record import ShapeRecord
 from models.measure.shapes import Flag, Shapes
 from models.types import Tracks
 
-FRAMES, FPS, UM_PER_PX = 120, 30.0, 0.5
-GAP = range(50, 80)  # sperm 2 is out of sight: longer than a track lives unseen
-
-
-def table(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def sperm(folder: Path) -> dict[int, dict[str, str]]:
-    return {int(row["track_id"]): row for row in table(folder / "sperm.csv")}
-
-
-def rows_of(folder: Path, track_id: int) -> list[dict[str, str]]:
-    return [row for row in table(folder / "tracks.csv") if row["track_id"] == str(track_id)]
-
 
 @pytest.fixture
 def analysis(tmp_path: Path) -> Path:
-    """Two that swim, one that rests; the second is lost for a second and has two tracks."""
-    rng = np.random.default_rng(0)
-    start = np.array([[40.0, 60.0], [300.0, 300.0], [200.0, 120.0]])
-    step = np.array([[1.5, 0.5], [-1.0, 0.4], [0.0, 0.0]])
-    with (tmp_path / "detections.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["frame", "time_s", "x_px", "y_px", "w_px", "h_px", "score", "label"])
-        for k in range(FRAMES):
-            place = start + k * step + rng.normal(0.0, 0.2, (3, 2))
-            for n, (x, y) in enumerate(place):
-                if n != 1 or k not in GAP:
-                    writer.writerow([k, k / FPS, x, y, 10, 10, 0.9, "normal"])
-    out = tmp_path / "out"
-    track(tmp_path / "detections.csv", out, um_per_px=UM_PER_PX)
-    assert sorted(sperm(out)) == [1, 2, 3, 4]
-    return out
+    return three_sperm(tmp_path)
 
 
 def split_one(folder: Path) -> tuple[int, int]:
@@ -148,7 +116,11 @@ def test_what_makes_no_sense_is_refused_and_changes_nothing(analysis: Path) -> N
     ):
         with pytest.raises(DataError, match=said):
             edit_analysis(analysis, edits)
-    for kind, ids, frame in (("join", (1,), None), ("split", (1,), None), ("mend", (1,), None)):
+    for kind, ids, frame in (
+        ("join", (1,), None), ("split", (1,), None), ("mend", (1,), None),
+        # 0 stands for the deleted: they are nobody's frames any more.
+        ("join", (1, 0), None), ("split", (0,), 20), ("delete", (-1,), None),
+    ):  # fmt: skip
         with pytest.raises(DataError, match="edit"):
             Edit(kind, ids, frame)
     assert (analysis / "tracks.csv").read_bytes() == kept
@@ -193,6 +165,29 @@ def test_masks_follow_their_tracks(analysis: Path) -> None:
     told = [(one["id"], one.get("track_id")) for one in after["annotations"]]
     assert told == [(1, first), (3, first), (4, None)]
     assert after["images"] == masks["images"]
+
+
+def with_masks(folder: Path, names: list[int]) -> None:
+    masks = [{"id": k + 1, "image_id": 3, "track_id": name} for k, name in enumerate(names)]
+    (folder / "masks.json").write_text(json.dumps({"annotations": masks, "images": []}))
+
+
+def test_names_of_tracks_that_were_never_confirmed_can_be_deleted(analysis: Path) -> None:
+    with_masks(analysis, [1, 10])
+    for edit in (Edit("join", (1, 10)), Edit("split", (10,), 3)):
+        with pytest.raises(DataError, match="10 was never confirmed"):
+            edit_analysis(analysis, [edit])
+    assert edit_analysis(analysis, [Edit("delete", (10,))])["tracks"] == 4
+    left = json.loads((analysis / "masks.json").read_text())["annotations"]
+    assert [one["track_id"] for one in left] == [1]
+    with pytest.raises(DataError, match="no track 10"):
+        edit_analysis(analysis, [Edit("delete", (10,))])
+
+
+def test_a_new_name_is_nobodys_not_even_a_mask_alone(analysis: Path) -> None:
+    with_masks(analysis, [1, 5])
+    whole = next(n for n, row in sperm(analysis).items() if row["frames"] == str(FRAMES))
+    assert edit_analysis(analysis, [Edit("split", (whole,), 45)])["new_tracks"] == [6]
 
 
 def test_shapes_are_kept_frame_by_frame(tmp_path: Path) -> None:

@@ -29,7 +29,12 @@ PROMISED = {
     "sperm": "track_id, first_frame, frames, duration_s, quality, head_area_um2, head_length_um,"
     " head_width_um, head_ellipticity, head_angle_deg, tail_length_um, vsl_um_s, vcl_um_s,"
     " vap_um_s, alh_um, alh_max_um, mad_deg, bcf_hz, lin, wob, str, grade, morphology_normal,"
-    " motility_normal, healthy, score, rank, reasons",
+    " motility_normal, healthy, score, rank, reasons, motility_frames, motility_duration_s,"
+    " frame_rate_hz, head_frames, head_angle_frames, tail_frames, tail_quality,"
+    " head_image_angle_deg, head_area_sd_um2, head_length_sd_um, head_width_sd_um,"
+    " head_ellipticity_sd, head_angle_sd_deg, head_image_angle_sd_deg, tail_length_sd_um,"
+    " vsl_sd_um_s, vcl_sd_um_s, vap_sd_um_s, alh_sd_um, alh_max_sd_um, mad_sd_deg, bcf_sd_hz,"
+    " lin_sd, wob_sd, str_sd, score_sd",
 }
 
 
@@ -111,6 +116,7 @@ def test_a_table_is_read_back_by_name(tmp_path: Path) -> None:
         (None, "no such file"),
         ("frame,y_px\n0,1\n", "no column x_px"),
         ("frame,x_px\n0,left\n", "not a readable table"),
+        ("frame,frame,x_px\n0,0,1\n", "column frame stands twice"),
         ("", "not a readable table"),
     ],
 )
