@@ -56,9 +56,7 @@ def _groups(frame: int, count: int, track_id: NDArray[np.int64] | None) -> list[
 
 def _heads(perception: Perception, groups: list[int]) -> Iterator[LabelmeShape]:
     found = perception.detections
-    for (x, y, w, h), label, group in zip(
-        found.box_px.tolist(), found.label, groups, strict=True
-    ):
+    for (x, y, w, h), label, group in zip(found.box_px.tolist(), found.label, groups, strict=True):
         # labelme counts from edge to edge: the centre of the top-left pixel is 0.5, 0.5.
         corner_px = (x - w / 2 + 0.5, y - h / 2 + 0.5, w, h)
         yield rectangle(f"head {CLASS_NAMES[SpermClass(int(label))]}", group, corner_px)

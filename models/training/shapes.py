@@ -34,6 +34,7 @@ class HeadShape:
     label : SpermClass or None
         BACKGROUND: a sperm of no class; None: ignored.
     identity : int or None
+        As ``identities.identity_of`` says.
     """
 
     where: str
@@ -135,8 +136,7 @@ def _maps(
             )
         class_map[one.mask] = one.label
         # Sperm without an identity of their own are told apart by negative numbers.
-        own = one.identity if one.identity is not None and one.identity > 0 else -number
-        instance_map[one.mask] = own
+        instance_map[one.mask] = -number if one.identity is None else one.identity
     return class_map, instance_map
 
 
@@ -154,11 +154,13 @@ def outline_mask(points_px: Float64, shape: tuple[int, ...], where: str) -> NDAr
     Raises
     ------
     DataError
-        Fewer than three points, or points outside the picture.
+        Fewer than three points, points that are no numbers, or points outside the picture.
     """
     height, width = shape
-    if len(points_px) < 3 or not np.isfinite(points_px).all():
+    if len(points_px) < 3:
         raise DataError(f"{where}: an outline of {len(points_px)} points; three are needed")
+    if not np.isfinite(points_px).all():
+        raise DataError(f"{where}: a point of it is no number (NaN or infinite); draw it again")
     low, high = points_px.min(axis=0), points_px.max(axis=0)
     if (low < -_SLACK_PX).any() or (high > np.array([width, height]) + _SLACK_PX).any():
         raise DataError(

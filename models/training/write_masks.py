@@ -18,11 +18,13 @@ from models.labelme import (
     rectangle,
     write_labelme_frame,
 )
-from models.training.coco import ANNOTATIONS, FILM
+from models.training.coco import FILM
+from models.training.identities import as_written
 from models.training.instances import Instance, corner_box, instances
 from models.training.label_names import IGNORED
 from models.training.labelled_frames import LabelledFrame, LabelledFrames
 from models.training.pictures import write_film, write_picture
+from models.training.unread import ANNOTATIONS
 from models.types import SpermClass, UInt8
 
 _IGNORED_CATEGORY, _SPERM_CATEGORY = 3, 4
@@ -48,11 +50,12 @@ def covers(frame: LabelledFrame) -> bool:
 
 
 def _labelme_shapes(one: Instance) -> Iterator[LabelmeShape]:
+    group = None if one.identity is None else as_written(one.identity)
     if one.corner_px is not None:
         name = "head" if one.label == SpermClass.BACKGROUND else f"{CLASS_NAMES[one.label]} head"
-        yield rectangle(name, one.identity, one.corner_px)
+        yield rectangle(name, group, one.corner_px)
     if one.mask is not None:
-        yield from outlines(one.mask, CLASS_NAMES[one.label], one.identity)
+        yield from outlines(one.mask, CLASS_NAMES[one.label], group)
 
 
 def write_coco(folder: Path, recording: LabelledFrames, stem: str, *, film: bool = False) -> int:
@@ -101,7 +104,7 @@ def _annotations(frame: LabelledFrame) -> Iterator[dict[str, object]]:
             "segmentation": [] if one.mask is None else _packed(one.mask),
         }
         if one.identity is not None:
-            annotation["track_id"] = one.identity
+            annotation["track_id"] = as_written(one.identity)
         yield annotation
     for box in frame.ignored_px:
         yield {
