@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -71,34 +72,85 @@ def rectangle(
     return _shape(label, identity, "rectangle", [[x, y], [x + width, y + height]])
 
 
-def outlines(mask: NDArray[np.bool_], label: str, identity: int | None) -> Iterator[LabelmeShape]:
-    """Yield one polygon for each piece of ``mask`` (H, W), thin ones and single pixels, too.
+@dataclass(frozen=True, slots=True)
+class Region:
+    """Pixels of one sperm and class.
 
-    A piece with a hole, which no polygon has, becomes a mask shape.
+    Attributes
+    ----------
+    mask : (H, W) bool
+    label : str
+    identity : int or None
+        ``group_id``: that of the head's rectangle.
     """
+
+    mask: NDArray[np.bool_]
+    label: str
+    identity: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A connected piece of a region in its own window, with and without its holes."""
+
+    region: Region
+    window: tuple[slice, slice]
+    outline: NDArray[np.int32]
+    own: NDArray[np.bool_]
+    filled: NDArray[np.bool_]
+
+
+def outlines(regions: Iterable[Region]) -> list[LabelmeShape]:
+    """Return one polygon for each piece of each region, thin ones and single pixels, too.
+
+    The regions do not overlap. The larger piece comes first: when a file is read, later shapes lie
+    over earlier ones, so a hole in which others lie needs none in the polygon. A piece with a
+    hole where the background shows, which no polygon has, becomes a mask shape.
+    """
+    pieces = [piece for region in regions for piece in _pieces(region)]
+    pieces.sort(key=lambda piece: int(piece.filled.sum()), reverse=True)
+    if not pieces:
+        return []
+    last = np.full(pieces[0].region.mask.shape, -1, np.int32)
+    for k, piece in enumerate(pieces):
+        last[piece.window][piece.own] = k
+    shapes = []
+    for k, piece in enumerate(pieces):
+        covered = last[piece.window][piece.filled & ~piece.own] > k
+        shapes.append(_polygon(piece) if covered.all() else _mask(piece))
+    return shapes
+
+
+def _pieces(region: Region) -> Iterator[_Piece]:
     found, nesting = cv2.findContours(
-        mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE
+        region.mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE
     )
-    if nesting is None:
-        return
-    for outline, (_, _, hole, parent) in zip(found, nesting[0], strict=True):
+    for outline, (_, _, _, parent) in zip(found, nesting[0] if found else [], strict=True):
         if parent >= 0:
-            continue
-        if hole >= 0:
-            x, y, width, height = cv2.boundingRect(outline)
-            within = np.zeros(mask.shape, np.uint8)
-            cv2.drawContours(within, [outline], 0, 1, cv2.FILLED)
-            part = (mask & (within > 0))[y : y + height, x : x + width]
-            shape = _shape(label, identity, "mask", [[x, y], [x + width - 1, y + height - 1]])
-            packed = cv2.imencode(".png", part.astype(np.uint8))[1]
-            shape["mask"] = base64.b64encode(packed.tobytes()).decode("ascii")
-            yield shape
-        else:
-            points = (outline[:, 0, :] + 0.5).tolist()
-            # A pixel alone, or a line of them, is a triangle without area.
-            while len(points) < 3:
-                points.append(points[-1])
-            yield _shape(label, identity, "polygon", points)
+            continue  # a hole
+        x, y, width, height = cv2.boundingRect(outline)
+        window = slice(y, y + height), slice(x, x + width)
+        filled = np.zeros((height, width), np.uint8)
+        cv2.drawContours(filled, [outline], 0, 1, cv2.FILLED, offset=(-x, -y))
+        own = region.mask[window] & (filled > 0)
+        yield _Piece(region, window, np.asarray(outline, np.int32), own, filled > 0)
+
+
+def _polygon(piece: _Piece) -> LabelmeShape:
+    points = (piece.outline[:, 0, :] + 0.5).tolist()
+    # A pixel alone, or a line of them, is a triangle without area.
+    while len(points) < 3:
+        points.append(points[-1])
+    return _shape(piece.region.label, piece.region.identity, "polygon", points)
+
+
+def _mask(piece: _Piece) -> LabelmeShape:
+    rows, columns = piece.window
+    corners = [[columns.start, rows.start], [columns.stop - 1, rows.stop - 1]]
+    shape = _shape(piece.region.label, piece.region.identity, "mask", corners)
+    packed = cv2.imencode(".png", piece.own.astype(np.uint8))[1]
+    shape["mask"] = base64.b64encode(packed.tobytes()).decode("ascii")
+    return shape
 
 
 def _shape(label: str, identity: int | None, kind: str, points: list[list[float]]) -> LabelmeShape:

@@ -8,7 +8,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.labelme import CLASS_NAMES, LabelmeShape, outlines, rectangle, write_labelme_frame
+from models.labelme import (
+    CLASS_NAMES,
+    LabelmeShape,
+    Region,
+    outlines,
+    rectangle,
+    write_labelme_frame,
+)
 from models.types import Perception, SpermClass, UInt8
 
 # Heads without a track get numbers from here on, of each frame its own: no two are one sperm.
@@ -44,7 +51,8 @@ def write_labelme(
     """
     folder.mkdir(parents=True, exist_ok=True)
     groups = _groups(frame, len(perception.detections), track_id)
-    shapes = [*_heads(perception, groups), *_masks(perception.class_map, owner, groups)]
+    regions = _regions(perception.class_map, owner, groups)
+    shapes = [*_heads(perception, groups), *outlines(regions)]
     return write_labelme_frame(folder, f"{frame:06d}", image, shapes)
 
 
@@ -62,13 +70,13 @@ def _heads(perception: Perception, groups: list[int]) -> Iterator[LabelmeShape]:
         yield rectangle(f"head {CLASS_NAMES[SpermClass(int(label))]}", group, corner_px)
 
 
-def _masks(
+def _regions(
     class_map: UInt8 | None, owner: NDArray[np.uint16] | None, groups: list[int]
-) -> Iterator[LabelmeShape]:
+) -> Iterator[Region]:
     if class_map is None:
         return
     whose = np.zeros(class_map.shape, np.uint16) if owner is None else owner
     for row in np.unique(whose[class_map > 0]).tolist():
         for kind in (SpermClass.NORMAL, SpermClass.ABNORMAL):
             mask = (whose == row) & (class_map == kind)
-            yield from outlines(mask, CLASS_NAMES[kind], groups[row - 1] if row else None)
+            yield Region(mask, CLASS_NAMES[kind], groups[row - 1] if row else None)

@@ -14,6 +14,7 @@ from models.errors import DataError, ModelError
 from models.labelme import (
     CLASS_NAMES,
     LabelmeShape,
+    Region,
     outlines,
     rectangle,
     write_labelme_frame,
@@ -221,8 +222,10 @@ def _write_labelme(folder: Path, frame: int, image: UInt8, truth: Truth) -> None
             name = f"{label} head" if asked else "ignored"
             shapes.append(rectangle(name, int(sperm), (x, y, w, h)))
     # Tails whose heads lie outside are outlined, too: they are no background.
+    regions: list[Region] = []
     for sperm in np.unique(truth.identity_map[truth.identity_map > 0]).tolist():
         mask = truth.identity_map == sperm
         label = CLASS_NAMES[SpermClass(int(truth.class_map[mask][0]))]
-        shapes += outlines(mask, label, sperm)
+        regions.append(Region(mask, label, sperm))
+    shapes += outlines(regions)
     write_labelme_frame(folder, f"{frame:06d}", image, shapes)

@@ -89,7 +89,8 @@ def convert(
             names = ", ".join(str(folder) for folder in data)
             raise DataError(f"{names}: no frame that can be used; mend what is left out")
     return {
-        "recordings": min(counts.recordings, len(recordings)), "frames": counts.frames, "heads": counts.heads,
+        "recordings": min(counts.recordings, len(recordings)),
+        "frames": counts.frames, "heads": counts.heads,
         "masked_frames": counts.masked, "lost": counts.lost(to), "split": by, "dir": str(out),
     }  # fmt: skip
 

@@ -41,6 +41,11 @@ def open_data(path: Path, *, skip_bad: bool = False) -> list[LabelledFrames]:
         Leave out what cannot be used, with a line of warning each, instead of raising: the frame
         where a file or shape is bad, the whole recording where its table or film is.
 
+    Returns
+    -------
+    list of LabelledFrames
+        Empty only with ``skip_bad``, where all that is labelled had to be left out.
+
     Raises
     ------
     DataError
@@ -51,12 +56,13 @@ def open_data(path: Path, *, skip_bad: bool = False) -> list[LabelledFrames]:
         raise DataError(f"{path}: no such folder; a folder of labelled frames is needed")
     found = _usable(path, skip_bad)
     unread = labelled_below(path)
+    folders: list[Path] = []
     if not found:
         folders = sorted(p for p in path.iterdir() if p.is_dir())
         for folder in folders:
             found += _usable(folder, skip_bad)
         unread = [deeper for folder in folders for deeper in labelled_below(folder)]
-    if found:
+    if found or (skip_bad and any(kinds_in(folder).names() for folder in [path, *folders])):
         tell_deeper(path, unread)
         return found
     if unread:

@@ -49,14 +49,14 @@ def mot_recording(path: Path, table: Path, skip_bad: bool) -> LabelledFrames:
                 raise
             faults.append(fault)
             spoilt |= _frame_of(row)
+    good = {frame: heads for frame, heads in labels.items() if frame not in spoilt}
+    if not good:
+        why = f"{faults[0]}; nothing" if faults else f"{table}: is empty; nothing"
+        raise DataError(f"{why} in it can be used, label the film again")
     if faults:
         more = f" ({len(faults)} such lines)" if len(faults) > 1 else ""
         frames = f"; frames left out: {len(spoilt)}" if spoilt else ""
         tell_left_out(DataError(f"{faults[0]}{more}{frames}"))
-    good = {frame: heads for frame, heads in labels.items() if frame not in spoilt}
-    if not good:
-        size = table.stat().st_size
-        raise DataError(f"{table}: is empty or all bad ({size} bytes); label the film again")
     return film_recording(
         films[0], good, path.name, unlabelled_are_empty=True, without=spoilt, skip_bad=skip_bad
     )

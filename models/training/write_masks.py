@@ -14,13 +14,14 @@ from pycocotools import mask as rle
 from models.labelme import (
     CLASS_NAMES,
     LabelmeShape,
+    Region,
     outlines,
     rectangle,
     write_labelme_frame,
 )
 from models.training.coco import FILM
 from models.training.identities import as_written
-from models.training.instances import Instance, corner_box, instances
+from models.training.instances import corner_box, instances
 from models.training.label_names import IGNORED
 from models.training.labelled_frames import LabelledFrame, LabelledFrames
 from models.training.pictures import write_film, write_picture
@@ -35,7 +36,7 @@ def write_labelme_set(folder: Path, recording: LabelledFrames, stem: str) -> int
     written = 0
     for number, frame in enumerate(recording, start=1):
         name = f"{stem}_{number:06d}"
-        shapes = [shape for one in instances(frame) for shape in _labelme_shapes(one)]
+        shapes = list(_labelme_shapes(frame))
         if not (frame.class_map is not None and covers(frame)):
             shapes += [rectangle(IGNORED, None, corner_box(box)) for box in frame.ignored_px]
         write_labelme_frame(folder, name, frame.image, shapes)
@@ -49,13 +50,17 @@ def covers(frame: LabelledFrame) -> bool:
     return bool((frame.ignored_px[:, 2:] >= [width, height]).all(axis=1).any())
 
 
-def _labelme_shapes(one: Instance) -> Iterator[LabelmeShape]:
-    group = None if one.identity is None else as_written(one.identity)
-    if one.corner_px is not None:
-        name = "head" if one.label == SpermClass.BACKGROUND else f"{CLASS_NAMES[one.label]} head"
-        yield rectangle(name, group, one.corner_px)
-    if one.mask is not None:
-        yield from outlines(one.mask, CLASS_NAMES[one.label], group)
+def _labelme_shapes(frame: LabelledFrame) -> Iterator[LabelmeShape]:
+    regions: list[Region] = []
+    for one in instances(frame):
+        group = None if one.identity is None else as_written(one.identity)
+        name = CLASS_NAMES[one.label]
+        if one.corner_px is not None:
+            head = "head" if one.label == SpermClass.BACKGROUND else f"{name} head"
+            yield rectangle(head, group, one.corner_px)
+        if one.mask is not None:
+            regions.append(Region(one.mask, name, group))
+    yield from outlines(regions)
 
 
 def write_coco(folder: Path, recording: LabelledFrames, stem: str, *, film: bool = False) -> int:
