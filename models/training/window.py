@@ -37,10 +37,11 @@ def _to_heads(
     # By rank, not by number: identities may be anything up to 2 147 483 647.
     order = np.argsort(frame.sperm_id)
     ranked = frame.sperm_id[order]
-    place = np.searchsorted(ranked, owner).clip(max=len(ranked) - 1)
-    away = frame.box_px[order, :2][place]
-    # At 0 is no sperm, below 0 one without identity.
-    away[(owner <= 0) | (ranked[place] != owner)] = np.nan
+    inside = owner > 0  # below 0: a sperm without identity
+    place = np.searchsorted(ranked, owner[inside]).clip(max=len(ranked) - 1)
+    known = ranked[place] == owner[inside]
+    away = np.full((*owner.shape, 2), np.nan)
+    away[inside] = np.where(known[:, None], frame.box_px[order, :2][place], np.nan)
     away[..., 0] -= np.arange(x, x + owner.shape[1])
     away[..., 1] -= np.arange(y, y + owner.shape[0])[:, None]
     missing = ((0, 0), (0, height - owner.shape[0]), (0, width - owner.shape[1]))
