@@ -47,7 +47,8 @@ def instances(frame: LabelledFrame) -> Iterator[Instance]:
     """
     pieces = dict(_pieces(frame))
     for k, box in enumerate(frame.box_px):
-        identity = None if frame.sperm_id is None else int(frame.sperm_id[k])
+        number = -1 if frame.sperm_id is None else int(frame.sperm_id[k])
+        identity = number if number > 0 else None
         label = SpermClass(int(frame.label[k]))
         by_class = {} if identity is None else _by_class(frame, pieces.pop(identity, None))
         yield Instance(corner_box(box), label, identity, by_class.pop(label, None))

@@ -109,12 +109,18 @@ def labelled_frame(
     if heads_unknown:
         ignored.append([(width - 1) / 2, (height - 1) / 2, float(width), float(height)])
     class_map, instance_map = _maps(image, sperm)
-    known = all(identity is not None for _, _, identity in rows)
+    # Heads without identity are told apart by negative numbers that no pixels have.
+    masks = 0 if sperm is None else len(sperm)
+    identities = [
+        -(masks + number) if identity is None else identity
+        for number, (_, _, identity) in enumerate(rows, start=1)
+    ]
+    known = any(identity > 0 for identity in identities) or not rows
     return LabelledFrame(
         image,
         np.array([box for box, _, _ in rows], np.float64).reshape(-1, 4),
         np.array([int(label) for _, label, _ in rows], np.int8),
-        np.array([i for _, _, i in rows], np.int64) if known else None,
+        np.array(identities, np.int64) if known else None,
         np.array(ignored, np.float64).reshape(-1, 4),
         class_map,
         instance_map=instance_map,

@@ -71,7 +71,8 @@ def write_mot(folder: Path, recording: LabelledFrames, stem: str) -> int:
             heads += [(box, _MOT_IGNORED) for box in frame.ignored_px]
             for k, (box, kind) in enumerate(heads):
                 spare += 1
-                identity = as_written(known[k]) if k < len(known) else spare
+                own = k < len(known) and known[k] > 0
+                identity = as_written(known[k]) if own else spare
                 place = ",".join(f"{v:.3f}" for v in corner_box(box))
                 rows.append(f"{written},{identity},{place},1,{kind},1")
             yield frame.image

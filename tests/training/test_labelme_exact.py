@@ -80,3 +80,22 @@ def test_outlines_stay_few_enough_to_be_moved_by_hand(tmp_path: Path) -> None:
     points = [len(s["points"]) for s in content["shapes"] if s["shape_type"] == "polygon"]
     assert max(points) < 250
     assert np.median(points) < 100
+
+
+def test_a_sperm_added_by_hand_without_a_group_leaves_the_others_whole(tmp_path: Path) -> None:
+    class_map, owner = sperm()
+    boxes = np.array([[14.5, 13.5, 10, 8], [29.5, 42.0, 20, 15]], np.float32)
+    found = Detections(boxes, np.ones(2, np.float32), np.array([1, 2], np.int8))
+    image = np.full((HEIGHT, WIDTH), 90, np.uint8)
+    file = write_labelme(
+        tmp_path, 10, image, Perception(found, class_map), owner, np.array([31, 32], np.int64)
+    )
+    content = json.loads(file.read_text(encoding="utf-8"))
+    content["shapes"].append(
+        {"label": "normal head", "points": [[70, 20], [80, 30]], "shape_type": "rectangle"}
+    )
+    file.write_text(json.dumps(content), encoding="utf-8")
+    ((frame,),) = open_data(tmp_path)
+    heads = [one for one in instances(frame) if one.corner_px is not None]
+    assert [one.identity for one in heads] == [31, 32, None]
+    assert [one.mask is not None for one in heads] == [True, True, False]
