@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -104,8 +104,9 @@ def outlines(regions: Iterable[Region]) -> list[LabelmeShape]:
     """Return one polygon for each piece of each region, thin ones and single pixels, too.
 
     The regions do not overlap. The larger piece comes first: when a file is read, later shapes lie
-    over earlier ones, so a hole in which others lie needs none in the polygon. A piece with a
-    hole where the background shows, which no polygon has, becomes a mask shape.
+    over earlier ones, so a hole in which others lie needs none in the polygon. What of a larger
+    piece lies in such a hole follows at the end, as a piece more. A piece with a hole where the
+    background shows, which no polygon has, becomes a mask shape.
     """
     pieces = [piece for region in regions for piece in _pieces(region)]
     pieces.sort(key=lambda piece: int(piece.filled.sum()), reverse=True)
@@ -114,11 +115,20 @@ def outlines(regions: Iterable[Region]) -> list[LabelmeShape]:
     last = np.full(pieces[0].region.mask.shape, -1, np.int32)
     for k, piece in enumerate(pieces):
         last[piece.window][piece.own] = k
-    shapes = []
+    shapes, above = [], list[_Piece]()
     for k, piece in enumerate(pieces):
-        covered = last[piece.window][piece.filled & ~piece.own] > k
-        shapes.append(_polygon(piece) if covered.all() else _mask(piece))
-    return shapes
+        hole = piece.filled & ~piece.own
+        others = last[piece.window]
+        if (others[hole] < 0).any():
+            shapes.append(_mask(piece))
+            continue
+        shapes.append(_polygon(piece))
+        # What of a hole belongs to a larger piece, which this one lies over, lies over both.
+        for j in np.unique(others[hole & (others < k)]).tolist():
+            part = np.zeros(last.shape, bool)
+            part[piece.window] = hole & (others == j)
+            above += _pieces(replace(pieces[j].region, mask=part))
+    return shapes + [_polygon(p) if (p.filled == p.own).all() else _mask(p) for p in above]
 
 
 def _pieces(region: Region) -> Iterator[_Piece]:

@@ -99,3 +99,42 @@ def test_a_sperm_added_by_hand_without_a_group_leaves_the_others_whole(tmp_path:
     heads = [one for one in instances(frame) if one.corner_px is not None]
     assert [one.identity for one in heads] == [31, 32, None]
     assert [one.mask is not None for one in heads] == [True, True, False]
+
+
+@pytest.mark.parametrize("background", [False, True])
+def test_owners_and_classes_in_any_pattern(tmp_path: Path, background: bool) -> None:
+    rng = np.random.default_rng(4)
+    class_map = np.zeros((HEIGHT, WIDTH), np.uint8)
+    owner = np.zeros((HEIGHT, WIDTH), np.uint16)
+    class_map[5:35, 5:45] = rng.integers(0 if background else 1, 3, (30, 40))
+    owner[5:35, 5:45] = rng.integers(0, 4, (30, 40))
+    owner[class_map == 0] = 0
+    boxes = np.full((3, 4), 10.0, np.float32)
+    found = Detections(boxes, np.ones(3, np.float32), np.ones(3, np.int8))
+    image = np.full((HEIGHT, WIDTH), 90, np.uint8)
+    write_labelme(
+        tmp_path, 10, image, Perception(found, class_map), owner, np.array([1, 2, 3], np.int64)
+    )
+    ((frame,),) = open_data(tmp_path)
+    np.testing.assert_array_equal(frame.class_map, class_map)
+    assert frame.instance_map is not None
+    np.testing.assert_array_equal(frame.instance_map.clip(0), owner)
+
+
+def test_sperm_that_cross_are_polygons_that_can_be_moved(tmp_path: Path) -> None:
+    owner = np.zeros((HEIGHT, WIDTH), np.uint16)
+    owner[10:40, 10:60] = 1  # the larger one
+    ring = [(20, 21), (21, 20), (21, 22), (22, 21)]
+    for row, column in ring:  # what is inside hangs on the larger one, corner to corner
+        owner[row, column] = 2
+    class_map = (owner > 0).astype(np.uint8)
+    boxes = np.full((2, 4), 10.0, np.float32)
+    found = Detections(boxes, np.ones(2, np.float32), np.ones(2, np.int8))
+    image = np.full((HEIGHT, WIDTH), 90, np.uint8)
+    file = write_labelme(
+        tmp_path, 10, image, Perception(found, class_map), owner, np.array([1, 2], np.int64)
+    )
+    kinds = [s["shape_type"] for s in json.loads(file.read_text("utf-8"))["shapes"]]
+    assert "mask" not in kinds
+    ((frame,),) = open_data(tmp_path)
+    np.testing.assert_array_equal(frame.instance_map, owner)
