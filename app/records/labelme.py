@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
+import numpy as np
+from numpy.typing import NDArray
 
+from models.labelme import (
+    CLASS_NAMES,
+    LabelmeShape,
+    Region,
+    outlines,
+    rectangle,
+    write_labelme_frame,
+)
 from models.types import Perception, SpermClass, UInt8
 
-_NAMES = {
-    SpermClass.BACKGROUND: "sperm",
-    SpermClass.NORMAL: "normal",
-    SpermClass.ABNORMAL: "abnormal",
-}
-_LEAST_AREA_PX2 = 12
+# Heads without a track get numbers from here on, of each frame its own: no two are one sperm.
+_UNTRACKED, _HEADS_A_FRAME = 1_000_000, 1000
 
 
-def write_labelme(folder: Path, frame: int, image: UInt8, perception: Perception) -> Path:
-    """Write one frame as PNG and JSON: a rectangle for each head, an outline for each mask.
+def write_labelme(
+    folder: Path,
+    frame: int,
+    image: UInt8,
+    perception: Perception,
+    owner: NDArray[np.uint16] | None = None,
+    track_id: NDArray[np.int64] | None = None,
+) -> Path:
+    """Write one frame as PNG and JSON: a rectangle for each head, outlines of each mask.
+
+    The class map comes back pixel by pixel when the files are read; what belongs to one sperm has
+    one ``group_id``.
 
     Parameters
     ----------
@@ -28,50 +43,40 @@ def write_labelme(folder: Path, frame: int, image: UInt8, perception: Perception
         Names the files.
     image : (H, W) uint8
     perception : Perception
+    owner : (H, W) uint16, optional
+        Row of the head that each pixel belongs to, from 1. Pixels of no head, or all without it,
+        are outlined without ``group_id``, piece by piece.
+    track_id : (N,) int64, optional
+        Of each head, its ``group_id``; 0 for none.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    picture = folder / f"{frame:06d}.png"
-    encoded = cv2.imencode(".png", image)[1]
-    picture.write_bytes(encoded.tobytes())
-    shapes = [*_heads(perception), *_outlines(perception.class_map)]
-    document = {
-        "version": "5.5.0", "flags": {}, "shapes": shapes, "imagePath": picture.name,
-        "imageData": None, "imageHeight": image.shape[0], "imageWidth": image.shape[1],
-    }  # fmt: skip
-    path = picture.with_suffix(".json")
-    path.write_text(json.dumps(document, indent=1), encoding="utf-8")
-    return path
+    groups = _groups(frame, len(perception.detections), track_id)
+    regions = _regions(perception.class_map, owner, groups)
+    shapes = [*_heads(perception, groups), *outlines(regions)]
+    return write_labelme_frame(folder, f"{frame:06d}", image, shapes)
 
 
-def _heads(perception: Perception) -> list[dict[str, object]]:
+def _groups(frame: int, count: int, track_id: NDArray[np.int64] | None) -> list[int]:
+    spare = _UNTRACKED + frame * _HEADS_A_FRAME
+    tracks = [0] * count if track_id is None else track_id.tolist()
+    return [track or spare + k for k, track in enumerate(tracks)]
+
+
+def _heads(perception: Perception, groups: list[int]) -> Iterator[LabelmeShape]:
     found = perception.detections
-    # labelme counts from edge to edge: the centre of the top-left pixel is 0.5, 0.5.
-    return [
-        _shape(
-            f"head {_NAMES[SpermClass(int(label))]}",
-            [[x - w / 2 + 0.5, y - h / 2 + 0.5], [x + w / 2 + 0.5, y + h / 2 + 0.5]],
-            "rectangle",
-        )
-        for (x, y, w, h), label in zip(found.box_px.tolist(), found.label, strict=True)
-    ]
+    for (x, y, w, h), label, group in zip(found.box_px.tolist(), found.label, groups, strict=True):
+        # labelme counts from edge to edge: the centre of the top-left pixel is 0.5, 0.5.
+        corner_px = (x - w / 2 + 0.5, y - h / 2 + 0.5, w, h)
+        yield rectangle(f"head {CLASS_NAMES[SpermClass(int(label))]}", group, corner_px)
 
 
-def _outlines(class_map: UInt8 | None) -> list[dict[str, object]]:
-    shapes: list[dict[str, object]] = []
+def _regions(
+    class_map: UInt8 | None, owner: NDArray[np.uint16] | None, groups: list[int]
+) -> Iterator[Region]:
     if class_map is None:
-        return shapes
-    for kind in (SpermClass.NORMAL, SpermClass.ABNORMAL):
-        mask = (class_map == kind).astype("uint8")
-        outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-        for outline in outlines:
-            points = cv2.approxPolyDP(outline, 0.7, True).reshape(-1, 2)
-            if len(points) >= 3 and cv2.contourArea(outline) >= _LEAST_AREA_PX2:
-                shapes.append(_shape(_NAMES[kind], (points + 0.5).tolist(), "polygon"))
-    return shapes
-
-
-def _shape(label: str, points: list[list[float]], kind: str) -> dict[str, object]:
-    return {
-        "label": label, "points": points, "group_id": None, "description": "",
-        "shape_type": kind, "flags": {},
-    }  # fmt: skip
+        return
+    whose = np.zeros(class_map.shape, np.uint16) if owner is None else owner
+    for row in np.unique(whose[class_map > 0]).tolist():
+        for kind in (SpermClass.NORMAL, SpermClass.ABNORMAL):
+            mask = (whose == row) & (class_map == kind)
+            yield Region(mask, CLASS_NAMES[kind], groups[row - 1] if row else None)

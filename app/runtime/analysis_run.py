@@ -161,22 +161,25 @@ class AnalysisRun:
         tracks = self.follow(number, frame.time_s, found, frame.image)
         shapes = self._see_shapes(frame, perception, tracks)
         class_map = perception.class_map
-        if class_map is not None and self._options.masks:
+        keep_masks = class_map is not None and self._options.masks
+        to_correct = self._options.labelme and number % _LABELME_EVERY == 0
+        owner, track_id = None, _tracks_of(len(found), tracks)
+        if shapes is not None and perception.part_map is not None and class_map is not None:
+            if keep_masks or to_correct:
+                owner = identity_map(class_map, perception.part_map, found.box_px, shapes)
+        if class_map is not None and keep_masks:
             if self._masks is None:
                 self._masks = MaskWriter(self._folder / "masks.json")
                 self._stack.callback(self._masks.close)
-            if shapes is None or perception.part_map is None:
-                self._masks.write(number, class_map)
-            else:
-                owner = identity_map(class_map, perception.part_map, found.box_px, shapes)
-                self._masks.write(number, class_map, owner, _tracks_of(len(found), tracks))
+            self._masks.write(number, class_map, owner, track_id)
         if self._overlay is not None:
             seen = np.isfinite(tracks.raw_um)
             head_um = np.where(seen, tracks.raw_um, tracks.position_um)
             track_px = self._transform.stage_to_image(head_um, _REST_UM)
             self._overlay.put(OverlayFrame(frame.image, tracks, track_px, class_map, number))
-        if self._options.labelme and number % _LABELME_EVERY == 0:
-            write_labelme(self._folder / "labelme", number, frame.image, perception)
+        if to_correct:
+            folder = self._folder / "labelme"
+            write_labelme(folder, number, frame.image, perception, owner, track_id)
 
     def _see_shapes(self, frame: Frame, perception: Perception, tracks: Tracks) -> Shapes | None:
         """Measure heads and tails; keep them ten times a second of the recording."""

@@ -6,12 +6,19 @@ import json
 from pathlib import Path
 
 import av
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as rle
 
 from models.errors import DataError, ModelError
+from models.labelme import (
+    CLASS_NAMES,
+    LabelmeShape,
+    Region,
+    outlines,
+    rectangle,
+    write_labelme_frame,
+)
 from models.specimen.profiles import profile as named_profile
 from models.specimen.scene import Specimen
 from models.specimen.truth import Truth
@@ -201,35 +208,24 @@ def _write_coco(
 
 
 def _write_labelme(folder: Path, frame: int, image: UInt8, truth: Truth) -> None:
-    """One picture with head rectangles and whole-sperm outlines, as labelme reads them."""
+    """One picture with head rectangles and whole-sperm outlines: what the annotations say."""
+    if truth.identity_map is None or truth.class_map is None:
+        raise ValueError("labels need the truth's maps")
     folder.mkdir(exist_ok=True)
-    picture = f"{frame:06d}.png"
-    done, packed = cv2.imencode(".png", image)
-    if not done or truth.identity_map is None:
-        raise DataError(f"{folder / picture}: the picture cannot be encoded")
-    (folder / picture).write_bytes(packed.tobytes())
-    shapes: list[dict[str, object]] = []
+    shapes: list[LabelmeShape] = []
     height, width = image.shape
     for k, sperm in enumerate(truth.sperm_id):
-        label = SpermClass(int(truth.label[k])).name.lower()
-        # labelme counts from edge to edge: the top-left pixel spans 0 to 1.
+        label = CLASS_NAMES[SpermClass(int(truth.label[k]))]
         (x, y, w, h), share = _cut(truth.box_px[k], width, height)
         asked = bool(truth.visible[k]) and share > _LEAST_INSIDE
         if share > 0:
             name = f"{label} head" if asked else "ignored"
-            shapes.append(_shape(name, int(sperm), "rectangle", [[x, y], [x + w, y + h]]))
-        mask = (truth.identity_map == sperm).astype(np.uint8)
-        outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-        for outline in outlines:
-            if len(outline) >= 3:
-                points = (outline[:, 0, :] + 0.5).tolist()
-                shapes.append(_shape(label, int(sperm), "polygon", points))
-    content = {
-        "version": "5.4.1", "flags": {}, "shapes": shapes, "imagePath": picture, "imageData": None,
-        "imageHeight": image.shape[0], "imageWidth": image.shape[1],
-    }  # fmt: skip
-    (folder / f"{frame:06d}.json").write_text(json.dumps(content), encoding="utf-8")
-
-
-def _shape(label: str, group: int, kind: str, points: list[list[float]]) -> dict[str, object]:
-    return {"label": label, "points": points, "group_id": group, "shape_type": kind, "flags": {}}
+            shapes.append(rectangle(name, int(sperm), (x, y, w, h)))
+    # Tails whose heads lie outside are outlined, too: they are no background.
+    regions: list[Region] = []
+    for sperm in np.unique(truth.identity_map[truth.identity_map > 0]).tolist():
+        mask = truth.identity_map == sperm
+        label = CLASS_NAMES[SpermClass(int(truth.class_map[mask][0]))]
+        regions.append(Region(mask, label, sperm))
+    shapes += outlines(regions)
+    write_labelme_frame(folder, f"{frame:06d}", image, shapes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,10 +13,13 @@ from numpy.typing import NDArray
 from pycocotools import mask as rle
 
 from models.errors import DataError
+from models.training.film_labels import readable_frames
+from models.training.identities import identity_of
+from models.training.json_file import read_json
 from models.training.label_names import head_class
 from models.training.labelled_frames import LabelledFrame, LabelledFrames
 from models.training.pascal_voc import recording_of
-from models.training.pictures import film_frames, picture
+from models.training.pictures import picture
 from models.training.shapes import (
     HeadShape,
     SpermShape,
@@ -27,7 +29,6 @@ from models.training.shapes import (
 )
 from models.types import Float64, SpermClass, UInt8
 
-ANNOTATIONS = "annotations.json"
 FILM = "frames.mkv"
 
 _Entry = Mapping[str, object]
@@ -56,7 +57,7 @@ def coco_recordings(file: Path, *, skip_bad: bool = False) -> list[LabelledFrame
     DataError
         A file that is missing, damaged, or not of this shape.
     """
-    content = _read(file)
+    content = _read(file, skip_bad)
     folder = file.parent
     if (folder / FILM).is_file():
         return [_film(content, folder / FILM, skip_bad)]
@@ -69,38 +70,52 @@ def coco_recordings(file: Path, *, skip_bad: bool = False) -> list[LabelledFrame
     ]
 
 
-def _read(file: Path) -> _Content:
+def _read(file: Path, skip_bad: bool) -> _Content:
+    content = read_json(file)
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        images: Sequence[_Entry] = content["images"]
-        names = {int(c["id"]): str(c["name"]) for c in content["categories"]}
+        images: Sequence[_Entry] = list(content["images"])  # type: ignore[call-overload]
+        categories: Sequence[_Entry] = content["categories"]  # type: ignore[assignment]
+        names = {_whole(c["id"]): str(c["name"]) for c in categories}
         by_image: dict[int, list[_Entry]] = defaultdict(list)
-        for entry in content["annotations"]:
-            by_image[int(entry["image_id"])].append(entry)
-        info = content.get("info", {})
-        um_per_px = float(info.get("um_per_px", "nan"))
-        fps = float(info.get("fps", "nan"))
-        for image in images:
-            int(str(image["id"]))
-    except OSError as fault:
-        raise DataError(f"{file}: cannot be read ({fault.strerror}); check the path") from fault
+        annotations: Sequence[_Entry] = content["annotations"]  # type: ignore[assignment]
+        for entry in annotations:
+            by_image[_whole(entry["image_id"])].append(entry)
+        info: _Entry = content.get("info") or {}  # type: ignore[assignment]
+        um_per_px, fps = (float(str(info.get(k, "nan"))) for k in ("um_per_px", "fps"))
+        known = {_whole(image["id"]) for image in images}
     except (ValueError, KeyError, TypeError, AttributeError) as fault:
         raise DataError(
             f"{file}: is no COCO annotation file ({fault!r}); write it again"
         ) from fault
+    lost = {key: len(entries) for key, entries in by_image.items() if key not in known}
+    if lost:
+        stray = DataError(
+            f"{file}: {sum(lost.values())} annotations of images that are not in it (image_id "
+            f"{', '.join(map(str, sorted(lost)[:3]))}); add the images or take the annotations out"
+        )
+        if not skip_bad:
+            raise stray
+        tell_left_out(stray)
     return _Content(file, images, names, by_image, um_per_px, fps)
+
+
+def _whole(value: object) -> int:
+    return int(str(value))
 
 
 def _film(content: _Content, film: Path, skip_bad: bool) -> LabelledFrames:
     def read() -> Iterator[LabelledFrame]:
         shown = 0
-        for entry, image in zip(content.images, film_frames(film), strict=False):
+        for entry, image in zip(content.images, readable_frames(film, skip_bad), strict=False):
             shown += 1
             yield from _one(content, entry, image, skip_bad)
         if shown < len(content.images):
-            raise DataError(
+            short = DataError(
                 f"{film}: {shown} frames, but {len(content.images)} are annotated; write it again"
             )
+            if not skip_bad:
+                raise short
+            tell_left_out(short)
 
     name, count = film.parent.name, len(content.images)
     return LabelledFrames(name, count, read, um_per_px=content.um_per_px, fps=content.fps)
@@ -136,8 +151,10 @@ def _frame(content: _Content, entry: _Entry, image: UInt8 | None) -> LabelledFra
         name = str(entry.get("file_name", ""))
         folder = content.file.parent
         beside = folder / name
-        image = picture(beside if beside.is_file() else folder / "images" / name)
-    size = (entry.get("height", image.shape[0]), entry.get("width", image.shape[1]))
+        within = folder / "images" / name
+        elsewhere = within.is_file() and not beside.is_file()
+        image = picture(within if elsewhere else beside, named_by=where)
+    size = (entry.get("height") or image.shape[0], entry.get("width") or image.shape[1])
     if size != image.shape:
         raise DataError(
             f"{where}: {size[1]}x{size[0]} px annotated, but the picture's shape is "
@@ -162,12 +179,17 @@ def _add(
 ) -> None:
     try:
         x, y, width, height = (float(v) for v in annotation["bbox"])  # type: ignore[attr-defined]
-        name = names[int(str(annotation["category_id"]))]
-        identity = int(str(annotation["track_id"])) if "track_id" in annotation else None
+        category = _whole(annotation["category_id"])
         mask = _mask(annotation.get("segmentation"), image.shape, where)
-    except (ValueError, KeyError, TypeError) as fault:
+    except (ValueError, KeyError, TypeError, OverflowError) as fault:
         raise DataError(f"{where}: is damaged ({fault!r}); write it again") from fault
-    label = head_class(name, where)
+    if category not in names:
+        raise DataError(
+            f"{where}: category {category} is not among the file's categories "
+            f"({', '.join(map(str, sorted(names)))}); add it"
+        )
+    identity = identity_of(annotation.get("track_id"), where)
+    label = head_class(names[category], where)
     if mask is not None and label is not None and label != SpermClass.BACKGROUND:
         sperm.append(SpermShape(where, label, mask, identity))
     if width == 0 and height == 0 and mask is not None:
@@ -184,16 +206,17 @@ def _mask(segmentation: object, shape: tuple[int, ...], where: str) -> NDArray[n
     if not isinstance(segmentation, dict):
         return _polygons(segmentation, shape, where)
     counts = segmentation["counts"]
+    size = tuple(segmentation["size"])
+    if size != (height, width):
+        raise DataError(
+            f"{where}: a mask of shape {size} lies outside a picture of "
+            f"shape {(height, width)}; frames and annotations do not belong together"
+        )
     packed = (
         rle.frPyObjects(segmentation, height, width)
         if isinstance(counts, list)
-        else {"size": segmentation["size"], "counts": str(counts).encode()}
+        else {"size": size, "counts": str(counts).encode()}
     )
-    if tuple(segmentation["size"]) != (height, width):
-        raise DataError(
-            f"{where}: a mask of shape {tuple(segmentation['size'])} lies outside a picture of "
-            f"shape {(height, width)}; frames and annotations do not belong together"
-        )
     return _decoded(packed)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 from models.errors import DataError
 from models.training.datasets import open_data
 from models.training.labelled_frames import LabelledFrame, LabelledFrames
+from models.training.shapes import tell_left_out
 from models.training.split import SEED, split
 from models.training.write_boxes import write_mot, write_voc
 from models.training.write_masks import write_coco, write_labelme_set
@@ -52,7 +55,7 @@ def convert(
     seed : int
         Of the split.
     skip_bad : bool
-        Leave files out that cannot be used instead of raising.
+        Leave out what cannot be used instead of raising: see ``datasets.open_data``.
 
     Returns
     -------
@@ -63,7 +66,8 @@ def convert(
     Raises
     ------
     DataError
-        Bad data, an unknown kind, or an output folder that holds something.
+        Bad data, no frame that can be used, an unknown kind, or an output folder that holds
+        something. What was written is taken away again, so that the order can be repeated.
     """
     if to not in WRITERS:
         raise DataError(f"convert: kind {to!r} is not known; choose {', '.join(sorted(WRITERS))}")
@@ -76,15 +80,67 @@ def convert(
     if hold_out:
         divided = split(recordings, hold_out, seed)
         parts, by = {"train": divided.train, "test": divided.test}, divided.by
-    for part, chosen in parts.items():
-        for name, recording in _named(chosen):
-            folder = out / part / name if len(chosen) > 1 else out / part
-            folder.mkdir(parents=True, exist_ok=True)
-            counts.frames += WRITERS[to](folder, counts.watched(recording), name)
+    with _nothing_half_written(out):
+        for part, chosen in parts.items():
+            for name, recording in _named(chosen):
+                folder = out / part / name if len(chosen) > 1 else out / part
+                _write(folder, recording, name, WRITERS[to], counts, skip_bad)
+        if not counts.frames:
+            names = ", ".join(str(folder) for folder in data)
+            raise DataError(f"{names}: no frame that can be used; mend what is left out")
     return {
-        "recordings": len(recordings), "frames": counts.frames, "heads": counts.heads,
+        "recordings": min(counts.recordings, len(recordings)),
+        "frames": counts.frames, "heads": counts.heads,
         "masked_frames": counts.masked, "lost": counts.lost(to), "split": by, "dir": str(out),
     }  # fmt: skip
+
+
+def _write(
+    folder: Path,
+    recording: LabelledFrames,
+    name: str,
+    writer: _Writer,
+    counts: _Counts,
+    skip_bad: bool,
+) -> None:
+    """Write one recording; of one without a usable frame nothing is left."""
+    folder.mkdir(parents=True, exist_ok=True)
+    one = _Counts()
+    try:
+        written = writer(folder, one.watched(recording), name)
+    except DataError as fault:
+        if not skip_bad:
+            raise
+        tell_left_out(fault)
+        written = 0
+    if written:
+        counts.add(one, written)
+    else:
+        _empty(folder)
+        folder.rmdir()
+
+
+@contextmanager
+def _nothing_half_written(out: Path) -> Iterator[None]:
+    """Take away what was written into ``out``, which was empty, when the work inside fails."""
+    was_there = out.exists()
+    try:
+        yield
+    except BaseException:
+        if out.is_dir():
+            _empty(out)
+            out.rmdir()
+        if was_there:
+            out.mkdir()
+        raise
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _named(recordings: Sequence[LabelledFrames]) -> Iterator[tuple[str, LabelledFrames]]:
@@ -104,8 +160,17 @@ class _Counts:
     """What went through: how much, and what of it a kind of labels may not hold."""
 
     def __init__(self) -> None:
-        self.frames = self.heads = self.masked = 0
+        self.recordings = self.frames = self.heads = self.masked = 0
         self._classes = self._identities = False
+
+    def add(self, one: _Counts, frames: int) -> None:
+        """Add a recording of which ``frames`` were written."""
+        self.recordings += 1
+        self.frames += frames
+        self.heads += one.heads
+        self.masked += one.masked
+        self._classes |= one._classes
+        self._identities |= one._identities
 
     def watched(self, recording: LabelledFrames) -> LabelledFrames:
         """Return the recording; its frames are counted as they are read."""

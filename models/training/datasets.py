@@ -5,12 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 
 from models.errors import DataError
-from models.training.coco import ANNOTATIONS, coco_recordings
+from models.training.coco import coco_recordings
+from models.training.json_file import read_json
 from models.training.labelled_frames import LabelledFrames
-from models.training.labelme_json import labelme_recordings, read_json
-from models.training.mot_table import TABLES, mot_recording
+from models.training.labelme_json import labelme_recordings
+from models.training.mot_table import mot_recording
 from models.training.pascal_voc import voc_recordings
 from models.training.shapes import tell_left_out
+from models.training.unread import (
+    ANNOTATIONS,
+    TABLES,
+    kinds_in,
+    labelled_below,
+    listed,
+    tell_deeper,
+    tell_other_json,
+    tell_other_kinds,
+)
 
 
 def open_data(path: Path, *, skip_bad: bool = False) -> list[LabelledFrames]:
@@ -27,7 +38,13 @@ def open_data(path: Path, *, skip_bad: bool = False) -> list[LabelledFrames]:
     ----------
     path : Path
     skip_bad : bool
-        Leave files out that cannot be used, with a line of warning each, instead of raising.
+        Leave out what cannot be used, with a line of warning each, instead of raising: the frame
+        where a file or shape is bad, the whole recording where its table or film is.
+
+    Returns
+    -------
+    list of LabelledFrames
+        Empty only with ``skip_bad``, where all that is labelled had to be left out.
 
     Raises
     ------
@@ -37,29 +54,48 @@ def open_data(path: Path, *, skip_bad: bool = False) -> list[LabelledFrames]:
     """
     if not path.is_dir():
         raise DataError(f"{path}: no such folder; a folder of labelled frames is needed")
-    found = _recordings(path, skip_bad)
-    for folder in [] if found else sorted(p for p in path.iterdir() if p.is_dir()):
-        for recording in _recordings(folder, skip_bad):
-            found.append(recording)
-    if found:
+    found = _usable(path, skip_bad)
+    unread = labelled_below(path)
+    folders: list[Path] = []
+    if not found:
+        folders = sorted(p for p in path.iterdir() if p.is_dir())
+        for folder in folders:
+            found += _usable(folder, skip_bad)
+        unread = [deeper for folder in folders for deeper in labelled_below(folder)]
+    if found or (skip_bad and any(kinds_in(folder).names() for folder in [path, *folders])):
+        tell_deeper(path, unread)
         return found
+    if unread:
+        raise DataError(
+            f"{path}: nothing labelled in it or in its folders, only deeper: {listed(unread)}"
+        )
     raise DataError(
-        f"{path}: nothing labelled in it; {ANNOTATIONS}, {TABLES[0]} with a film, labelme's JSON "
-        "or XML files are needed"
+        f"{path}: nothing labelled in it that can be used; {ANNOTATIONS}, {TABLES[0]} with a film, "
+        "labelme's JSON or XML files are needed"
     )
+
+
+def _usable(path: Path, skip_bad: bool) -> list[LabelledFrames]:
+    """Return the recordings in this very folder; with ``skip_bad`` a bad one is told, no more."""
+    try:
+        return _recordings(path, skip_bad)
+    except DataError as fault:
+        if not skip_bad:
+            raise
+        tell_left_out(fault)
+        return []
 
 
 def _recordings(path: Path, skip_bad: bool) -> list[LabelledFrames]:
     """Return the recordings in this very folder; none where nothing in it is labelled."""
-    if (path / ANNOTATIONS).is_file():
-        return coco_recordings(path / ANNOTATIONS, skip_bad=skip_bad)
-    for name in TABLES:
-        if (path / name).is_file():
-            return [mot_recording(path, path / name, skip_bad)]
-    folder = path / "boxes" if (path / "boxes").is_dir() else path
-    files = sorted(folder.glob("*.xml"))
-    if files:
-        return voc_recordings(path, files, skip_bad)
+    kinds = kinds_in(path)
+    tell_other_kinds(path, kinds.names())
+    if kinds.annotations is not None:
+        return coco_recordings(kinds.annotations, skip_bad=skip_bad)
+    if kinds.table is not None:
+        return [mot_recording(path, kinds.table, skip_bad)]
+    if kinds.xml:
+        return voc_recordings(path, kinds.xml, skip_bad)
     return _json_recordings(path, skip_bad)
 
 
@@ -70,15 +106,16 @@ def _json_recordings(path: Path, skip_bad: bool) -> list[LabelledFrames]:
     for file in sorted(path.glob("*.json")):
         try:
             content = read_json(file)
+            if "annotations" in content and "images" in content:
+                recordings += coco_recordings(file, skip_bad=skip_bad)
+            elif "shapes" in content:
+                labelme.append(file)
+            else:
+                tell_other_json(file)
         except DataError as fault:
             if not skip_bad:
                 raise
             tell_left_out(fault)
-            continue
-        if "annotations" in content and "images" in content:
-            recordings += coco_recordings(file, skip_bad=skip_bad)
-        elif "shapes" in content:
-            labelme.append(file)
     if labelme:
         recordings += labelme_recordings(path, labelme, skip_bad)
     return recordings

@@ -16,6 +16,7 @@ from models.training.datasets import open_data
 from models.training.detection_scores import DetectionScores
 from models.training.labelled_frames import LabelledFrame, LabelledFrames
 from models.training.segmentation_scores import SegmentationScores
+from models.training.shapes import tell_left_out
 from models.types import Detections, Float64
 
 # A head this much of which lies outside the picture cannot be asked for.
@@ -23,6 +24,8 @@ _LEAST_INSIDE = 0.5
 _EXPOSURE_S = 0.008
 # Detections a frame at which recall is quoted beside F1: of films whose labels leave sperm out.
 SPARSE = 8.5
+# Less than one cell of the network's coarsest map says nothing.
+LEAST_SIDE_PX = 32
 BOX_SCALES = tuple(round(0.7 + 0.05 * k, 2) for k in range(23))
 
 
@@ -274,18 +277,43 @@ def _opened(data: Sequence[Path | LabelledFrames], skip_bad: bool) -> Iterator[L
 
 
 def frames_of(recording: LabelledFrames, skip_bad: bool) -> Iterator[LabelledFrame]:
-    """Yield the frames of a recording; with ``skip_bad`` up to the first that cannot be read."""
+    """Yield the frames of a recording that a detector can look at.
+
+    Parameters
+    ----------
+    recording : LabelledFrames
+    skip_bad : bool
+        Leave out frames that are too small, and what follows one that cannot be read, with a
+        warning each, instead of raising.
+
+    Raises
+    ------
+    DataError
+        A bad frame, or one of less than LEAST_SIDE_PX a side.
+    """
     frames = iter(recording)
+    number = 0
     while True:
         try:
             frame = next(frames)
         except StopIteration:
             return
-        except DataError:
+        except DataError as fault:
             if not skip_bad:
                 raise
+            tell_left_out(fault)
             return
-        yield frame
+        number += 1
+        if min(frame.image.shape) >= LEAST_SIDE_PX:
+            yield frame
+            continue
+        small = DataError(
+            f"{recording.name}, frame {number}: a picture of shape {frame.image.shape} is too "
+            f"small; at least {LEAST_SIDE_PX} px a side are needed"
+        )
+        if not skip_bad:
+            raise small
+        tell_left_out(small)
 
 
 def _names(data: Sequence[Path | LabelledFrames]) -> list[str]:

@@ -42,18 +42,30 @@ def corner_box(centre_box: NDArray[np.float64]) -> tuple[float, float, float, fl
 def instances(frame: LabelledFrame) -> Iterator[Instance]:
     """Yield every sperm of a frame; heads and pixels of one identity come together.
 
-    Pixels without identities are split into connected pieces.
+    Pixels of another class than their head's follow without head, with its identity. Pixels
+    without identities are split into connected pieces.
     """
     pieces = dict(_pieces(frame))
     for k, box in enumerate(frame.box_px):
-        identity = None if frame.sperm_id is None else int(frame.sperm_id[k])
+        number = -1 if frame.sperm_id is None else int(frame.sperm_id[k])
+        identity = number if number > 0 else None
         label = SpermClass(int(frame.label[k]))
-        mask = None if identity is None else pieces.pop(identity, None)
-        yield Instance(corner_box(box), label, identity, mask)
-    for key, mask in sorted(pieces.items()):
-        if frame.class_map is not None and mask.any():
-            label = SpermClass(int(frame.class_map[mask].max()))
-            yield Instance(None, label, key if key > 0 else None, mask)
+        by_class = {} if identity is None else _by_class(frame, pieces.pop(identity, None))
+        yield Instance(corner_box(box), label, identity, by_class.pop(label, None))
+        for kind, mask in by_class.items():
+            yield Instance(None, kind, identity, mask)
+    for key, piece in sorted(pieces.items()):
+        for kind, mask in _by_class(frame, piece).items():
+            yield Instance(None, kind, key if key > 0 else None, mask)
+
+
+def _by_class(
+    frame: LabelledFrame, mask: NDArray[np.bool_] | None
+) -> dict[SpermClass, NDArray[np.bool_]]:
+    if mask is None or frame.class_map is None:
+        return {}
+    parts = {kind: mask & (frame.class_map == kind) for kind in SpermClass if kind}
+    return {kind: part for kind, part in parts.items() if part.any()}
 
 
 def _pieces(frame: LabelledFrame) -> Iterator[tuple[int, NDArray[np.bool_]]]:

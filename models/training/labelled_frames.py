@@ -27,7 +27,8 @@ class LabelledFrame:
     label : (N,) int8
         SpermClass; 0 where normal and abnormal are not told apart.
     sperm_id : (N,) int64 or None
-        Identities, where known.
+        Identities, where any is known: from 1 on, ``identities.ZERO`` where a file says 0; below
+        0 a head without one.
     ignored_px : (M, 4) float64
         Labelled things that are neither to be found nor a mistake if found.
     class_map, part_map : (H, W) uint8 or None

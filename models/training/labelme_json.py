@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import DataError
+from models.training.identities import identity_of
+from models.training.json_file import read_json
 from models.training.label_names import head_class
 from models.training.labelled_frames import LabelledFrame, LabelledFrames
 from models.training.pascal_voc import recording_of
@@ -75,7 +75,8 @@ def labelme_frame(file: Path) -> LabelledFrame:
     if not isinstance(shapes, list) or not all(isinstance(s, dict) for s in shapes):
         raise DataError(f"{file}: has no list of shapes; save it again with labelme")
     image = _picture(file, content)
-    told = (content.get("imageHeight", image.shape[0]), content.get("imageWidth", image.shape[1]))
+    height, width = image.shape
+    told = (content.get("imageHeight") or height, content.get("imageWidth") or width)
     if told != image.shape:
         raise DataError(
             f"{file}: labels of a picture of shape {told}, but the picture's is {image.shape}; "
@@ -95,31 +96,17 @@ def labelme_frame(file: Path) -> LabelledFrame:
     )
 
 
-def read_json(file: Path) -> Mapping[str, object]:
-    """Read a JSON object; DataError for what is none."""
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as fault:
-        raise DataError(f"{file}: cannot be read ({fault.strerror}); check the path") from fault
-    except ValueError as fault:
-        size = file.stat().st_size
-        raise DataError(f"{file}: is no JSON ({size} bytes, {fault}); label it again") from fault
-    if not isinstance(content, dict):
-        raise DataError(f"{file}: holds no labels ({type(content).__name__}); label it again")
-    return content
-
-
 def _picture(file: Path, content: Mapping[str, object]) -> UInt8:
     name = str(content.get("imagePath") or "")
     beside = file.parent / name.replace("\\", "/")
     data = content.get("imageData")
     if name and (beside.is_file() or not data):
-        return picture(beside)
+        return picture(beside, named_by=str(file))
     if not data:
         raise DataError(f"{file}: names no picture; label it again")
     try:
         return decoded_picture(base64.b64decode(str(data), validate=True), str(file))
-    except binascii.Error as fault:
+    except ValueError as fault:  # also where it is not ASCII
         raise DataError(f"{file}: its picture is damaged ({fault}); label it again") from fault
 
 
@@ -127,8 +114,7 @@ def _add(
     shape: _Shape, where: str, image: UInt8, heads: list[HeadShape], sperm: list[SpermShape]
 ) -> None:
     label = head_class(str(shape.get("label") or ""), where)
-    group = shape.get("group_id")
-    identity = int(group) if isinstance(group, int) else None
+    identity = identity_of(shape.get("group_id"), where)
     points = _points(shape, where)
     kind = str(shape.get("shape_type") or "polygon")
     if kind == "rectangle" or label is None:
@@ -154,6 +140,8 @@ def _points(shape: _Shape, where: str) -> Float64:
         raise DataError(f"{where}: has no points; draw it again") from fault
     if len(points) < 2:
         raise DataError(f"{where}: has {len(points)} points; draw it again")
+    if not np.isfinite(points).all():
+        raise DataError(f"{where}: a point of it is no number (NaN or infinite); draw it again")
     return points
 
 
@@ -161,7 +149,7 @@ def _placed(shape: _Shape, points: Float64, image: UInt8, where: str) -> NDArray
     """Put a mask shape, a small picture with its place, into the frame."""
     try:
         packed = base64.b64decode(str(shape.get("mask")), validate=True)
-    except binascii.Error as fault:
+    except ValueError as fault:
         raise DataError(f"{where}: its mask is damaged ({fault}); draw it again") from fault
     data = np.frombuffer(packed, np.uint8)
     small = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if len(data) else None

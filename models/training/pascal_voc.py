@@ -54,7 +54,12 @@ def voc_recordings(path: Path, files: list[Path], skip_bad: bool) -> list[Labell
     for stem, labels in sorted(of_film.items()):
         heads = {number: found.heads for number, found in labels.items()}
         name = f"{path.name}/{stem}"
-        recordings.append(film_recording(films[stem], heads, name, skip_bad=skip_bad))
+        try:
+            recordings.append(film_recording(films[stem], heads, name, skip_bad=skip_bad))
+        except DataError as fault:
+            if not skip_bad:
+                raise
+            tell_left_out(fault)
     for stem, pairs in sorted(of_picture.items()):
         recordings.append(_picture_recording(f"{path.name}/{stem}".rstrip("/"), pairs, skip_bad))
     return recordings
@@ -75,7 +80,9 @@ def voc_labels(file: Path) -> VocLabels:
     """
     try:
         root = ElementTree.parse(file).getroot()
-    except (ElementTree.ParseError, UnicodeDecodeError) as fault:
+    except OSError as fault:
+        raise DataError(f"{file}: cannot be read ({fault.strerror}); check the path") from fault
+    except (ElementTree.ParseError, ValueError, LookupError) as fault:  # or of no known encoding
         raise DataError(f"{file}: is no XML ({fault}); label it again") from fault
     heads: list[HeadShape] = []
     for number, thing in enumerate(root.iter("object"), start=1):

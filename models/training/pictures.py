@@ -76,18 +76,25 @@ def film_packets(path: Path) -> int:
         raise DataError(f"{path}: is no film ({fault.strerror}); check the file") from fault
 
 
-def picture(path: Path) -> UInt8:
+def picture(path: Path, *, named_by: str = "") -> UInt8:
     """Read a picture as (H, W) uint8.
+
+    Parameters
+    ----------
+    path : Path
+    named_by : str
+        The labels that ask for it, for the message.
 
     Raises
     ------
     DataError
         A file that is missing or that is no picture.
     """
+    asked = f" (named by {named_by})" if named_by else ""
     if not path.is_file():
-        raise DataError(f"{path}: no such picture; check the path")
+        raise DataError(f"{path}: no such picture{asked}; check the path")
     # Through memory: imread cannot open every path on Windows, and complains on its own.
-    return decoded_picture(path.read_bytes(), str(path))
+    return decoded_picture(path.read_bytes(), f"{path}{asked}")
 
 
 def decoded_picture(packed: bytes, where: str) -> UInt8:

@@ -34,6 +34,7 @@ class HeadShape:
     label : SpermClass or None
         BACKGROUND: a sperm of no class; None: ignored.
     identity : int or None
+        As ``identities.identity_of`` says.
     """
 
     where: str
@@ -108,12 +109,18 @@ def labelled_frame(
     if heads_unknown:
         ignored.append([(width - 1) / 2, (height - 1) / 2, float(width), float(height)])
     class_map, instance_map = _maps(image, sperm)
-    known = all(identity is not None for _, _, identity in rows)
+    # Heads without identity are told apart by negative numbers that no pixels have.
+    masks = 0 if sperm is None else len(sperm)
+    identities = [
+        -(masks + number) if identity is None else identity
+        for number, (_, _, identity) in enumerate(rows, start=1)
+    ]
+    known = any(identity > 0 for identity in identities) or not rows
     return LabelledFrame(
         image,
         np.array([box for box, _, _ in rows], np.float64).reshape(-1, 4),
         np.array([int(label) for _, label, _ in rows], np.int8),
-        np.array([i for _, _, i in rows], np.int64) if known else None,
+        np.array(identities, np.int64) if known else None,
         np.array(ignored, np.float64).reshape(-1, 4),
         class_map,
         instance_map=instance_map,
@@ -135,8 +142,7 @@ def _maps(
             )
         class_map[one.mask] = one.label
         # Sperm without an identity of their own are told apart by negative numbers.
-        own = one.identity if one.identity is not None and one.identity > 0 else -number
-        instance_map[one.mask] = own
+        instance_map[one.mask] = -number if one.identity is None else one.identity
     return class_map, instance_map
 
 
@@ -154,11 +160,13 @@ def outline_mask(points_px: Float64, shape: tuple[int, ...], where: str) -> NDAr
     Raises
     ------
     DataError
-        Fewer than three points, or points outside the picture.
+        Fewer than three points, points that are no numbers, or points outside the picture.
     """
     height, width = shape
-    if len(points_px) < 3 or not np.isfinite(points_px).all():
+    if len(points_px) < 3:
         raise DataError(f"{where}: an outline of {len(points_px)} points; three are needed")
+    if not np.isfinite(points_px).all():
+        raise DataError(f"{where}: a point of it is no number (NaN or infinite); draw it again")
     low, high = points_px.min(axis=0), points_px.max(axis=0)
     if (low < -_SLACK_PX).any() or (high > np.array([width, height]) + _SLACK_PX).any():
         raise DataError(

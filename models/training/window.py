@@ -34,11 +34,14 @@ def _to_heads(
     if frame.instance_map is None or frame.sperm_id is None or not len(frame.sperm_id):
         return None
     owner = frame.instance_map[y : y + height, x : x + width]
-    head_px = np.full((max(int(owner.max()), int(frame.sperm_id.max()), 0) + 1, 2), np.nan)
-    known = frame.sperm_id > 0
-    head_px[frame.sperm_id[known]] = frame.box_px[known, :2]
-    # Below 0: a sperm without identity.
-    away = head_px[np.maximum(owner, 0)]
+    # By rank, not by number: identities may be anything up to 2 147 483 647.
+    order = np.argsort(frame.sperm_id)
+    ranked = frame.sperm_id[order]
+    inside = owner > 0  # below 0: a sperm without identity
+    place = np.searchsorted(ranked, owner[inside]).clip(max=len(ranked) - 1)
+    known = ranked[place] == owner[inside]
+    away = np.full((*owner.shape, 2), np.nan)
+    away[inside] = np.where(known[:, None], frame.box_px[order, :2][place], np.nan)
     away[..., 0] -= np.arange(x, x + owner.shape[1])
     away[..., 1] -= np.arange(y, y + owner.shape[0])[:, None]
     missing = ((0, 0), (0, height - owner.shape[0]), (0, width - owner.shape[1]))

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from models.errors import DataError
+from models.training.identities import as_written
 from models.training.instances import corner_box
 from models.training.label_names import IGNORED
 from models.training.labelled_frames import LabelledFrames
-from models.training.mot_table import TABLES
 from models.training.pictures import write_film, write_picture
+from models.training.unread import TABLES
 from models.types import SpermClass, UInt8
 
 _VOC_NAMES = {
@@ -70,7 +71,8 @@ def write_mot(folder: Path, recording: LabelledFrames, stem: str) -> int:
             heads += [(box, _MOT_IGNORED) for box in frame.ignored_px]
             for k, (box, kind) in enumerate(heads):
                 spare += 1
-                identity = known[k] if k < len(known) else spare
+                own = k < len(known) and known[k] > 0
+                identity = as_written(known[k]) if own else spare
                 place = ",".join(f"{v:.3f}" for v in corner_box(box))
                 rows.append(f"{written},{identity},{place},1,{kind},1")
             yield frame.image

@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as rle
 
-from models.training.coco import ANNOTATIONS, FILM
-from models.training.instances import Instance, corner_box, instances
+from models.labelme import (
+    CLASS_NAMES,
+    LabelmeShape,
+    Region,
+    outlines,
+    rectangle,
+    write_labelme_frame,
+)
+from models.training.coco import FILM
+from models.training.identities import as_written
+from models.training.instances import corner_box, instances
 from models.training.label_names import IGNORED
 from models.training.labelled_frames import LabelledFrame, LabelledFrames
 from models.training.pictures import write_film, write_picture
+from models.training.unread import ANNOTATIONS
 from models.types import SpermClass, UInt8
 
-_NAMES = {
-    SpermClass.BACKGROUND: "sperm",
-    SpermClass.NORMAL: "normal",
-    SpermClass.ABNORMAL: "abnormal",
-}
 _IGNORED_CATEGORY, _SPERM_CATEGORY = 3, 4
-
-_Shape = dict[str, object]
 
 
 def write_labelme_set(folder: Path, recording: LabelledFrames, stem: str) -> int:
@@ -35,16 +36,10 @@ def write_labelme_set(folder: Path, recording: LabelledFrames, stem: str) -> int
     written = 0
     for number, frame in enumerate(recording, start=1):
         name = f"{stem}_{number:06d}"
-        write_picture(folder / f"{name}.png", frame.image)
-        shapes = [shape for one in instances(frame) for shape in _labelme_shapes(one)]
+        shapes = list(_labelme_shapes(frame))
         if not (frame.class_map is not None and covers(frame)):
-            shapes += [_rectangle(IGNORED, None, corner_box(box)) for box in frame.ignored_px]
-        content = {
-            "version": "5.5.0", "flags": {}, "shapes": shapes, "imagePath": f"{name}.png",
-            "imageData": None, "imageHeight": frame.image.shape[0],
-            "imageWidth": frame.image.shape[1],
-        }  # fmt: skip
-        (folder / f"{name}.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+            shapes += [rectangle(IGNORED, None, corner_box(box)) for box in frame.ignored_px]
+        write_labelme_frame(folder, name, frame.image, shapes)
         written += 1
     return written
 
@@ -55,49 +50,17 @@ def covers(frame: LabelledFrame) -> bool:
     return bool((frame.ignored_px[:, 2:] >= [width, height]).all(axis=1).any())
 
 
-def _labelme_shapes(one: Instance) -> Iterator[_Shape]:
-    if one.corner_px is not None:
-        name = "head" if one.label == SpermClass.BACKGROUND else f"{_NAMES[one.label]} head"
-        yield _rectangle(name, one.identity, one.corner_px)
-    if one.mask is not None:
-        yield from _outlines(one.mask, _NAMES[one.label], one.identity)
-
-
-def _rectangle(label: str, identity: int | None, box: tuple[float, float, float, float]) -> _Shape:
-    x, y, width, height = box
-    return _shape(label, identity, "rectangle", [[x, y], [x + width, y + height]])
-
-
-def _shape(label: str, identity: int | None, kind: str, points: list[list[float]]) -> _Shape:
-    return {
-        "label": label, "points": points, "group_id": identity, "description": "",
-        "shape_type": kind, "flags": {}, "mask": None,
-    }  # fmt: skip
-
-
-def _outlines(mask: NDArray[np.bool_], label: str, identity: int | None) -> Iterator[_Shape]:
-    """One polygon for each piece; a piece with a hole, which no polygon has, as a mask."""
-    outlines, nesting = cv2.findContours(
-        mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE
-    )
-    for outline, (_, _, hole, parent) in zip(outlines, nesting[0], strict=True):
-        if parent >= 0:
-            continue
-        if hole >= 0:
-            x, y, width, height = cv2.boundingRect(outline)
-            within = np.zeros(mask.shape, np.uint8)
-            cv2.drawContours(within, [outline], 0, 1, cv2.FILLED)
-            part = (mask & (within > 0))[y : y + height, x : x + width]
-            shape = _shape(label, identity, "mask", [[x, y], [x + width - 1, y + height - 1]])
-            packed = cv2.imencode(".png", part.astype(np.uint8))[1]
-            shape["mask"] = base64.b64encode(packed.tobytes()).decode("ascii")
-            yield shape
-        else:
-            points = (outline[:, 0, :] + 0.5).tolist()
-            # A pixel alone, or a line of them, is a triangle without area.
-            while len(points) < 3:
-                points.append(points[-1])
-            yield _shape(label, identity, "polygon", points)
+def _labelme_shapes(frame: LabelledFrame) -> Iterator[LabelmeShape]:
+    regions: list[Region] = []
+    for one in instances(frame):
+        group = None if one.identity is None else as_written(one.identity)
+        name = CLASS_NAMES[one.label]
+        if one.corner_px is not None:
+            head = "head" if one.label == SpermClass.BACKGROUND else f"{name} head"
+            yield rectangle(head, group, one.corner_px)
+        if one.mask is not None:
+            regions.append(Region(one.mask, name, group))
+    yield from outlines(regions)
 
 
 def write_coco(folder: Path, recording: LabelledFrames, stem: str, *, film: bool = False) -> int:
@@ -146,7 +109,7 @@ def _annotations(frame: LabelledFrame) -> Iterator[dict[str, object]]:
             "segmentation": [] if one.mask is None else _packed(one.mask),
         }
         if one.identity is not None:
-            annotation["track_id"] = one.identity
+            annotation["track_id"] = as_written(one.identity)
         yield annotation
     for box in frame.ignored_px:
         yield {

@@ -100,7 +100,13 @@ def test_a_recording_becomes_tables_masks_and_an_overlay(film: Path, tmp_path: P
     assert len(list(VideoFile(tmp_path / "overlay.mp4", realtime=False).frames())) == FRAMES
     masks = json.loads((tmp_path / "masks.json").read_text())
     assert Counter(one["image_id"] for one in masks["annotations"])[0] == 4
-    assert len(list((tmp_path / "labelme").glob("*.json"))) == 5
+    to_correct = sorted((tmp_path / "labelme").glob("*.json"))
+    assert len(to_correct) == 5
+    last = json.loads(to_correct[-1].read_text(encoding="utf-8"))["shapes"]
+    heads = [one["group_id"] for one in last if one["shape_type"] == "rectangle"]
+    tracked = table(tmp_path / "tracks.csv")
+    number = str(int(to_correct[-1].stem))
+    assert sorted(heads) == sorted(int(r["track_id"]) for r in tracked if r["frame"] == number)
     about = json.loads((tmp_path / "analysis.json").read_text())
     assert (about["width_px"], about["height_px"], about["detector"]) == (WIDTH, HEIGHT, "blobs")
 
