@@ -77,7 +77,7 @@ class Snapshot:
         Live values, sliding window; same rows as ``tracks``.
     motion : MotionState
     ranking : tuple of int
-        Track ids, best first; only those that can be ranked.
+        Track ids, best first if ``judged``, else fastest first; only those that can be ranked.
     timing : Timing
     frames : int
         Frames processed since start.
@@ -90,6 +90,8 @@ class Snapshot:
     pipette : Pose or None
     overloads : int
         Crowds since start that were too dense to weigh all ways of who is who.
+    judged : bool
+        Whether ``ranking`` is by score; else it is by speed, and no sperm is judged yet.
     """
 
     frame: Frame
@@ -107,6 +109,7 @@ class Snapshot:
     faults: tuple[str, ...] = ()
     pipette: Pose | None = None
     overloads: int = 0
+    judged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +140,7 @@ class Follow:
 
 @dataclass(frozen=True, slots=True)
 class FollowBest:
-    """Follow the first of the ranking."""
+    """Follow the first of the ranking: by speed while none is judged (``Snapshot.judged``)."""
 
 
 @dataclass(frozen=True, slots=True)

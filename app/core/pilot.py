@@ -280,12 +280,12 @@ class Pilot:
         """Follow the first of the ranking; nobody looks, so it must be certain which one it is."""
         ranking = self.ranking  # once: another thread puts a new one in its place at any time
         if not ranking:
-            return "no sperm can be ranked yet; wait for a second"
+            return "no sperm can be followed yet; wait for a second"
         best = find_target(self._tracks, ranking[0])
         if best is not None and not (best.alone and self._is_sure(best)):
             return (
-                f"the best sperm, {best.track_id}, is too near to another to be told from it; "
-                "wait a moment, or choose one yourself"
+                f"sperm {best.track_id}, the first in order, is too near to another to be told "
+                "from it; wait a moment, or choose one yourself"
             )
         return self._follow(ranking[0], now_s)
 

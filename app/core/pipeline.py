@@ -84,13 +84,15 @@ class Findings:
     measurements : Measurements
         Same rows as ``tracks``.
     ranking : tuple of int
-        Best first.
+        Best first if ``judged``, else fastest first.
     first_changes : int
         How often the first place changed so far.
     first_change : str
         Why it changed last.
     overloads : int
         Crowds so far that were too dense to weigh all ways of who is who.
+    judged : bool
+        Whether ``ranking`` is by score; else it is by speed, and no sperm is judged yet.
     """
 
     tracks: Tracks
@@ -100,6 +102,7 @@ class Findings:
     first_changes: int = 0
     first_change: str = ""
     overloads: int = 0
+    judged: bool = False
 
 
 class Pipeline:
@@ -186,7 +189,7 @@ class Pipeline:
         order = self._ranking.update(tracks, track_px, measurements)
         return Findings(
             tracks, track_px, measurements, order, self._ranking.changes, self._ranking.change,
-            self._tracker.overloads,
+            self._tracker.overloads, self._ranking.judged,
         )  # fmt: skip
 
     def learn(self, findings: Findings, perception: Perception, image: UInt8 | None = None) -> None:

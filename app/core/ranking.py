@@ -14,7 +14,10 @@ FASTEST_UM_S = 150.0  # faster is a mistaken association, not a sperm
 
 
 class Ranking:
-    """Ranks by score, steadily; until one is first by its score, by average-path velocity.
+    """Ranks by score, steadily. Until one is first by its score there is no rank, only an order.
+
+    That order, by average-path velocity, is for having somebody to follow; ``judged`` tells the two
+    apart, and whoever shows or uses the order says which it is.
 
     A sperm has a score once its head and speed are known, and one that has had it for a second may
     be first; from then on one without is not ranked.
@@ -32,6 +35,11 @@ class Ranking:
         self._standing = Standing()
 
     @property
+    def judged(self) -> bool:
+        """Whether the order is by score; else it is by speed, and no sperm is judged yet."""
+        return self._standing.first is not None
+
+    @property
     def change(self) -> str:
         """Why the first place changed last; empty before."""
         return self._standing.change
@@ -44,7 +52,7 @@ class Ranking:
     def update(
         self, tracks: Tracks, track_px: Float64, measurements: Measurements
     ) -> tuple[int, ...]:
-        """Rank the tracks of a frame, best first; see ``rank`` for who can be ranked."""
+        """Order the tracks of a frame, see ``judged``; see ``rank`` for who can be in it."""
         score = measurements.values.get("score")
         if score is None or len(tracks) == 0:
             return rank(tracks, track_px, measurements, self._width_px, self._height_px)
@@ -94,10 +102,10 @@ def rank(
     width_px: int,
     height_px: int,
 ) -> tuple[int, ...]:
-    """Rank by average-path velocity over the live window, fastest first.
+    """Order by average-path velocity over the live window, fastest first.
 
     Only confirmed tracks, seen in this frame, measured over the whole window, and away from the
-    border can be ranked.
+    border are in it.
 
     Parameters
     ----------

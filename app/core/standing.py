@@ -33,7 +33,8 @@ class Standing:
     more than their combined uncertainty. One that is gone for ``ABSENT_S`` is replaced, and a place
     that is free is given, to the best of those that have been candidates for ``HOLD_S``; not while
     another that has not leads that one by more than the uncertainty. Who is missed for less than
-    ``BLINK_S`` goes on being a candidate.
+    ``BLINK_S`` goes on being a candidate, and a lead goes on; while the first is not seen its last
+    score stands for it. A lead ends when the challenger is seen without it.
 
     Attributes
     ----------
@@ -50,6 +51,7 @@ class Standing:
         self.change = ""
         self.changes = 0
         self._seen_s = -math.inf
+        self._holder = Candidate(0.0)  # the first as it was last seen
         self._lead_since_s: dict[int, float] = {}
         self._since_s: dict[int, float] = {}
         self._last: dict[int, tuple[float, Candidate]] = {}
@@ -95,33 +97,39 @@ class Standing:
         self, time_s: float, candidates: Mapping[int, Candidate], heir: int | None, absent: str
     ) -> None:
         if self.first is not None and self.first in candidates:
-            self._seen_s = time_s
+            self._seen_s, self._holder = time_s, candidates[self.first]
+        if self.first is not None and time_s - self._seen_s < ABSENT_S:
             self._challenge(time_s, self.first, candidates)
-        elif self.first is None or time_s - self._seen_s >= ABSENT_S:
+        else:
             if heir is None or any(_leads(one, candidates[heir]) for _, one in self._last.values()):
                 return
             if self.first is not None:
                 self.changes += 1
                 self.change = f"{self.first} {absent}; {heir} is the best now"
-            self._enthrone(heir, time_s)
+            self._enthrone(heir, time_s, candidates[heir])
 
     def _challenge(self, time_s: float, first: int, candidates: Mapping[int, Candidate]) -> None:
-        holder = candidates[first]
-        since = {}
+        # A lead is taken back by a sight that shows none, not by a frame that shows nothing: else
+        # it would have to last a second without a missed frame, ever harder the more frames.
+        since = {t: begin for t, begin in self._lead_since_s.items() if t in self._last}
         for track, one in candidates.items():
-            if _leads(one, holder):
-                since[track] = self._lead_since_s.get(track, time_s)
+            if _leads(one, self._holder):
+                since.setdefault(track, time_s)
+            else:
+                since.pop(track, None)
         self._lead_since_s = since
-        ripe = [track for track, begin_s in since.items() if time_s - begin_s >= HOLD_S - 1e-9]
+        ripe = [
+            t for t, begin in since.items() if t in candidates and time_s - begin >= HOLD_S - 1e-9
+        ]
         if ripe:
             best = max(ripe, key=lambda track: (candidates[track].score, -track))
-            lead = candidates[best].score - holder.score
+            lead = candidates[best].score - self._holder.score
             self.changes += 1
             self.change = f"{best} has led {first} by {lead:.2f} for {HOLD_S:.0f} s"
-            self._enthrone(best, time_s)
+            self._enthrone(best, time_s, candidates[best])
 
-    def _enthrone(self, track: int, time_s: float) -> None:
-        self.first, self._seen_s = track, time_s
+    def _enthrone(self, track: int, time_s: float, one: Candidate) -> None:
+        self.first, self._seen_s, self._holder = track, time_s, one
         self._lead_since_s = {}
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from app.core.messages import MotionState, Snapshot, Timing
-from app.core.pipeline import Pipeline
+from app.core.pipeline import Findings, Pipeline
 from app.runtime.census import Census
 from app.runtime.lanes import InOrder, Seen
 from app.runtime.scoring import Scoring
@@ -84,6 +84,7 @@ class Inference(Worker):
         self._newest_s = -math.inf
         self._pose_um = np.zeros(2)
         self._first_changes = 0
+        self._order_by = ""
         self.count = FrameCount()
 
     def open(self) -> None:
@@ -136,6 +137,7 @@ class Inference(Worker):
         self._sight(tracks)
         findings = pipeline.measure(tracks, pose_um)
         self._rank(findings.ranking)
+        self._tell_order(findings)
         if findings.first_changes > self._first_changes:
             self._first_changes = findings.first_changes
             self.board.tell(f"best sperm: {findings.first_change}")
@@ -160,6 +162,7 @@ class Inference(Worker):
                 faults=self._faults(),
                 pipette=self._pipette(),
                 overloads=findings.overloads,
+                judged=findings.judged,
             )
         )
         if self._scoring is not None:
@@ -167,3 +170,10 @@ class Inference(Worker):
         if self._census is not None:
             self._census.add(tracks)
         pipeline.learn(findings, perception, frame.image)
+
+    def _tell_order(self, findings: Findings) -> None:
+        """Tell, once each, that the order is by speed and that it is by score from now on."""
+        by = "by score" if findings.judged else "by speed, not judged yet"
+        if findings.ranking and by != self._order_by:
+            self._order_by = by
+            self.board.tell(f"order of the sperm: {by}")

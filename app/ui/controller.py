@@ -30,6 +30,8 @@ from app.ui.steps import STEPS
 from app.ui.theme import MODE_LOOKS
 from models.types import Float64
 
+BY_SPEED: Final = "by speed, not judged yet"
+"""What is said of an order, and of whom a person chooses from it, before there are scores."""
 PICK_RADIUS: Final = 24.0
 """How far beside a sperm a click may go, screen pixels."""
 
@@ -139,10 +141,12 @@ class Controller(QObject):
             )
 
     def follow_best(self) -> None:
-        """Follow the first of the ranking."""
+        """Follow the first of the ranking; before there is one the fastest, and say so."""
         if self._snapshot is None or not self._snapshot.ranking:
-            self.noted.emit("No sperm can be ranked yet: a second of its path is needed")
+            self.noted.emit("No sperm can be followed yet: a second of its path is needed")
         else:
+            if not self._snapshot.judged:
+                self.noted.emit(f"Sperm {self._snapshot.ranking[0]} is first {BY_SPEED}")
             self._loop.submit(FollowBest())
 
     def release(self) -> None:
@@ -201,12 +205,14 @@ class Controller(QObject):
             self.chosen_changed.emit(track_id)
 
     def choose_ranked(self, place: int) -> None:
-        """Choose by place in the ranking, 1 is the best."""
+        """Choose by place in the ranking, 1 is the best; before there is one, by speed."""
         ranking = () if self._snapshot is None else self._snapshot.ranking
         if place > len(ranking):
-            self.noted.emit(f"No sperm has place {place} of the ranking")
+            self.noted.emit(f"No sperm has place {place} of the order")
         else:
             self.choose(ranking[place - 1])
+            if self._snapshot is not None and not self._snapshot.judged:
+                self.noted.emit(f"Sperm {ranking[place - 1]} has place {place} {BY_SPEED}")
 
     def step_row(self, by: int) -> None:
         """Choose the next (+1) or the previous (-1) row of the table."""

@@ -39,6 +39,11 @@ class StatusBar(QWidget):
             ("Age", "Time since the frame shown was exposed; red from 100 ms on", "8888 ms"),
             ("Lost", "Frames lost since start, from gaps in the camera's counter", "88888"),
             ("Sperm", "Sperm in the table: confirmed, or hidden for a moment", "888"),
+            (
+                "Order",
+                "Whether the order of the sperm is by score, or by speed as none is judged yet",
+                "by speed",
+            ),
             ("Crowds", "Crowds too dense to weigh all ways of who is who, since start", "8888"),
             ("Stage", "Position read back from the stage, stage frame", "-88888.8, -88888.8 µm"),
         ):
@@ -71,6 +76,8 @@ class StatusBar(QWidget):
             self._overloads, self._overloads_s = snapshot.overloads, snapshot.frame.time_s
         crowded = snapshot.frame.time_s - self._overloads_s < RECENT_S
         self._say("Crowds", str(snapshot.overloads), ALERT if crowded else TEXT)
+        order = "by score" if snapshot.judged else "by speed"
+        self._say("Order", order if snapshot.ranking else "none")
         known = snapshot.tracks.state != TrackState.TENTATIVE
         self._say("Sperm", str(int(known.sum())))
         pose = snapshot.pose

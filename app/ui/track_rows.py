@@ -45,7 +45,10 @@ class ColumnText:
 
 
 COLUMNS: Final[dict[Column, ColumnText]] = {
-    Column.KEY: ColumnText("Key", "Place in the ranking, and the key that chooses it", "Key 8"),
+    Column.KEY: ColumnText(
+        "Key", "Place in the order, by score or by speed while none is judged, and the key that "
+        "chooses it", "Key 8",
+    ),
     Column.ID: ColumnText(
         "No.", "Number of the sperm, as on the picture. (12): not found in this frame; "
         "12?: perhaps another since an encounter", "(888?)",

@@ -23,6 +23,12 @@ from models.types import Float64, Int64
 _LEAST_DISTANCE = 0.1
 # A few milliseconds' work at most: the bound is a wide one.
 MAX_STEPS = 1e6
+# Times that a cluster that is too wide is thinned.
+_LAST = 5
+# As much work in a frame as in so many clusters of the most steps; after it only what is cheap.
+_FRAME = 4.0
+# What is cheap, in steps for each track.
+_CHEAP = 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +43,14 @@ class Association:
         That the pair belongs together.
     overloads : int
         Clusters that were too wide for the exact sum and lost their least likely pairs.
+    work : float
+        Bound on the steps of all sums, and looks at pairs while they were planned.
     """
 
     missed: Float64
     paired: Float64
     overloads: int
+    work: float
 
 
 def associate(
@@ -75,14 +84,15 @@ def associate(
     max_steps : float
         Most steps of a cluster's sums, at most (see ``joint_sums``). A cluster beyond that first
         loses pairs farther than ``narrow_gate``, then all but each track's best four, three, two,
-        one.
+        one, until it fits; each part it falls into by itself. After four times as much work in a
+        frame, planning included, what is not cheap keeps each track's best pair only.
     narrow_gate : float
     """
-    missed, paired, overloads = _associate(
+    missed, paired, overloads, work = _associate(
         start, measurement, weight, distance2, miss_weight, measurements, negligible,
         max_steps, narrow_gate,
     )  # fmt: skip
-    return Association(missed, paired, int(overloads))
+    return Association(missed, paired, int(overloads), float(work))
 
 
 def paper_weights(distance2: Float64, gate: float, tracks: int) -> tuple[Float64, Float64]:
@@ -127,23 +137,23 @@ def _root(parent: Int64, item: int) -> int:
 
 @njit(cache=True, nogil=True)
 def _clusters(
-    start: Int64, measurement: Int64, active: Int64, measurements: int
+    rows: Int64, start: Int64, measurement: Int64, active: Int64, measurements: int
 ) -> tuple[Int64, Int64]:
-    """Tracks ordered by cluster, and the bounds of the clusters in that order."""
-    n = start.shape[0] - 1
+    """Order these tracks by cluster; return them, and the bounds of the clusters in that order."""
+    n = rows.shape[0]
     parent = np.arange(measurements)
     one = np.full(n, -1, np.int64)
-    for i in range(n):
-        for e in range(start[i], start[i + 1]):
-            if active[e] == 1 and one[i] < 0:
-                one[i] = measurement[e]
+    for k in range(n):
+        for e in range(start[rows[k]], start[rows[k] + 1]):
+            if active[e] == 1 and one[k] < 0:
+                one[k] = measurement[e]
             elif active[e] == 1:
-                a, b = _root(parent, one[i]), _root(parent, measurement[e])
+                a, b = _root(parent, one[k]), _root(parent, measurement[e])
                 parent[b] = a
     label = np.empty(n, np.int64)
-    for i in range(n):
+    for k in range(n):
         # A track without any pair is a cluster of its own.
-        label[i] = _root(parent, one[i]) if one[i] >= 0 else measurements + i
+        label[k] = _root(parent, one[k]) if one[k] >= 0 else measurements + k
     order = np.argsort(label, kind="mergesort")
     bounds = np.empty(n + 1, np.int64)
     count = 0
@@ -152,7 +162,17 @@ def _clusters(
             bounds[count] = k
             count += 1
     bounds[count] = n
-    return order, bounds[: count + 1]
+    return rows[order], bounds[: count + 1]
+
+
+@njit(cache=True, nogil=True)
+def _narrow(
+    members: Int64, start: Int64, distance2: Float64, active: Int64, narrow_gate: float
+) -> None:
+    """Leave each track the pairs within the narrow gate."""
+    for k in range(members.shape[0]):
+        for e in range(start[members[k]], start[members[k] + 1]):
+            active[e] *= distance2[e] <= narrow_gate
 
 
 @njit(cache=True, nogil=True)
@@ -166,6 +186,28 @@ def _thin(members: Int64, start: Int64, weight: Float64, active: Int64, best: in
 
 
 @njit(cache=True, nogil=True)
+def _alone(
+    i: int, start: Int64, weight: Float64, active: Int64, miss_weight: Float64, missed: Float64,
+    paired: Float64,
+) -> None:  # fmt: skip
+    """Marginals of a track that contests nothing."""
+    total = miss_weight[i]
+    for e in range(start[i], start[i + 1]):
+        total += active[e] * weight[e]
+    missed[i] = miss_weight[i] / total
+    for e in range(start[i], start[i + 1]):
+        paired[e] = active[e] * weight[e] / total
+
+
+@njit(cache=True, nogil=True)
+def _limit(size: int, thinned: int, work: float, max_steps: float) -> float:
+    """Most steps for a cluster of so many tracks, after so much work in this frame."""
+    if thinned == _LAST:
+        return np.inf
+    return min(max_steps, max(_FRAME * max_steps - work, _CHEAP * size))
+
+
+@njit(cache=True, nogil=True)
 def _associate(
     start: Int64,
     measurement: Int64,
@@ -176,7 +218,7 @@ def _associate(
     negligible: float,
     max_steps: float,
     narrow_gate: float,
-) -> tuple[Float64, Float64, int]:
+) -> tuple[Float64, Float64, int, float]:
     n, pairs = start.shape[0] - 1, measurement.shape[0]
     missed, paired = np.ones(n), np.zeros(pairs)
     active = np.ones(pairs, np.int64)
@@ -186,41 +228,47 @@ def _associate(
     check, mark = np.zeros(pairs, np.int64), np.zeros(pairs, np.int64)
     wanted, slot = np.zeros(measurements, np.int64), np.zeros(measurements, np.int64)
     room = np.empty((2, n), np.int64)
-    order, bounds = _clusters(start, measurement, active, measurements)
-    overloads = 0
-    for c in range(bounds.shape[0] - 1):
-        members = order[bounds[c] : bounds[c + 1]]
-        size = members.shape[0]
-        if size == 1:
-            i = members[0]
-            total = miss_weight[i]
-            for e in range(start[i], start[i + 1]):
-                total += active[e] * weight[e]
-            missed[i] = miss_weight[i] / total
-            for e in range(start[i], start[i + 1]):
-                paired[e] = active[e] * weight[e] / total
+    overloads, work = 0, 0.0
+    rest, left = np.arange(n), n
+    # First with all pairs, then within the narrow gate, then with the best four, three, two, one:
+    # what does not fit is thinned, falls apart, and each part is looked at anew by itself.
+    for thinned in range(_LAST + 1):
+        if 0 < thinned < _LAST and work > _FRAME * max_steps:
             continue
-        if size == 2:
-            sum_two(members, start, measurement, weight, active, miss_weight, missed, paired)
-            continue
-        sequence, keep = room[0, :size], room[1, :size]
-        steps = plan(members, start, measurement, active, wanted, slot, sequence, check, mark, keep)
-        best = 5
-        overloads += steps > max_steps
-        # With one pair left to each track no set has more than a few members.
-        while steps > max_steps and best > 0:
-            if best == 5:
-                for k in range(size):
-                    for e in range(start[members[k]], start[members[k] + 1]):
-                        active[e] *= distance2[e] <= narrow_gate
-            else:
-                _thin(members, start, weight, active, best)
-            best -= 1
-            steps = plan(
-                members, start, measurement, active, wanted, slot, sequence, check, mark, keep
-            )
-        sum_product(
-            members, sequence, start, weight, active, miss_weight, check, mark, keep, missed,
-            paired,
-        )  # fmt: skip
-    return missed, paired, overloads
+        if thinned == 1:
+            _narrow(rest, start, distance2, active, narrow_gate)
+        elif thinned > 1:
+            _thin(rest, start, weight, active, _LAST + 1 - thinned)
+        order, bounds = _clusters(rest, start, measurement, active, measurements)
+        left = 0
+        for c in range(bounds.shape[0] - 1):
+            members = order[bounds[c] : bounds[c + 1]]
+            size = members.shape[0]
+            if size == 1:
+                _alone(members[0], start, weight, active, miss_weight, missed, paired)
+                continue
+            if size == 2:
+                sum_two(members, start, measurement, weight, active, miss_weight, missed, paired)
+                continue
+            limit = _limit(size, thinned, work, max_steps)
+            sequence, keep = room[0, :size], room[1, :size]
+            steps, looks = plan(
+                members, start, measurement, active, wanted, slot, sequence, check, mark, keep,
+                limit, min(_FRAME * max_steps - work, max_steps),
+            )  # fmt: skip
+            work += looks
+            if steps > limit or steps == np.inf:
+                overloads += thinned == 0
+                # These places were read before.
+                rest[left : left + size] = members
+                left += size
+                continue
+            work += steps
+            sum_product(
+                members, sequence, start, weight, active, miss_weight, check, mark, keep, missed,
+                paired,
+            )  # fmt: skip
+        if left == 0:
+            break
+        rest = rest[:left]
+    return missed, paired, overloads, work

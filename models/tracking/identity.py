@@ -20,6 +20,11 @@ _LEAST = 3
 _MOMENT_S = 1e-6
 # Detections beyond these, of yawing heads at high frame rates, tell little new.
 _INDEPENDENT = 7.0
+# Meetings at once, 5 kB each, and of these with a track that is not confirmed. A crowd of 200 has
+# 180; more than these are of detections that have no sperm behind them.
+MOST_MEETINGS, _MOST_YOUNG = 2000, 1500
+# What is known of two tracks when there was no room to remember what they had shown: nothing.
+_UNJUDGED = 0.5
 # Two tracks that are near each other, or have just been: their names; when they were near first
 # and last; whether they are now; and what each had shown before, the columns of a trail in order
 # of time, with the number of its rows.
@@ -40,14 +45,19 @@ class Meetings:
     ----------
     exchanges : int
         Times so far that two tracks got each other's sperm back.
+    crowded : int
+        Frames so far with more meetings than are kept. Confirmed tracks of the others are in doubt.
     """
 
     def __init__(self, settings: TrackerSettings) -> None:
         self._settings = settings
         self._open: Records = np.zeros(32, _MEETING)
+        # Of whom each meeting is, side by side, to be found quickly.
+        self._names = np.zeros((32, 2), np.int64)
         self._count = 0
         self._newest_id = 0
         self.exchanges = 0
+        self.crowded = 0
 
     def update(self, time_s: float, records: Records, own: Int64, contested_id: Int64) -> None:
         """Take in a frame; give tracks their sperm back, and say how sure that is.
@@ -68,21 +78,31 @@ class Meetings:
             self._newest_id = max(self._newest_id, int(records[-1]["track_id"]))
         if self._count == 0 and len(pairs) == 0 and len(fresh) == 0:
             return
-        if self._count + len(pairs) + len(fresh) > len(self._open):
-            room = np.zeros(2 * (self._count + len(pairs) + len(fresh)), _MEETING)
-            room[: self._count] = self._open[: self._count]
-            self._open = room
-        self._count = _meet(self._open, self._count, records, pairs, time_s, s.recall_s)
-        self._count = _look_back(
-            self._open, self._count, records, fresh, time_s, s.recall_s, s.decide_s, s.missed_s
+        self._make_room(self._count + len(pairs) + len(fresh))
+        self._count, near_full = _meet(
+            self._open, self._names, self._count, records, pairs, time_s, s.recall_s, s.doubt_s
         )
+        self._count, fresh_full = _look_back(
+            self._open, self._names, self._count, records, fresh, time_s, s.recall_s, s.decide_s,
+            s.missed_s,
+        )  # fmt: skip
+        self.crowded += near_full or fresh_full
         self._count, verdicts = _judge(
-            self._open, self._count, records, own, time_s, s.meet_um, s.unresolved_s,
+            self._open, self._names, self._count, records, own, time_s, s.meet_um, s.unresolved_s,
             s.unresolved_doubt, s.watch_s, s.decide_s, s.decide_frames, s.kept_prior, s.path_trust,
             s.look_trust, s.exchange_above,
         )  # fmt: skip
         if len(verdicts):
             self.exchanges += _apply(records, own, verdicts, s.exchange_above, time_s + s.doubt_s)
+
+    def _make_room(self, wanted: int) -> None:
+        """Make room for so many meetings, as far as there is to be any."""
+        if wanted <= len(self._open) or len(self._open) == MOST_MEETINGS:
+            return
+        size, kept = min(2 * wanted, MOST_MEETINGS), self._count
+        room, names = np.zeros(size, _MEETING), np.zeros((size, 2), np.int64)
+        room[:kept], names[:kept] = self._open[:kept], self._names[:kept]
+        self._open, self._names = room, names
 
 
 @njit(cache=True, nogil=True)
@@ -160,75 +180,105 @@ def cut(trail: Float64, since_s: float, until_s: float, piece: Float64) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _find(meetings: Records, count: int, first: int, second: int) -> int:
+def _find(names: Int64, count: int, first: int, second: int) -> int:
     """Place of the meeting of two tracks; ``count`` if there is none."""
     for m in range(count):
-        if meetings[m].first == first and meetings[m].second == second:
+        if names[m, 0] == first and names[m, 1] == second:
             return m
     return count
 
 
 @njit(cache=True, nogil=True)
+def _doubt(records: Records, i: int, j: int, until_s: float) -> None:
+    """Say of two tracks that either may have the other's sperm."""
+    for row in (i, j):
+        records[row].identity = min(records[row].identity, _UNJUDGED)
+        records[row].doubt_until_s = until_s
+
+
+@njit(cache=True, nogil=True)
 def _meet(
-    meetings: Records, count: int, records: Records, pairs: Int64, time_s: float, recall_s: float
-) -> int:
-    """Open the meetings of those that are near now, and mark those that go on."""
+    meetings: Records, names: Int64, count: int, records: Records, pairs: Int64, time_s: float,
+    recall_s: float, doubt_s: float,
+) -> tuple[int, bool]:  # fmt: skip
+    """Open the meetings of those that are near now, and mark those that go on.
+
+    Returns how many there are, and whether there was no room for some.
+    """
+    full = False
     for m in range(count):
         meetings[m].near = False
     for k in range(pairs.shape[0]):
         i, j = pairs[k, 0], pairs[k, 1]
         first, second = records[i].track_id, records[j].track_id
-        m = _find(meetings, count, first, second)
+        m = _find(names, count, first, second)
+        both = records[i].confirmed and records[j].confirmed
+        if m == count and m >= (MOST_MEETINGS if both else _MOST_YOUNG):
+            full = True
+            if both:
+                _doubt(records, i, j, time_s + doubt_s)
+            continue
         one = meetings[m]
         if m == count:
+            names[m, 0], names[m, 1] = first, second
             one.first, one.second, one.begun_s = first, second, time_s
             since_s, until_s = time_s - recall_s, time_s - _MOMENT_S
             one.length[0] = cut(records[i].trail, since_s, until_s, one.before[0])
             one.length[1] = cut(records[j].trail, since_s, until_s, one.before[1])
             count += 1
         one.near_s, one.near = time_s, True
-    return count
+    return count, full
 
 
 @njit(cache=True, nogil=True)
 def _look_back(
-    meetings: Records, count: int, records: Records, fresh: Int64, time_s: float, recall_s: float,
-    decide_s: float, missed_s: float,
-) -> int:  # fmt: skip
-    """Let new tracks meet disturbed ones nearby: they may be what those had followed."""
+    meetings: Records, names: Int64, count: int, records: Records, fresh: Int64, time_s: float,
+    recall_s: float, decide_s: float, missed_s: float,
+) -> tuple[int, bool]:  # fmt: skip
+    """Let new tracks meet disturbed ones nearby: they may be what those had followed.
+
+    Returns how many meetings there are, and whether there was no room for some.
+    """
+    full = False
     before = np.empty((TRAIL, COLUMNS))
     for k in range(fresh.shape[0]):
         i, j = fresh[k, 0], fresh[k, 1]
         first, second = records[i].track_id, records[j].track_id
         length = _before_trouble(
-            meetings, count, first, records[i].trail, time_s, recall_s, decide_s, missed_s, before
-        )
+            meetings, names, count, first, records[i].trail, time_s, recall_s, decide_s, missed_s,
+            before,
+        )  # fmt: skip
         if length < 0:
             continue
-        m = _find(meetings, count, first, second)
+        m = _find(names, count, first, second)
+        if m == count and m >= _MOST_YOUNG:
+            full = True
+            continue
         one = meetings[m]
         one.first, one.second = first, second
+        names[m, 0], names[m, 1] = first, second
         one.begun_s, one.near_s = time_s, time_s - _MOMENT_S
         one.length[0], one.length[1] = length, 0
         one.before[0, :length] = before[:length]
         if m == count:
             one.near = False
             count += 1
-    return count
+    return count, full
 
 
 @njit(cache=True, nogil=True)
 def _before_trouble(
-    meetings: Records, count: int, track_id: int, trail: Float64, time_s: float, recall_s: float,
-    decide_s: float, missed_s: float, before: Float64,
+    meetings: Records, names: Int64, count: int, track_id: int, trail: Float64, time_s: float,
+    recall_s: float, decide_s: float, missed_s: float, before: Float64,
 ) -> int:  # fmt: skip
     """Recall what a track had shown before it met another or was missed; -1: neither."""
     for m in range(count):
+        if names[m, 0] != track_id and names[m, 1] != track_id:
+            continue
         one = meetings[m]
         if time_s - one.near_s < decide_s:
             for side in range(2):
-                name = one.first if side == 0 else one.second
-                if name == track_id and one.length[side] >= _LEAST:
+                if names[m, side] == track_id and one.length[side] >= _LEAST:
                     before[: one.length[side]] = one.before[side, : one.length[side]]
                     return int(one.length[side])
     seen = cut(trail, time_s - recall_s, np.inf, before)
@@ -241,8 +291,8 @@ def _before_trouble(
 
 @njit(cache=True, nogil=True)
 def _judge(
-    meetings: Records, count: int, records: Records, own: Int64, time_s: float, meet_um: float,
-    unresolved_s: float, unresolved_doubt: float, watch_s: float, decide_s: float,
+    meetings: Records, names: Int64, count: int, records: Records, own: Int64, time_s: float,
+    meet_um: float, unresolved_s: float, unresolved_doubt: float, watch_s: float, decide_s: float,
     decide_frames: int, kept_prior: float, path_trust: float, look_trust: float,
     exchange_above: float,
 ) -> tuple[int, Float64]:  # fmt: skip
@@ -307,6 +357,7 @@ def _judge(
         if not decided:
             if left < m:
                 meetings[left] = meetings[m]
+                names[left] = names[m]
             left += 1
     return left, verdicts[:told]
 

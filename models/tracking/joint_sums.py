@@ -49,14 +49,17 @@ def _plan(
     mark: Int64,
     keep: Int64,
     begin: int,
-) -> float:
+    limit: float,
+) -> tuple[float, int]:
     """Order the tracks so that few sets of measurements are reached; assign the bits.
 
     Writes ``order`` (places in ``members``; the first is ``begin`` unless that is negative); for
     each pair ``check``, the bit that forbids it (0: it is free), and ``mark``, the bit that it
     sets; for each level ``keep``, the bits that survive it. ``wanted`` and ``slot`` are scratch,
-    one entry per measurement. Returns a bound on the steps from state to state: at each level no
-    more of the contested measurements are in use than there are tracks behind that have one.
+    one entry per measurement. Returns a bound on the steps from state to state (at each level no
+    more of the contested measurements are in use than there are tracks behind that have one), and
+    how many pairs were looked at. The bound is infinite, and the plan not finished, once it has
+    passed ``limit``.
     """
     n = members.shape[0]
     for k in range(n):
@@ -70,13 +73,14 @@ def _plan(
             wanted[measurement[e]] += active[e]
     done = np.zeros(n, np.bool_)
     in_use = np.int64(0)
-    live, users, states, steps = 0, 0, 1.0, 0.0
+    live, users, states, steps, looks = 0, 0, 1.0, 0.0, 0
     for level in range(n):
         best, best_cost, best_shared = -1, np.inf, 0
         for k in range(n):
             if done[k] or (level == 0 and begin >= 0 and k != begin):
                 continue
             i = members[k]
+            looks += start[i + 1] - start[i]
             fresh, closing, shared = 0, 0, 0
             for e in range(start[i], start[i + 1]):
                 if active[e] == 0:
@@ -96,6 +100,8 @@ def _plan(
         order[level] = best
         i = members[best]
         steps += states * (start[i + 1] - start[i] + 1)
+        if steps > limit:
+            return np.inf, looks
         gone = np.int64(0)
         for e in range(start[i], start[i + 1]):
             check[e] = 0
@@ -120,7 +126,7 @@ def _plan(
                 while (in_use >> free) & 1:
                     free += 1
                 if free > _BITS:
-                    return np.inf
+                    return np.inf, looks
                 slot[j] = free
                 mark[e] = np.int64(1) << free
                 in_use |= mark[e]
@@ -133,7 +139,7 @@ def _plan(
                     users += 1
                     break
         states = _SUBSETS[live, min(users, _BITS + 1)]
-    return steps
+    return steps, looks
 
 
 @njit(cache=True, nogil=True)
@@ -148,14 +154,19 @@ def plan(
     check: Int64,
     mark: Int64,
     keep: Int64,
-) -> float:
-    """Plan from several first tracks, keep the best plan, and return its bound on the steps.
+    limit: float,
+    patience: float,
+) -> tuple[float, int]:
+    """Plan from several first tracks, keep the best plan; return its bound on the steps, and looks.
 
     Those with most measurements come first; the search goes on while it costs less than the sums
-    that it may shorten. See ``_plan``.
+    that it may shorten, and no plan is tried after ``patience`` looks at pairs. An infinite bound
+    says that each plan passed ``limit``, and that there is none. See ``_plan``.
     """
     best, last = -1, -1
-    steps = _plan(members, start, measurement, active, wanted, slot, order, check, mark, keep, best)
+    steps, looks = _plan(
+        members, start, measurement, active, wanted, slot, order, check, mark, keep, best, limit
+    )
     n = members.shape[0]
     if steps > _LOOKS * n * n:
         options = np.zeros(n, np.int64)
@@ -164,17 +175,24 @@ def plan(
                 options[k] += active[e]
         widest = np.argsort(-options)
         for tried in range(min(n, _TRIES)):
-            if steps < _LOOKS * (tried + 1) * n * n:
+            if steps < _LOOKS * (tried + 1) * n * n or looks > patience:
                 break
             last = widest[tried]
-            fewer = _plan(
-                members, start, measurement, active, wanted, slot, order, check, mark, keep, last
-            )
+            # What needs more than the best plan so far is not worth finishing.
+            fewer, more = _plan(
+                members, start, measurement, active, wanted, slot, order, check, mark, keep, last,
+                min(limit, steps),
+            )  # fmt: skip
+            looks += more
             if fewer < steps:
                 best, steps = last, fewer
-        if last != best:
-            _plan(members, start, measurement, active, wanted, slot, order, check, mark, keep, best)
-    return float(steps)
+        if last != best and steps < np.inf:
+            _, more = _plan(
+                members, start, measurement, active, wanted, slot, order, check, mark, keep, best,
+                limit,
+            )  # fmt: skip
+            looks += more
+    return float(steps), looks
 
 
 @njit(cache=True, nogil=True)

@@ -48,7 +48,8 @@ class Tracker:
     Attributes
     ----------
     overloads : int
-        Clusters so far that were too wide for exact association.
+        Crowds so far that were too dense to weigh all ways of who is who: clusters too wide for
+        exact association, and frames with more encounters than can be kept in mind.
     unusable : int
         Detections so far that were left out, as a number of theirs was not finite.
     """
@@ -146,7 +147,9 @@ class Tracker:
         self._adapt(step_s, explained, view)
         self._frame += 1
         note(tracks.records, own, measured, box, labels, slot_of(self._frame), time_s)
+        crowded = self._meetings.crowded
         self._meetings.update(time_s, tracks.records, own, contested_id)
+        self.overloads += self._meetings.crowded - crowded
         return self._report(time_s, measured, scores, own)
 
     def _without(

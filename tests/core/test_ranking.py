@@ -76,7 +76,9 @@ def test_scores_rank_where_there_are_scores_and_speed_until_then() -> None:
 
     assert order(0.0, [np.nan] * 3) == (2, 3, 1)
     assert order(0.1, [0.9, np.nan, 0.4]) == (2, 3, 1)
+    assert not ranking.judged  # so far an order by speed, and no rank
     assert order(1.2, [0.9, np.nan, 0.4]) == (1, 3)
+    assert ranking.judged
     assert order(1.3, [0.9, 0.95, 0.4]) == (1, 2, 3)
     assert order(2.4, [0.9, 0.95, 0.4]) == (2, 1, 3)
     assert order(2.5, [np.nan] * 3) == ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.core.standing import ABSENT_S, BLINK_S, HOLD_S, Candidate, Standing
@@ -103,6 +103,65 @@ def test_one_that_is_missed_in_single_frames_is_not_new_each_time(seed: int, mis
     if blinks:
         assert standing.first is not None
         assert score[standing.first] > score.max() - 0.05
+
+
+def with_misses(rng: np.random.Generator, fps: float, missed: float, until_s: float) -> list[bool]:
+    """Return in which frames one is seen: missed at random, never for ``BLINK_S`` on end."""
+    seen: list[bool] = []
+    last = 0
+    for k in range(round(until_s * fps) + 1):
+        seen.append(k == 0 or rng.random() >= missed or (k + 1 - last) / fps >= BLINK_S - 0.01)
+        last = k if seen[-1] else last
+    return seen
+
+
+@pytest.mark.parametrize("fps", [9.0, 30.0, 60.0, 200.0])
+@given(st.integers(0, 2**32 - 1), st.floats(0.0, 0.3))
+@settings(deadline=None, max_examples=30)
+def test_missed_frames_do_not_put_off_who_takes_the_place(
+    fps: float, seed: int, missed: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    holder, other = (with_misses(rng, fps, missed, 5.0) for _ in range(2))
+
+    def scores(time_s: float) -> dict[int, Candidate]:
+        k = round(time_s * fps)
+        found = {1: Candidate(0.5, 0.02)} if holder[k] else {}
+        return found | ({2: Candidate(0.9, 0.02)} if other[k] and time_s >= 2.0 else {})
+
+    seen_s = np.flatnonzero(other) / fps
+    begin_s = seen_s[seen_s >= 2.0][0]
+    found = play(fps, scores, 5.0)
+    assert [track for _, track in found] == [1, 2]
+    assert found[1][0] == seen_s[seen_s >= begin_s + HOLD_S - 1e-6][0]
+
+
+@pytest.mark.parametrize("fps", [9.0, 30.0, 60.0, 200.0])
+@pytest.mark.parametrize("unseen", [1, 2])
+def test_a_lead_that_is_seen_to_fall_begins_anew_whoever_is_missed(fps: float, unseen: int) -> None:
+    # The challenger falls back for a moment: just after a miss of its own, or while the holder is
+    # not seen.
+    def scores(time_s: float) -> dict[int, Candidate]:
+        falls = 2.5 <= time_s < 2.5 + 1.5 / fps
+        found = {1: Candidate(0.5, 0.02), 2: Candidate(0.52 if falls else 0.9, 0.02)}
+        if time_s < 2.0:
+            del found[2]
+        if falls if unseen == 1 else 2.5 - 1.5 / fps <= time_s < 2.5:
+            found.pop(unseen, None)
+        return found
+
+    found = play(fps, scores, 5.0)
+    assert [track for _, track in found] == [1, 2]
+    assert found[1][0] == pytest.approx(2.5 + HOLD_S, abs=4 / fps)
+
+
+def test_a_challenger_that_was_gone_for_long_begins_anew() -> None:
+    def scores(time_s: float) -> dict[int, Candidate]:
+        there = 2.0 <= time_s and not 2.5 < time_s < 2.6 + BLINK_S
+        return {1: Candidate(0.5)} | ({2: Candidate(0.9)} if there else {})
+
+    found = play(30.0, scores, 5.0)
+    assert found[1] == (pytest.approx(2.6 + BLINK_S + HOLD_S, abs=0.07), 2)
 
 
 def test_one_that_was_gone_for_long_is_new() -> None:

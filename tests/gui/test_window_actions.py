@@ -218,6 +218,28 @@ def test_number_keys_choose_by_rank(window: MainWindow, loop: StandIn, qtbot: Qt
     assert window.controller.chosen is None
 
 
+@pytest.mark.parametrize("judged", [False, True])
+def test_what_is_chosen_by_speed_alone_is_said_to_be_not_judged(
+    window: MainWindow, loop: StandIn, qtbot: QtBot, judged: bool
+) -> None:
+    told: list[str] = []
+    window.controller.noted.connect(told.append)
+    armed(window, loop)
+    show_next(window, loop, ranking=(6, 9), judged=judged)
+    assert window.status.text("Order") == ("by score" if judged else "by speed")
+    press(qtbot, window, "2")
+    press(qtbot, window, "B")
+    assert loop.commands == [FollowBest()]
+    assert [text for text in told if "not judged yet" in text] == (
+        []
+        if judged
+        else [
+            "Sperm 9 has place 2 by speed, not judged yet",
+            "Sperm 6 is first by speed, not judged yet",
+        ]
+    )
+
+
 def test_number_key_beyond_the_ranking_keeps_the_choice(
     window: MainWindow, loop: StandIn, qtbot: QtBot
 ) -> None:

@@ -34,11 +34,9 @@ class _Told:
         self.texts.append(text)
 
 
-def test_a_frame_that_is_not_later_is_left_out_and_said() -> None:
-    told, shown = _Told(), list[Snapshot]()
-    results = InOrder(4)
-    worker = Inference(
-        results,
+def _worker(told: _Told, shown: list[Snapshot]) -> Inference:
+    return Inference(
+        InOrder(4),
         lambda width, height: Pipeline(
             ImageToStage.nominal(0.5, width, height), width, height, Tracker(), LiveMotility()
         ),
@@ -46,6 +44,28 @@ def test_a_frame_that_is_not_later_is_left_out_and_said() -> None:
         publish=shown.append, motion=lambda: MotionState(), faults=lambda: (),
         pipette=lambda: None, scoring=None, census=None, board=told,
     )  # fmt: skip
+
+
+def test_an_order_by_speed_is_told_once_and_never_as_a_rank() -> None:
+    told, shown = _Told(), list[Snapshot]()
+    worker = _worker(told, shown)
+    pipeline = worker._make_pipeline(640, 480)
+    worker._shape = (480, 640)
+    image = np.zeros((480, 640), np.uint8)
+    for number in range(60):
+        time_s = 1.0 + number / 30.0
+        box = np.array([[250.0 + number, 240.0, 10.0, 10.0]], np.float32)
+        seen = Detections(box, np.ones(1, np.float32), np.ones(1, np.int8))
+        frame = Frame(image, number, time_s, 0.01, time_s)
+        worker._follow(Seen(frame, Perception(seen), time_s), pipeline)
+    assert shown[-1].ranking == (1,)
+    assert not shown[-1].judged
+    assert told.texts == ["order of the sperm: by speed, not judged yet"]
+
+
+def test_a_frame_that_is_not_later_is_left_out_and_said() -> None:
+    told, shown = _Told(), list[Snapshot]()
+    worker = _worker(told, shown)
     image = np.zeros((48, 64), np.uint8)
     pipeline = worker._make_pipeline(64, 48)
     worker._shape = (48, 64)

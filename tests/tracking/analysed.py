@@ -9,6 +9,7 @@ head (out of focus, over the border) counts neither way.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,13 @@ def main() -> None:
     parser.add_argument("specimen", type=Path)
     parser.add_argument("analysis", type=Path)
     asked = parser.parse_args()
+    for table in (asked.specimen / "truth_tracks.csv", asked.analysis / "tracks.csv"):
+        if not table.is_file():
+            print(
+                f"{table}: no such file; make it with sfcscope specimen and sfcscope analyze",
+                file=sys.stderr,
+            )
+            raise SystemExit(2)
     print(score(asked.specimen, asked.analysis))
 
 

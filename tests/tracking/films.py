@@ -7,7 +7,6 @@ the published truth.
 from __future__ import annotations
 
 import argparse
-import os
 import tempfile
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import pyarrow.csv
 from app.runtime.analysis import analyze
 from models.threshold import ThresholdDetector, ThresholdSettings
 from models.tracking.metrics import identity_scores
-from tests.tracking.recordings import points_of, read
+from tests.tracking.recordings import data_of, points_of, read
 
 # Heads of 5 by 8 px, drawn dark on grey without noise, in part overlaid by tails: components of 20
 # px and more, as the default is, would be 80 % of them.
@@ -28,7 +27,8 @@ def main() -> None:
     """Print a line for each film."""
     parser = argparse.ArgumentParser(description="Identities from the NJIT films.")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    folder = Path(os.environ.get("SFCSCOPE_DATA", parser.parse_args().data)) / "njit"
+    wanted = [f"njit/{name}{end}" for name in NAMES for end in (".mp4", ".csv")]
+    folder = data_of(parser.parse_args().data, wanted) / "njit"
     for name in NAMES:
         with tempfile.TemporaryDirectory() as out:
             analyze(

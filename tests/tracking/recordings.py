@@ -12,6 +12,8 @@ import argparse
 import csv
 import gzip
 import os
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -153,6 +155,23 @@ def line(name: str, way: str, scores: list[IdentityScores]) -> str:
     )
 
 
+def data_of(asked: Path, names: Sequence[str]) -> Path:
+    """Return the folder of the published data: that of the environment, or else the one asked for.
+
+    Where a file is not there, says so in one line and ends the program with 2.
+    """
+    folder = Path(os.environ.get("SFCSCOPE_DATA", asked))
+    missing = next((folder / name for name in names if not (folder / name).is_file()), None)
+    if missing is not None:
+        print(
+            f"{missing}: no such file; name the folder of the published data with --data "
+            "or in SFCSCOPE_DATA",
+            file=sys.stderr,
+        )
+        raise SystemExit(2)
+    return folder
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description="Identities on published tracks.")
@@ -160,7 +179,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--names", nargs="+", default=NAMES)
     asked = parser.parse_args()
-    folder = Path(os.environ.get("SFCSCOPE_DATA", asked.data))
+    folder = data_of(asked.data, asked.names)
     print("| recording | way | HOTA | DetA | AssA | IDF1 | MOTA | switches | found / true |")
     print("|---|---|---|---|---|---|---|---|---|")
     for name in asked.names:

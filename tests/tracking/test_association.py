@@ -133,6 +133,44 @@ def test_a_cluster_that_is_too_wide_is_thinned_and_counted(steps: float) -> None
     assert (own > 0.9).all()
 
 
+def test_what_falls_apart_when_it_is_thinned_is_summed_part_by_part() -> None:
+    # A clique of 30 that fits with four pairs each at most, and three tracks of six pairs that
+    # only a pair far off joins to it.
+    n, rng = 30, np.random.default_rng(0)
+    few = 10.0 ** rng.uniform(0, 2, 18)
+    start = np.concatenate([np.arange(n + 1) * n, n * n + np.array([7, 13, 19])])
+    measurement = np.concatenate([np.tile(np.arange(n), n), [0], np.tile(n + np.arange(6), 3)])
+    weight = np.concatenate([np.ones(n * n), [5.0], few])
+    distance2 = np.concatenate([np.ones(n * n), [11.0], np.ones(18)])
+    miss = np.full(n + 3, 0.1)
+    found = associate(start, measurement, weight, distance2, miss, n + 6)
+    assert found.overloads == 1
+    alone = np.arange(0, 19, 6), np.tile(np.arange(6), 3), few, miss[:3], 6
+    missed, paired = enumerate_events(alone)
+    np.testing.assert_allclose(found.missed[n:], missed, atol=1e-12)
+    np.testing.assert_allclose(found.paired[n * n + 1 :], paired, atol=1e-12)
+    assert found.paired[n * n] == 0.0
+
+
+@pytest.mark.parametrize("pairs", [4, 12, 40])
+@pytest.mark.parametrize("reach", [20, 100, 500])
+def test_the_work_of_a_frame_is_bounded(pairs: int, reach: int) -> None:
+    n, most = 500, 3e5
+    rng = np.random.default_rng(0)
+    near = [np.sort(rng.permutation(reach)[: min(pairs, reach)] + i) % n for i in range(n)]
+    start = np.append(0, np.cumsum([len(one) for one in near]))
+    measurement = np.concatenate(near)
+    distance2 = rng.exponential(3.0, len(measurement))
+    weight = 1e3 * np.exp(-0.5 * distance2)
+    found = associate(start, measurement, weight, distance2, np.full(n, 0.1), n, max_steps=most)
+    assert found.overloads > 0
+    # A few milliseconds; what is planned for the last cluster and the last pairs comes on top.
+    assert found.work < 8.0 * most
+    np.testing.assert_allclose(
+        found.missed + np.add.reduceat(found.paired, start[:-1]), 1.0, atol=1e-9
+    )
+
+
 @given(seed=st.integers(0, 10**9))
 @settings(deadline=None, max_examples=30)
 def test_what_is_left_out_as_negligible_hardly_matters(seed: int) -> None:

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from numba.core.dispatcher import Dispatcher
 
+from models.tracking.identity import MOST_MEETINGS, Meetings
 from models.tracking.linkage import Piece, link
+from models.tracking.population import Population
 from models.tracking.settings import TrackerSettings
 from models.tracking.tracker import Tracker, warm_up
 from models.types import Float64, Tracks, TrackState
@@ -47,6 +49,29 @@ def test_a_piece_of_its_own_time_scale_counts_the_same_at_any_frame_rate() -> No
     shifted = Piece(slow.time_s + 100.0, slow.place_um, slow.look)
     later = Piece(fast.time_s + 100.0, fast.place_um, fast.look)
     assert link(slow, fast) == pytest.approx(link(shifted, later))
+
+
+def crowd(count: int) -> tuple[Population, Float64]:
+    """Tracks so near that each meets each; and the identities that are told of them then."""
+    tracks = Population(1)
+    tracks.room(count)
+    tracks.resize(count)
+    records = tracks.records
+    records["track_id"] = np.arange(1, count + 1)
+    records["confirmed"], records["identity"], records["doubt_until_s"] = True, 1.0, -np.inf
+    records["mean"], records["trail"] = 0.0, np.nan
+    return tracks, records["identity"]
+
+
+def test_encounters_beyond_what_is_kept_in_mind_are_in_doubt_and_counted() -> None:
+    none = np.zeros((0, 2), np.int64)
+    for count, told, crowded in ((60, 1.0, 0), (70, 0.5, 2)):
+        assert (count * (count - 1) / 2 > MOST_MEETINGS) == (crowded > 0)
+        meetings, (tracks, identity) = Meetings(TrackerSettings()), crowd(count)
+        for k in range(2):
+            meetings.update(k / FPS, tracks.records, np.full(count, -1), none)
+        assert meetings.crowded == crowded
+        assert (identity == told).all()
 
 
 def follow(paths_um: Float64, side_px: tuple[float, float], seed: int) -> list[Tracks]:
