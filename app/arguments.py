@@ -138,7 +138,7 @@ def _add_network(verbs: argparse._SubParsersAction[_Parser], common: _Parser) ->
     parser.add_argument("task", choices=("detect", "segment", "joint"))
     parser.add_argument("--data", type=Path, nargs="+", default=[])
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--preset", choices=("paper", "lite", "tune"), default="lite")
+    parser.add_argument("--preset", choices=("paper", "lite", "tune"), help="default: lite")
     start = "weights to start from: a file, 'lite' as shipped, or a ResNet50"
     parser.add_argument("--init", type=Path, metavar="WEIGHTS", help=start)
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from models.errors import WeightsError
 from models.sfcnet.fold import folded
@@ -16,6 +15,7 @@ from models.sfcnet.manifest import Entry, place, sha256_of, trusted_entry
 from models.sfcnet.network import SFCNet
 from models.sfcnet.unfold import is_archive, load_archive
 from models.sfcnet.variant import variant
+from models.sfcnet.weights_file import UNREADABLE, reason_of
 
 
 def network_from(weights: Path) -> SFCNet:
@@ -32,10 +32,9 @@ def network_from(weights: Path) -> SFCNet:
         network = SFCNet(variant(settings["variant"]), settings["task"])
         network.attach_as_in(state["average"])
         network.load_state_dict(state["average"])
-    except (OSError, RuntimeError, KeyError, TypeError, UnpicklingError) as error:
-        reason = str(error).splitlines()[0]
+    except UNREADABLE as error:
         raise WeightsError(
-            f"{weights}: no weights of a training ({reason}); name the weights.pt that "
+            f"{weights}: no weights of a training ({reason_of(error)}); name the weights.pt that "
             "'sfcscope train' wrote"
         ) from error
     return network.eval()
@@ -147,8 +146,18 @@ def export_random(out: Path, name: str = "lite", task: str = "joint", seed: int 
 
 
 def training_facts(weights: Path) -> dict[str, object]:
-    """Return what a weights file says of its training."""
-    state: dict[str, Tensor | dict[str, object] | int] = torch.load(
-        weights, map_location="cpu", weights_only=True
-    )
-    return {"steps": state["step"], "settings": state["settings"]}
+    """Return what a weights file says of its training: steps, settings, data, what it began from.
+
+    Raises
+    ------
+    WeightsError
+        The file is missing or is no weights file.
+    """
+    try:
+        state = torch.load(weights, map_location="cpu", weights_only=True)
+        return {"steps": state["step"], "settings": state["settings"], **state.get("origin", {})}
+    except UNREADABLE as error:
+        raise WeightsError(
+            f"{weights}: no weights of a training ({reason_of(error)}); name the weights.pt that "
+            "'sfcscope train' wrote"
+        ) from error

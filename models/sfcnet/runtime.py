@@ -43,6 +43,8 @@ def chosen_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise WeightsError(f"device '{name}': unknown; use cpu or cuda") from error
+    if device.type not in ("cpu", "cuda"):
+        raise WeightsError(f"device '{name}': unknown; use cpu or cuda")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise WeightsError(
             f"device '{name}': this torch sees no CUDA device; use cpu, or install the CUDA "

@@ -54,6 +54,15 @@ def test_lite_is_small_and_joint_shares_the_encoder():
     assert cost["joint"].params_m == pytest.approx(apart - encoder)
 
 
+@pytest.mark.parametrize(
+    "change", [{"guide_start": 0}, {"guide_start": 5}, {"resize_stage": 0}, {"resize_stage": 6}]
+)
+def test_a_stage_that_there_is_none_of_is_one_line(change):
+    ((name, stage),) = change.items()
+    with pytest.raises(ModelError, match=f"{name} is {stage}; choose a stage from 1 to"):
+        LITE.with_changes(**change)
+
+
 @pytest.mark.parametrize("settings", [R50, LITE], ids=["r50", "lite"])
 def test_shapes_of_both_variants(settings):
     with torch.device("meta"), torch.no_grad():
