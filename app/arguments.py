@@ -160,7 +160,7 @@ def _add_network(verbs: argparse._SubParsersAction[_Parser], common: _Parser) ->
     parser.add_argument("--skip-bad", action="store_true", help="leave out what cannot be read")
     parser.add_argument("--resample", type=positive, metavar="SCALE",
                         help="show frames at this size: 0.5 for 40x to weights of 20x")  # fmt: skip
-    parser.add_argument("--box-scale", type=positive, default=1.0)
+    parser.add_argument("--box-scale", type=positive, help="factor on the boxes found; default: 1")
     parser.add_argument("--fit-box-scale", metavar="RECORDING",
                         help="fit it on this recording, and score on all others")  # fmt: skip
     parser.add_argument("--device", default="cpu")

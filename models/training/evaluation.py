@@ -81,7 +81,7 @@ def evaluate(
     fps = 1.0 / max(float(np.median(seconds)), 1e-9)
     return {
         **_table(detection, segmentation, mean_um_per_px, _finds_heads(detector)),
-        "at_threshold": _at_threshold(detection, detector),
+        "at_threshold": _known(_at_threshold(detection, detector)),
         "fps": fps,
         "box_scale": box_scale,
         **_about(detector),
