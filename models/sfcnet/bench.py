@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from models.errors import WeightsError
-from models.sfcnet.cost import BOXES, SPERM, count_all
+from models.sfcnet.cost import count_all
 from models.sfcnet.export import export_random
 from models.sfcnet.manifest import shipped_archive
 from models.sfcnet.runtime import SFCNetDetector
@@ -63,7 +63,7 @@ def bench_network(
     Returns
     -------
     dict
-        variant, device, dtype, params_m, gmacs, ms, fps, reference_ms; and counted_for (boxes and
+        variant, device, dtype, params_m, gmacs, ms, fps, reference_ms; and gmacs_of (boxes and
         sperm that the multiply-adds are of), threads, weights, detections. Parameters and
         multiply-adds are those of all parts that the archive has.
     """
@@ -82,7 +82,6 @@ def bench_network(
         found = len(detector.detect(frame).detections)
         seconds = timed(lambda: detector.detect(frame), frames)
     costs = count_all(settings, height_px=HEIGHT_PX, width_px=WIDTH_PX, parts=detector.parts)
-    counted_for = {"boxes": BOXES, "sperm": SPERM if "class_head" in detector.parts else 0}
     p50, p95, p99 = (1000 * float(v) for v in np.percentile(seconds, (50, 95, 99)))
     return {
         "variant": variant,
@@ -90,7 +89,7 @@ def bench_network(
         "dtype": str(detector.dtype).removeprefix("torch."),
         "params_m": {task: round(cost.params_m, 3) for task, cost in costs.items()},
         "gmacs": {task: round(cost.gmacs, 3) for task, cost in costs.items()},
-        "counted_for": counted_for,
+        "gmacs_of": detector.gmacs_of,
         "ms": {"p50": p50, "p95": p95, "p99": p99},
         "fps": 1.0 / float(seconds.mean()),
         "reference_ms": reference_ms(detector.device),

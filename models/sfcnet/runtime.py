@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.errors import WeightsError
-from models.sfcnet.cost import Cost, count
+from models.sfcnet.cost import BOXES, SPERM, Cost, count
 from models.sfcnet.enlarge import enlarged, enlarged_size, in_frame
 from models.sfcnet.finish import class_and_part_maps
 from models.sfcnet.fold import fuse_activations
@@ -129,8 +129,14 @@ class SFCNetDetector:
 
     @property
     def gmacs(self) -> float:
-        """Multiply-adds at 640x480, billions: of 100 boxes and, with a class head, 30 sperm."""
+        """Multiply-adds at 640x480, billions, of as many boxes and sperm as ``gmacs_of`` says."""
         return sum(cost.gmacs for cost in self._costs)
+
+    @property
+    def gmacs_of(self) -> dict[str, int]:
+        """What the multiply-adds are of: boxes and, with a class head, sperm."""
+        judged = {"sperm": SPERM} if "class_head" in self.parts else {}
+        return ({"boxes": BOXES} if self.finds_heads else {}) | judged
 
     @property
     def params_m(self) -> float:

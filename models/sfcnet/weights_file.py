@@ -24,6 +24,8 @@ def reason_of(error: BaseException) -> str:
     """Return what an error says, in one line of bearable length."""
     if isinstance(error, KeyError) and isinstance(error.args[0], str):
         return f"it lacks {error}"
+    if isinstance(error, EOFError):
+        return "it is empty or cut short"
     if isinstance(error, LookupError | AssertionError | struct.error):
         return "not a file that torch wrote"
     return " ".join(str(error).split())[:160] or type(error).__name__

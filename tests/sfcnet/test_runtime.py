@@ -325,6 +325,7 @@ def test_shipped_weights_load_and_name_themselves():
     facts = detector.entry.provenance
     assert detector.params_m == pytest.approx(float(facts["params_m"]), abs=1e-3)
     assert detector.gmacs == pytest.approx(float(facts["gmacs_640x480"]), abs=1e-3)
+    assert detector.gmacs_of == facts["gmacs_of"] == {"boxes": 100, "sperm": 30}
     held = torch.jit.load(str(shipped_archive("lite"))).state_dict()
     # The archive has the normalisation merged: a scale and a shift a plane became one bias.
     assert sum(v.numel() for v in held.values()) / 1e6 == pytest.approx(detector.params_m, rel=0.01)

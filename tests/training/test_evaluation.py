@@ -82,6 +82,8 @@ def test_scores_are_set_beside_the_papers_row(exam: LabelledFrames) -> None:
     assert paper == ["40.14", "92.10", "21.65", "318.00", "249.30", "49.56"]
     assert mine[:3] == ["100.00"] * 3
     assert mine[-2:] == ["1.50", "-"]
+    counted = {**evaluate(Oracle(exam), [exam]), "gmacs_of": {"boxes": 100, "sperm": 30}}
+    assert "GMAC of 100 boxes and 30 sperm at 640x480" in beside_the_paper(counted)
     assert "Dice" not in beside_the_paper(evaluate(Oracle(exam, maps=False), [exam]))
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from models.errors import ModelError
-from models.sfcnet.export import export_random
+from models.sfcnet.export import export, export_random
 from models.sfcnet.manifest import sha256_of
 from models.specimen.recording import write_recording
 from models.training import train as train_module
@@ -181,6 +181,13 @@ def test_a_mistake_on_the_command_line_is_one_line(
     assert main() == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert said in line
+
+
+@pytest.mark.parametrize(("content", "said"), [(b"", "cut short"), (b"hello", "torch wrote")])
+def test_what_is_no_weights_file_is_not_exported(tmp_path, content: bytes, said: str) -> None:
+    (tmp_path / "w.pt").write_bytes(content)
+    with pytest.raises(ModelError, match=f"no weights of a training .*{said}"):
+        export(tmp_path / "w.pt", tmp_path / "out.pt")
 
 
 def test_steps_that_are_named_take_the_place_of_passes_over_the_frames(
