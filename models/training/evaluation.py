@@ -60,7 +60,8 @@ def evaluate(
         at_threshold: score_threshold, f1_10px, precision_10px, recall_10px of what the archive's
         own threshold lets through, where the detector has one;
         frames, heads, detector, box_scale; fps, from grey frame to boxes and maps, in the median;
-        gmacs, gmacs_of (boxes, sperm) and params_m where the detector knows them. None is unknown, or not asked of it.
+        gmacs, gmacs_of (boxes, sperm) and params_m where the detector knows them. None is unknown,
+        or not asked of it.
 
     Raises
     ------

@@ -115,8 +115,8 @@ def _limits(entry: Entry) -> str:
     else:
         last = "* No recording was trained on."
     noise = (
-        "* A picture of white noise over all grey levels has no head for it, but four fifths of its "
-        "pixels are called\n  sperm: a map says something only where there is a specimen in focus."
+        "* A picture of white noise over all grey levels has no head for it, but four fifths of "
+        "its pixels are called\n  sperm: a map says something only where there is a specimen in focus."
     )
     return f"{_OF_SPECIMENS}{last}\n{noise}"
 
