@@ -116,7 +116,7 @@ def _limits(entry: Entry) -> str:
         last = "* No recording was trained on."
     noise = (
         "* A picture of white noise over all grey levels has no head for it, but four fifths of "
-        "its pixels are called\n  sperm: a map says something only where there is a specimen in focus."
+        "its pixels are called\n  sperm: a map says something only where a specimen is in focus."
     )
     return f"{_OF_SPECIMENS}{last}\n{noise}"
 
