@@ -138,7 +138,7 @@ def _add_network(verbs: argparse._SubParsersAction[_Parser], common: _Parser) ->
     parser.add_argument("task", choices=("detect", "segment", "joint"))
     parser.add_argument("--data", type=Path, nargs="+", default=[])
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--preset", choices=("paper", "lite", "tune"), default="lite")
+    parser.add_argument("--preset", choices=("paper", "lite", "tune"), help="default: lite")
     start = "weights to start from: a file, 'lite' as shipped, or a ResNet50"
     parser.add_argument("--init", type=Path, metavar="WEIGHTS", help=start)
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
@@ -160,7 +160,7 @@ def _add_network(verbs: argparse._SubParsersAction[_Parser], common: _Parser) ->
     parser.add_argument("--skip-bad", action="store_true", help="leave out what cannot be read")
     parser.add_argument("--resample", type=positive, metavar="SCALE",
                         help="show frames at this size: 0.5 for 40x to weights of 20x")  # fmt: skip
-    parser.add_argument("--box-scale", type=positive, default=1.0)
+    parser.add_argument("--box-scale", type=positive, help="factor on the boxes found; default: 1")
     parser.add_argument("--fit-box-scale", metavar="RECORDING",
                         help="fit it on this recording, and score on all others")  # fmt: skip
     parser.add_argument("--device", default="cpu")

@@ -127,6 +127,14 @@ def evaluate(options: argparse.Namespace) -> Result:
         raise ConfigError(
             f"--device {options.device}: thresholding runs on the processor; leave --device out"
         )
+    if options.detector != "sfcnet" and options.weights is not None:
+        raise ConfigError(
+            f"--weights {options.weights}: thresholding has none; leave --weights or --detector out"
+        )
+    if options.fit_box_scale and options.box_scale is not None:
+        raise ConfigError(
+            f"--box-scale {options.box_scale:g}: --fit-box-scale finds it; name one of the two"
+        )
     if options.detector == "threshold":
         from models.threshold import ThresholdDetector
 
@@ -150,7 +158,8 @@ def evaluate(options: argparse.Namespace) -> Result:
     if options.fit_box_scale:
         scores = evaluate_fitted(detector, options.data, options.fit_box_scale, **common)
     else:
-        scores = run(detector, options.data, box_scale=options.box_scale, **common)
+        box_scale = 1.0 if options.box_scale is None else options.box_scale
+        scores = run(detector, options.data, box_scale=box_scale, **common)
     print(beside_the_paper(scores))
     return scores
 

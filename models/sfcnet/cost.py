@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +10,11 @@ from torch import Tensor, nn
 
 from models.sfcnet.network import TASKS, SFCNet
 from models.sfcnet.second_stage import ROI_SIZE
+from models.sfcnet.sperm_windows import FIELDS, HEAD_SIDE, TAIL_COLUMNS, TAIL_ROWS
 from models.sfcnet.variant import Variant
+
+# What costs are quoted for: boxes that the second stage judges, sperm that the class head judges.
+BOXES, SPERM = 100, 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +24,8 @@ class Cost:
     Attributes
     ----------
     params_m : float
-        Parameters, millions.
+        Parameters, millions, those of the normalisation among them: an archive has them merged into
+        its convolutions.
     gmacs : float
         Multiply-adds of convolutions and fully connected layers, billions. What the suppression,
         ROIAlign, resizing and element-wise operations take is not counted, as is usual.
@@ -35,7 +41,9 @@ def count(
     *,
     height_px: int | None = None,
     width_px: int | None = None,
-    boxes: int = 100,
+    boxes: int = BOXES,
+    parts: Collection[str] = (),
+    sperm: int = SPERM,
 ) -> Cost:
     """Count one task of a variant.
 
@@ -45,6 +53,11 @@ def count(
         Input size; the variant's own when left out.
     boxes : int
         Proposals that the second stage judges.
+    parts : collection of str
+        What is attached beside the tasks: names of modules or weights, of which ``class_head`` and
+        ``head_pointers`` count where the task can have them.
+    sperm : int
+        Sperm that a class head judges.
     """
     height = height_px or variant.input_px[0]
     width = width_px or variant.input_px[1]
@@ -59,7 +72,9 @@ def count(
 
     # On the meta device nothing is computed, only shapes: r50 takes milliseconds.
     with torch.device("meta"), torch.no_grad():
-        network = SFCNet(variant, task).eval()
+        network = SFCNet(variant, task)
+        network.attach_as_in(parts)
+        network.eval()
         for module in network.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 module.register_forward_hook(add)
@@ -68,15 +83,29 @@ def count(
             network.detection.second(
                 torch.zeros(boxes, ROI_SIZE * ROI_SIZE, variant.pyramid_channels)
             )
+        if network.class_head is not None:
+            network.class_head.favour(
+                torch.zeros(sperm, FIELDS, TAIL_ROWS, TAIL_COLUMNS),
+                torch.zeros(sperm, FIELDS, HEAD_SIDE, HEAD_SIDE),
+            )
     parameters = sum(p.numel() for p in network.parameters())
     return Cost(parameters / 1e6, macs[0] / 1e9)
 
 
 def count_all(
-    variant: Variant, *, height_px: int | None = None, width_px: int | None = None, boxes: int = 100
+    variant: Variant,
+    *,
+    height_px: int | None = None,
+    width_px: int | None = None,
+    boxes: int = BOXES,
+    parts: Collection[str] = (),
+    sperm: int = SPERM,
 ) -> dict[str, Cost]:
-    """Return the cost of each task; ``joint`` is both on the shared encoder."""
+    """Return the cost of each task, as ``count``; ``joint`` is both on the shared encoder."""
     return {
-        task: count(variant, task, height_px=height_px, width_px=width_px, boxes=boxes)
+        task: count(
+            variant, task, height_px=height_px, width_px=width_px, boxes=boxes, parts=parts,
+            sperm=sperm,
+        )
         for task in TASKS
-    }
+    }  # fmt: skip

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from models.errors import WeightsError
+from models.sfcnet.cost import BOXES, SPERM, count
 from models.sfcnet.fold import folded
 from models.sfcnet.inference import Inference
 from models.sfcnet.manifest import Entry, place, sha256_of, trusted_entry
 from models.sfcnet.network import SFCNet
 from models.sfcnet.unfold import is_archive, load_archive
 from models.sfcnet.variant import variant
+from models.sfcnet.weights_file import UNREADABLE, reason_of
+
+# The largest difference between a network and its archive that is promised.
+PROMISED_DIFFERENCE = 1e-3
+_LOG = logging.getLogger("sfcscope.network")
 
 
 def network_from(weights: Path) -> SFCNet:
@@ -32,10 +38,9 @@ def network_from(weights: Path) -> SFCNet:
         network = SFCNet(variant(settings["variant"]), settings["task"])
         network.attach_as_in(state["average"])
         network.load_state_dict(state["average"])
-    except (OSError, RuntimeError, KeyError, TypeError, UnpicklingError) as error:
-        reason = str(error).splitlines()[0]
+    except UNREADABLE as error:
         raise WeightsError(
-            f"{weights}: no weights of a training ({reason}); name the weights.pt that "
+            f"{weights}: no weights of a training ({reason_of(error)}); name the weights.pt that "
             "'sfcscope train' wrote"
         ) from error
     return network.eval()
@@ -83,12 +88,13 @@ def write_archive(
     ----------
     half : bool
         Store the weights in half precision: half the size; loaded, they run in the precision
-        that the device is best at.
+        that the device is best at. Half precision may not keep what is promised.
 
     Returns
     -------
     dict
-        path, sha256, max_abs_difference.
+        path, sha256, max_abs_difference, and within_promise: whether that is at most
+        ``PROMISED_DIFFERENCE``; where it is not, a line says so.
     """
     model = folded(Inference(network))
     if half:
@@ -112,10 +118,19 @@ def write_archive(
         place(partial, out, entry)
     finally:
         partial.unlink(missing_ok=True)
+    difference = largest_difference(network, loaded)
+    kept = difference <= PROMISED_DIFFERENCE
+    if not kept:
+        hint = "; leave --half out to keep it" if half else ""
+        _LOG.warning(
+            "%s: differs from its network by %.2g, more than the %g that is promised%s",
+            out.name, difference, PROMISED_DIFFERENCE, hint,
+        )  # fmt: skip
     return {
         "path": str(out),
         "sha256": entry.sha256,
-        "max_abs_difference": largest_difference(network, loaded),
+        "max_abs_difference": difference,
+        "within_promise": kept,
     }
 
 
@@ -128,13 +143,15 @@ def export(weights: Path, out: Path, half: bool = False) -> dict[str, object]:
     weights, out = Path(weights), Path(out)
     if not is_archive(weights):
         network = network_from(weights)
-        return write_archive(network, out, half=half, provenance=training_facts(weights))
+        written = {"torch": torch.__version__.split("+")[0]}
+        provenance = {**written, **cost_facts(network), **training_facts(weights)}
+        return write_archive(network, out, half=half, provenance=provenance)
     entry = trusted_entry(weights)
     network = SFCNet(variant(entry.variant), entry.task)
     load_archive(network, weights)
     return write_archive(
         network.eval(), out, half=half, score_threshold=entry.score_threshold,
-        provenance={**entry.provenance, "exported_from": entry.sha256},
+        provenance={**entry.provenance, **cost_facts(network), "exported_from": entry.sha256},
     )  # fmt: skip
 
 
@@ -146,9 +163,31 @@ def export_random(out: Path, name: str = "lite", task: str = "joint", seed: int 
     return out
 
 
+def cost_facts(network: SFCNet) -> dict[str, object]:
+    """Return what a network costs at 640x480, for its provenance."""
+    parts = {name.partition(".")[0] for name in network.state_dict()}
+    cost = count(network.variant, network.task, height_px=480, width_px=640, parts=parts)
+    counted = {"boxes": BOXES} | ({"sperm": SPERM} if network.class_head is not None else {})
+    return {
+        "params_m": round(cost.params_m, 3),
+        "gmacs_640x480": round(cost.gmacs, 3),
+        "gmacs_of": counted,
+    }
+
+
 def training_facts(weights: Path) -> dict[str, object]:
-    """Return what a weights file says of its training."""
-    state: dict[str, Tensor | dict[str, object] | int] = torch.load(
-        weights, map_location="cpu", weights_only=True
-    )
-    return {"steps": state["step"], "settings": state["settings"]}
+    """Return what a weights file says of its training: steps, settings, data, what it began from.
+
+    Raises
+    ------
+    WeightsError
+        The file is missing or is no weights file.
+    """
+    try:
+        state = torch.load(weights, map_location="cpu", weights_only=True)
+        return {"steps": state["step"], "settings": state["settings"], **state.get("origin", {})}
+    except UNREADABLE as error:
+        raise WeightsError(
+            f"{weights}: no weights of a training ({reason_of(error)}); name the weights.pt that "
+            "'sfcscope train' wrote"
+        ) from error

@@ -10,13 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
 from torch import Tensor
 
 from models.errors import WeightsError
 from models.sfcnet.encoder import Encoder
+from models.sfcnet.weights_file import UNREADABLE, reason_of
 
 _STEM = {"conv1": "stem.0", "bn1": "stem.1"}
 _BLOCK = re.compile(
@@ -114,7 +114,7 @@ def load_resnet50(encoder: Encoder, path: Path) -> None:
     """Load a file of torchvision's ResNet50 into the encoder; WeightsError as ``load_encoder``."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, UnpicklingError) as error:
-        reason = str(error).splitlines()[0]
+    except UNREADABLE as error:
+        reason = reason_of(error)
         raise WeightsError(f"{path}: cannot be read ({reason}); name a .pth file") from error
     load_encoder(encoder, state, str(path))

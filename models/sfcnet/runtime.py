@@ -11,12 +11,13 @@ import torch
 from numpy.typing import NDArray
 
 from models.errors import WeightsError
-from models.sfcnet.cost import Cost, count
+from models.sfcnet.cost import BOXES, SPERM, Cost, count
 from models.sfcnet.enlarge import enlarged, enlarged_size, in_frame
 from models.sfcnet.finish import class_and_part_maps
 from models.sfcnet.fold import fuse_activations
 from models.sfcnet.manifest import shipped_archive, trusted_entry
 from models.sfcnet.memory import keep_freed_memory
+from models.sfcnet.unfold import parts_of
 from models.sfcnet.variant import variant
 from models.sfcnet.whole_sperm import head_labels, owners, pass_on
 from models.types import Detections, Float32, Perception, SpermClass, UInt8
@@ -43,6 +44,8 @@ def chosen_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise WeightsError(f"device '{name}': unknown; use cpu or cuda") from error
+    if device.type not in ("cpu", "cuda"):
+        raise WeightsError(f"device '{name}': unknown; use cpu or cuda")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise WeightsError(
             f"device '{name}': this torch sees no CUDA device; use cpu, or install the CUDA "
@@ -100,7 +103,9 @@ class SFCNetDetector:
     ) -> None:
         self.whole_sperm = whole_sperm
         self._archives = [Path(archive)] + ([Path(segmentation)] if segmentation else [])
-        entries = [trusted_entry(path) for path in self._archives]
+        entries = self._entries = [trusted_entry(path) for path in self._archives]
+        # What the archives have: names of the network's modules.
+        self.parts: set[str] = set()
         self.entry = entries[0]
         self.finds_heads = any(entry.task != "segment" for entry in entries)
         # Of each archive, the short side that it wants frames to have; 0 takes them as they are.
@@ -116,18 +121,27 @@ class SFCNetDetector:
         self._models = self._loaded()
 
     @cached_property
-    def _cost(self) -> Cost:
-        return count(variant(self.entry.variant), self.entry.task, height_px=480, width_px=640)
+    def _costs(self) -> list[Cost]:
+        return [
+            count(variant(e.variant), e.task, height_px=480, width_px=640, parts=self.parts)
+            for e in self._entries
+        ]
 
     @property
     def gmacs(self) -> float:
-        """Multiply-adds of the network at 640x480 with 100 boxes, billions."""
-        return self._cost.gmacs
+        """Multiply-adds at 640x480, billions, of as many boxes and sperm as ``gmacs_of`` says."""
+        return sum(cost.gmacs for cost in self._costs)
+
+    @property
+    def gmacs_of(self) -> dict[str, int]:
+        """What the multiply-adds are of: boxes and, with a class head, sperm."""
+        judged = {"sperm": SPERM} if "class_head" in self.parts else {}
+        return ({"boxes": BOXES} if self.finds_heads else {}) | judged
 
     @property
     def params_m(self) -> float:
-        """Parameters, millions."""
-        return self._cost.params_m
+        """Parameters, millions, as ``cost.Cost``: of all that the archives have."""
+        return sum(cost.params_m for cost in self._costs)
 
     def _loaded(self) -> list[torch.jit.ScriptModule]:
         """Load all archives; on the processor where the GPU has no room for them."""
@@ -149,6 +163,7 @@ class SFCNetDetector:
             raise WeightsError(
                 f"{path}: torch {torch.__version__} cannot load it ({reason}); export it again"
             ) from error
+        self.parts |= parts_of(model.state_dict())
         model = model.to(self.dtype).to(memory_format=torch.channels_last).eval()
         frozen: torch.jit.ScriptModule = torch.jit.freeze(model)
         if self.device.type == "cpu":

@@ -39,6 +39,16 @@ def is_archive(path: Path) -> bool:
         return any(name.endswith("/constants.pkl") for name in file.namelist())
 
 
+def parts_of(names: Iterable[str]) -> set[str]:
+    """Return which parts of a network the names of an archive's weights are of."""
+    return {
+        ours.removesuffix(".")
+        for name in names
+        for theirs, ours in _PARTS.items()
+        if name.startswith(theirs)
+    }
+
+
 def load_archive(network: SFCNet, path: Path) -> int:
     """Load an archive's weights into a network; return how many tensors found no place.
 
@@ -53,9 +63,7 @@ def load_archive(network: SFCNet, path: Path) -> int:
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise WeightsError(f"{path}: cannot be read ({reason}); export it again") from error
-    network.attach_as_in(
-        ours for name in held for theirs, ours in _PARTS.items() if name.startswith(theirs)
-    )
+    network.attach_as_in(parts_of(held))
     state = network.state_dict()
     mine = {name.partition(".")[0] + "." for name in state}
     given: dict[str, Tensor] = {}

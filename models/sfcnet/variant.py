@@ -16,6 +16,8 @@ from models.errors import ModelError
 class Variant:
     """Everything that tells one variant from another. Stage i has 1/2**i of the input's size.
 
+    Raises ModelError for a stage that there is none of.
+
     Attributes
     ----------
     name : str
@@ -96,6 +98,12 @@ class Variant:
     short_side_px: int = 0
     classes: int = 3
     parts: int = 4
+
+    def __post_init__(self) -> None:
+        for name, last in (("guide_start", 4), ("resize_stage", 5)):
+            stage = getattr(self, name)
+            if stage not in range(1, last + 1):
+                raise ModelError(f"network: {name} is {stage}; choose a stage from 1 to {last}")
 
     @property
     def channels(self) -> tuple[int, int, int, int, int]:

@@ -6,6 +6,7 @@ nearly every head there, many of them at a score of 0.1.
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -136,8 +137,9 @@ def export_archive(
     Returns
     -------
     dict
-        path, sha256, max_abs_difference, score_threshold; with ``data`` frames, heads, f1_10px,
-        precision_10px, recall_10px, and f1_10px_before: that of the threshold it had.
+        path, sha256, max_abs_difference, within_promise, score_threshold; with ``data`` frames,
+        heads, f1_10px, precision_10px (None where nothing passes), recall_10px, and
+        f1_10px_before: that of the threshold it had.
 
     Raises
     ------
@@ -177,8 +179,8 @@ def export_archive(
             )
             told = {
                 "frames": choice.frames, "heads": choice.heads, "f1_10px": choice.f1,
-                "precision_10px": choice.precision, "recall_10px": choice.recall,
-                "f1_10px_before": choice.f1_before,
+                "precision_10px": choice.precision if math.isfinite(choice.precision) else None,
+                "recall_10px": choice.recall, "f1_10px_before": choice.f1_before,
             }  # fmt: skip
             names = [recording.name for recording in recordings]
             entry = replace(

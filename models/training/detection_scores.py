@@ -89,14 +89,15 @@ class DetectionScores:
         dict
             f1, precision, recall in percent; score, the threshold on the detector's score;
             centre_error_px, the mean distance of the matched centres at that threshold.
-            NaN without a head.
+            NaN without a head; precision is NaN where nothing was found.
         """
         none = float("nan")
         if not self.heads:
             return dict.fromkeys(("f1", "precision", "recall", "score", "centre_error_px"), none)
         score, hit = self._ranked(match_px)
         if not hit.any():
-            return {"f1": 0.0, "precision": 0.0, "recall": 0.0, "score": none,
+            precision = 0.0 if len(score) else none  # of nothing found there is none
+            return {"f1": 0.0, "precision": precision, "recall": 0.0, "score": none,
                     "centre_error_px": none}  # fmt: skip
         true = np.cumsum(hit)
         f1 = 2 * true / (np.arange(1, len(true) + 1) + self.heads)
@@ -122,7 +123,7 @@ class DetectionScores:
         Returns
         -------
         (K, 3) float64
-            F1, precision and recall in percent; precision is 100 where nothing is let through,
+            F1, precision and recall in percent; precision is NaN where nothing is let through,
             and all are NaN without a head.
         """
         if not self.heads:
@@ -133,7 +134,7 @@ class DetectionScores:
         through = np.searchsorted(-score, -least, side="right")
         true = np.append(0, np.cumsum(hit))[through]
         f1 = 2 * true / (through + self.heads)
-        precision = np.where(through > 0, true / np.maximum(through, 1), 1.0)
+        precision = np.where(through > 0, true / np.maximum(through, 1), np.nan)
         return 100 * np.stack([f1, precision, true / self.heads], axis=1)
 
     def recall_at(self, per_frame: float, match_px: float = MATCH_PX) -> float:

@@ -63,7 +63,8 @@ def evaluate(
         at_threshold: score_threshold, f1_10px, precision_10px, recall_10px of what the archive's
         own threshold lets through, where the detector has one;
         frames, heads, detector, box_scale; fps, from grey frame to boxes and maps, in the median;
-        gmacs and params_m where the detector knows them. None is unknown, or not asked of it.
+        gmacs, gmacs_of (boxes, sperm) and params_m where the detector knows them. None is unknown,
+        or not asked of it.
 
     Raises
     ------
@@ -84,7 +85,7 @@ def evaluate(
     fps = 1.0 / max(float(np.median(seconds)), 1e-9)
     return {
         **_table(detection, segmentation, mean_um_per_px, _finds_heads(detector)),
-        "at_threshold": _at_threshold(detection, detector),
+        "at_threshold": _known(_at_threshold(detection, detector)),
         "fps": fps,
         "box_scale": box_scale,
         **_about(detector),
@@ -398,5 +399,6 @@ def _about(detector: Detector) -> dict[str, object]:
     return {
         "detector": detector.name,
         "gmacs": getattr(detector, "gmacs", None),
+        "gmacs_of": getattr(detector, "gmacs_of", None),
         "params_m": getattr(detector, "params_m", None),
     }

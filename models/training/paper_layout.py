@@ -87,7 +87,12 @@ def beside_the_paper(scores: Mapping[str, object]) -> str:
         ("SFCNet in the paper", TABLE_II["SFCNet"]),
         (name, _values(scores, _DETECTION_KEYS)),
     ]
-    parts.append(laid_out("Detection, %", DETECTION_COLUMNS, rows))
+    table = laid_out("Detection, %", DETECTION_COLUMNS, rows)
+    counted = scores.get("gmacs_of")
+    if isinstance(counted, Mapping) and counted:
+        told = " and ".join(f"{number} {name}" for name, number in counted.items())
+        table += f"\nGMAC of {told} at 640x480"
+    parts.append(table)
     parts.append(_centres(scores, name))
     return "\n\n".join(parts)
 

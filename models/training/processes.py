@@ -129,6 +129,11 @@ def joined(device: str = "cpu") -> Iterator[Processes]:
         distributed.destroy_process_group()
 
 
+def speaks() -> bool:
+    """Whether this process prints results: of those that torchrun started, the first alone."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 class ShareOf(Dataset[Crop]):
     """The samples of one process: its part of every batch.
 

@@ -17,8 +17,7 @@ import torch
 from torch import nn
 
 from models.detector import Detector
-from models.sfcnet.cost import count_all
-from models.sfcnet.export import network_from, training_facts, write_archive
+from models.sfcnet.export import cost_facts, network_from, training_facts, write_archive
 from models.sfcnet.manifest import trusted_entry
 from models.sfcnet.network import SFCNet
 from models.sfcnet.runtime import SFCNetDetector
@@ -157,7 +156,6 @@ def release(
             name: {key: rounded(table[key]) for key in KEPT if key in table}
             for name, table in exam_table(loose).items()
         }
-    cost = count_all(network.variant, height_px=480, width_px=640)[network.task]
     provenance = {
         "commit": commit(),
         "data": f"specimens drawn on the fly, profiles {_profiles(facts)}, seed and crop number",
@@ -165,13 +163,9 @@ def release(
         "calibration_seeds": f"{CALIBRATION_SEEDS[0]}-{CALIBRATION_SEEDS[-1]}",
         "background_margin": margin,
         "torch": torch.__version__.split("+")[0],
-        "params_m": round(cost.params_m, 3),
-        "gmacs_640x480": round(cost.gmacs, 3),
+        **cost_facts(network),
         **facts,
     }
-    if network.class_head is not None:
-        taught = sum(p.numel() for p in network.class_head.parameters()) / 1e6
-        provenance["params_m"] = round(cost.params_m + taught, 3)
     if entry is not None:
         part = "detection" if new_boxes else "class head"
         provenance["start"] = f"the weights before it, which stay; the {part} alone was taught"

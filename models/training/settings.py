@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from models.errors import ModelError
 from models.sfcnet.losses import LossSettings
 from models.sfcnet.network import TASKS
+from models.training.augmentation import AUGMENTATIONS
+from models.training.folder_crops import MIRROR
+
+_CHOICES = {
+    "task": TASKS,
+    "augmentation": (MIRROR, *AUGMENTATIONS),
+    "optimiser": ("adamw", "sgd"),
+    "schedule": ("cosine", "steps"),
+    "losses": ("full", "paper", "whole sperm"),
+    "only": ("segmentation", "detection"),
+}
+_SAID = {"task": "training task", "only": "training only", "losses": "losses"}
+_RANGES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
+    (("steps", "batch", "check_every", "detect_every", "epochs"), lambda v: v >= 1, "1 or more"),
+    (("crop_px",), lambda v: v >= 32 and v % 32 == 0, "a multiple of 32"),
+    (("workers", "check_frames", "seed", "warm_up"), lambda v: v >= 0, "0 or more"),
+    (("minutes",), lambda v: 0 < v < math.inf, "above 0"),
+    (("peak_rate", "last_rate", "weight_decay"), lambda v: 0 <= v < math.inf, "0 or more"),
+    (("decay", "held_out"), lambda v: 0 <= v < 1, "from 0 to below 1"),
+    (("exam_share", "phase_share", "scene_share", "recorded_share", "rehearsal"),
+     lambda v: 0 <= v <= 1, "from 0 to 1"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +40,14 @@ class TrainSettings:
     The detection learns sooner than the segmentation and costs two fifths of a joint step: it
     takes part in one of ``detect_every`` steps.
 
+    Raises ModelError, in one line, for a value that no training could have.
+
     Attributes
     ----------
+    preset : str
+        The preset that the settings were made from; it changes nothing by itself.
+    crop_px : int
+        Side of a crop; a multiple of 32.
     epochs : int, optional
         On labelled folders: as many steps as this many passes over the frames take.
     augmentation : {'mirror', 'paper', 'short side'}
@@ -74,6 +104,24 @@ class TrainSettings:
     imitate: bool = False
     held_out: float = 0.0
     rehearsal: float = 0.0
+    preset: str = "lite"
+
+    def __post_init__(self) -> None:
+        self._check_numbers()
+        for name, known in _CHOICES.items():
+            value = getattr(self, name)
+            if value not in known and not (name == "only" and value is None):
+                raise ModelError(
+                    f"{_SAID.get(name, name)} '{value}' is unknown; choose "
+                    f"{', '.join(known[:-1])} or {known[-1]}"
+                )
+
+    def _check_numbers(self) -> None:
+        for names, allowed, words in _RANGES:
+            for name in names:
+                value = getattr(self, name)
+                if value is not None and not allowed(value):
+                    raise ModelError(f"training: {name} is {value:g}; it must be {words}")
 
     def loss_settings(self) -> LossSettings:
         """Return the weights of the losses."""
@@ -179,4 +227,4 @@ def preset(name: str, task: str = "joint") -> TrainSettings:
         raise ModelError(f"training preset '{name}' is unknown; choose {', '.join(_PRESETS)}")
     if task not in TASKS:
         raise ModelError(f"training task '{task}' is unknown; choose {', '.join(TASKS)}")
-    return _PRESETS[name][task]
+    return replace(_PRESETS[name][task], preset=name)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from torch.utils.data import Dataset
 
@@ -21,10 +22,13 @@ from models.sfcnet.memory import keep_freed_memory
 from models.sfcnet.network import SFCNet
 from models.sfcnet.runtime import chosen_device
 from models.training.bar import TrainingBar
+from models.training.checkpoint import refuse_used, resumed_settings
 from models.training.crops import Crop, SpecimenCrops, loader
 from models.training.datasets import open_data
 from models.training.folder_crops import FolderCrops, RehearsedCrops
-from models.training.processes import Processes, ShareOf, joined
+from models.training.lessons import check_lessons
+from models.training.origin import data_of
+from models.training.processes import Processes, ShareOf, joined, speaks
 from models.training.progress import QuickScores, exam_frames, held_out_frames, quick_scores
 from models.training.scene_crops import SceneCrops
 from models.training.settings import TrainSettings as TrainSettings
@@ -57,24 +61,38 @@ def run(
         Of a training that imitates: the weights whose detection is imitated, those of ``init``
         where not named. No checkpoint holds them: a resumed training is told again.
     resume : bool
-        Go on from the checkpoint in ``out``, to the same result as without the interruption.
+        Go on from the checkpoint in ``out``, to the same result as without the interruption. Else
+        ``out`` must not hold a training.
     skip_bad : bool
         Leave out labelled files that cannot be used.
 
     Raises
     ------
     ModelError
-        Weights or settings that do not go together; nothing to imitate.
+        Weights or settings that do not go together; nothing to imitate, or to learn from the
+        labelled frames; a training that stands in ``out`` already, or settings other than those it
+        was begun with.
     DataError
         Labelled folders that cannot be used.
     """
     if teacher is not None and not settings.imitate:
         raise ModelError(f"training: '{teacher}' is a teacher of one that imitates; add --imitate")
-    out.mkdir(parents=True, exist_ok=True)
+    if not resume:
+        refuse_used(out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ModelError(
+            f"{out}: cannot be a folder for a training ({error.strerror}); name another --out"
+        ) from error
     with joined(device) as processes:
         crops, frames = _data(settings, data, skip_bad)
-        settings = _with_epochs(settings, crops)
+        labelled = crops.crops if isinstance(crops, RehearsedCrops) else crops
+        if isinstance(labelled, FolderCrops):
+            check_lessons(settings, labelled.frames, told=processes.rank == 0)
+            settings = _with_epochs(settings, labelled)
         trainer = Trainer(settings, processes.device(device), processes)
+        trainer.origin.update(data_of(settings, data, crops))
         if init is not None:
             trainer.start_from(init, crops)
         if settings.imitate:
@@ -120,10 +138,8 @@ def _data(
     return crops, frames
 
 
-def _with_epochs(settings: TrainSettings, crops: Dataset[Crop]) -> TrainSettings:
-    if isinstance(crops, RehearsedCrops):
-        crops = crops.crops
-    if settings.epochs is None or not isinstance(crops, FolderCrops):
+def _with_epochs(settings: TrainSettings, crops: FolderCrops) -> TrainSettings:
+    if settings.epochs is None:
         return settings
     steps = settings.epochs * math.ceil(len(crops.frames) / settings.batch)
     return replace(settings, steps=steps)
@@ -215,11 +231,11 @@ def _known(value: float) -> float | None:
 
 
 def train(
-    task: str,
+    task: str | None,
     data: Sequence[Path],
     out: Path,
     *,
-    preset: str = "lite",
+    preset: str | None = None,
     init: Path | None = None,
     teacher: Path | None = None,
     resume: bool = False,
@@ -232,15 +248,19 @@ def train(
     Parameters
     ----------
     task : {'joint', 'detect', 'segment'}
+        None is joint, or that of the training which is resumed.
     data : sequence of Path
         Labelled folders; none means specimens drawn on the fly.
     preset : {'lite', 'paper', 'tune', 'maps', 'boxes'}
+        None is lite.
     init, teacher, resume, skip_bad : as ``run``
     changes
-        Settings that differ from the preset's; those that are None do not.
+        Settings that differ from the preset's; those that are None do not. ``steps`` alone takes
+        the place of the preset's passes over the frames.
 
     A training of preset lite on labelled folders from trained weights is a fine-tuning: 25 minutes
-    at most, slowly, two fifths of the crops being specimens.
+    at most, slowly, two fifths of the crops being specimens. One that is resumed goes on with the
+    settings it was begun with: only steps and minutes may be raised.
 
     Returns
     -------
@@ -249,9 +269,16 @@ def train(
         without them), steps, seconds, weights.
     """
     given = {name: value for name, value in changes.items() if value is not None}
-    if preset == "lite" and data and init is not None:
-        preset = "tune"
-    settings = replace(preset_settings(preset, task), **given)  # type: ignore[arg-type]
+    if resume:
+        settings = resumed_settings(Path(out), task, preset, given)
+    else:
+        tunes = preset in (None, "lite") and data and init is not None
+        chosen_preset = "tune" if tunes else preset or "lite"
+        if "steps" in given and "epochs" not in given:
+            changes = {**given, "epochs": None}
+        else:
+            changes = given
+        settings = replace(preset_settings(chosen_preset, task or "joint"), **changes)  # type: ignore[arg-type]
     chosen = str(chosen_device(device))
     return run(
         settings, Path(out), data=data, init=init, teacher=teacher, resume=resume, device=chosen,
@@ -263,8 +290,8 @@ def main() -> int:
     """Train from the command line; 2 for a user's mistake."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--task", default="joint")
-    parser.add_argument("--preset", default="lite")
+    parser.add_argument("--task")
+    parser.add_argument("--preset")
     parser.add_argument("--init", type=Path)
     parser.add_argument("--teacher", type=Path, help="weights to imitate, if not those of --init")
     parser.add_argument("--imitate", action="store_true", default=None,
@@ -283,7 +310,13 @@ def main() -> int:
         parser.add_argument("--" + name.replace("_", "-"), type=float)
     options = vars(parser.parse_args())
     keep_freed_memory()
-    return exit_code_of(lambda: print(json.dumps(train(**options))))
+    return exit_code_of(lambda: _train_and_tell(options))
+
+
+def _train_and_tell(options: dict[str, Any]) -> None:
+    result = train(**options)
+    if speaks():
+        print(json.dumps(result))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,18 +22,21 @@ from models.sfcnet.pretrained import is_torchvision, load_encoder
 from models.sfcnet.runtime import best_precision
 from models.sfcnet.unfold import is_archive, load_archive, settle
 from models.sfcnet.variant import VARIANTS, variant
+from models.sfcnet.weights_file import reason_of
 from models.training.average import AverageWeights
 from models.training.beginning import begin_even
+from models.training.checkpoint import CHECKPOINT as CHECKPOINT
+from models.training.checkpoint import WEIGHTS as WEIGHTS
+from models.training.checkpoint import held_settings, opened, refuse_other
 from models.training.crops import Crop
 from models.training.imitation import divided_losses, shown_by
+from models.training.origin import refuse_other_origin, start_of
 from models.training.processes import Processes
 from models.training.schedule import learning_rate
 from models.training.settings import TrainSettings
 from models.training.step_schedule import stepped_rate
-from models.training.weights_file import UNREADABLE, average_of, loaded, reason_of
+from models.training.weights_file import average_of, loaded
 
-CHECKPOINT = "checkpoint.pt"
-WEIGHTS = "weights.pt"
 # What is trained where a training names one part, by the network's names.
 TAUGHT_ALONE = {"segmentation": ("segmentation", "head_pointers"), "detection": ("detection",)}
 NOTHING_IMITATED = (
@@ -73,6 +77,8 @@ class Trainer:
         self.step = 0
         # Of this training so far, before an interruption too: a schedule by time goes on.
         self.spent_s = 0.0
+        # What it began with and is taught on, see ``origin``.
+        self.origin: dict[str, object] = {"start": "random weights"}
         self.losses = settings.loss_settings()
         self.mixed = best_precision(self.device) != torch.float32
 
@@ -151,6 +157,13 @@ class Trainer:
         """
         if not weights.exists() and str(weights) in VARIANTS:
             weights = shipped_archive(str(weights))
+        self._start_from(weights, crops)
+        self.origin = {
+            **{k: v for k, v in self.origin.items() if k != "start"},
+            **start_of(weights),
+        }
+
+    def _start_from(self, weights: Path, crops: Dataset[Crop] | None) -> None:
         if is_archive(weights):
             self._start_from_archive(weights, crops)
             return
@@ -187,6 +200,7 @@ class Trainer:
         state = {
             "settings": asdict(self.settings),
             "step": self.step,
+            "origin": self.origin,
             "spent_s": self.spent_s,
             "network": self.network.state_dict(),
             "average": self.average.network.state_dict(),
@@ -194,7 +208,7 @@ class Trainer:
         }
         for name, content in (
             (CHECKPOINT, state),
-            (WEIGHTS, {k: state[k] for k in ("settings", "step", "average")}),
+            (WEIGHTS, {k: state[k] for k in ("settings", "step", "origin", "average")}),
         ):
             partial = out / (name + ".part")
             torch.save(content, partial)
@@ -206,47 +220,36 @@ class Trainer:
         Raises
         ------
         ModelError
-            There is none, it is of another variant, task or optimiser, or does not fit.
+            There is none, it is of other settings or data, or does not fit.
         """
         path = out / CHECKPOINT
+        state = opened(path, self.device)
+        refuse_other(held_settings(state, path), self.settings, path)
+        refuse_other_origin(state.get("origin"), self.origin, path)
         try:
-            state = torch.load(path, map_location=self.device, weights_only=True)
-        except UNREADABLE as error:
-            raise ModelError(
-                f"{path}: cannot be read ({reason_of(error)}); start a new training"
-            ) from error
-        try:
-            state = dict(state)
-            self._check_settings(state["settings"], path)
-            self.step = int(state["step"])
-            self._attach(state["network"], exactly=True)
-            self.network.load_state_dict(state["network"])
-            self.average = AverageWeights(self.network, self.settings.decay)
-            self.average.network.load_state_dict(state["average"])
-            self.optimiser.load_state_dict(state["optimiser"])
-            spent_s = state.get("spent_s")
+            self._take(state)
         except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise ModelError(
                 f"{path}: cannot be resumed ({reason_of(error)}); start a new training, with "
                 f"--init {out / WEIGHTS} from where it was"
             ) from error
-        self.spent_s = float(spent_s or 0.0)
+        spent_s = state.get("spent_s")
+        self.spent_s = float(str(spent_s or 0.0))
         if spent_s is None and self.settings.minutes and self.processes.rank == 0:
             _LOG.warning(
                 "%s: does not say what time was spent; %g minutes begin anew",
                 path, self.settings.minutes,
             )  # fmt: skip
 
-    def _check_settings(self, held: dict[str, object], path: Path) -> None:
-        """Refuse a checkpoint whose numbers mean something else to this training."""
-        mine = asdict(self.settings)
-        names = ("variant", "task", "optimiser")
-        theirs, asked = ([str(s[name]) for name in names] for s in (held, mine))
-        if theirs != asked:
-            raise ModelError(
-                f"{path}: is of {', '.join(theirs)}, not of {', '.join(asked)}; resume with the "
-                "words it was begun with"
-            )
+    def _take(self, state: dict[str, Any]) -> None:
+        """Go on from what a checkpoint holds."""
+        self.step = int(state["step"])
+        self._attach(state["network"], exactly=True)
+        self.network.load_state_dict(state["network"])
+        self.average = AverageWeights(self.network, self.settings.decay)
+        self.average.network.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.origin = dict(state.get("origin", self.origin))
 
     def _attach(self, names: Iterable[str], *, exactly: bool = False) -> None:
         """Have a class head and head pointers if the weights do; the optimiser must know them.

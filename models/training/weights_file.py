@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
 from torch import Tensor
 
 from models.errors import ModelError
-
-# What torch.load says of a file that is missing, cut short, empty or something else.
-UNREADABLE = (OSError, RuntimeError, UnpicklingError, EOFError)
+from models.sfcnet.weights_file import UNREADABLE, reason_of
 
 
 def loaded(path: Path) -> dict[str, object]:
@@ -43,13 +40,6 @@ def average_of(state: dict[str, object], path: Path) -> dict[str, Tensor]:
     if not isinstance(average, dict):
         raise _no_weights(path, "no key 'average'")
     return average
-
-
-def reason_of(error: BaseException) -> str:
-    """Return what an error says, in one line of bearable length."""
-    if isinstance(error, KeyError):
-        return f"it lacks {error}"
-    return " ".join(str(error).split())[:160] or type(error).__name__
 
 
 def _no_weights(path: Path, reason: str) -> ModelError:

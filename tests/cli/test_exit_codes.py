@@ -132,6 +132,7 @@ def test_what_is_not_calibrated_yet_is_one_finding_and_not_three(
         ["doctor", "--variant", "r50", "--rig"],
         ["evaluate", "--detector", "threshold", "--device", "cuda", "--data"],
         ["evaluate", "--detector", "threshold-specimen", "--device", "cuda:1", "--data"],
+        ["evaluate", "--detector", "threshold", "--weights", "w.pt", "--data"],
     ],
 )
 def test_thresholding_has_no_device_and_no_variant(
@@ -140,6 +141,12 @@ def test_thresholding_has_no_device_and_no_variant(
     assert cli.main([*words, str(rig)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "leave" in line
+
+
+def test_a_factor_on_the_boxes_is_named_or_fitted(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["evaluate", "--data", "d", "--box-scale", "1.2", "--fit-box-scale", "film"]
+    assert cli.main(words) == 2
+    assert "--box-scale 1.2: --fit-box-scale finds it" in capsys.readouterr().err
 
 
 def test_thresholding_on_a_gpu_is_refused_in_a_rig_file(

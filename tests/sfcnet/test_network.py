@@ -45,6 +45,20 @@ def test_the_encoder_of_r50_is_resnet50():
     assert encoder == 25_557_032 - 2_049_000 - 2 * 64 * 49
 
 
+def test_what_is_attached_is_counted():
+    names = ("class_head", "head_pointers")
+    plain, whole = count(LITE, "joint"), count(LITE, "joint", parts=names)
+    network = SFCNet(LITE)
+    head, pointers = network.attach_class_head(), network.attach_head_pointers()
+    more = sum(p.numel() for part in (head, pointers) for p in part.parameters())
+    assert whole.params_m == pytest.approx(plain.params_m + more / 1e6)
+    # 3.3 million multiply-adds a sperm.
+    none, ten = (count(LITE, "joint", parts=names, sperm=n).gmacs for n in (0, 10))
+    assert (ten - none) / 10 == pytest.approx(3.3e-3, rel=0.03)
+    assert none - plain.gmacs < 2e-3
+    assert count(R50, "detect", parts=names) == count(R50, "detect")
+
+
 def test_lite_is_small_and_joint_shares_the_encoder():
     cost = count_all(LITE)
     assert cost["joint"].params_m < 2.0
@@ -52,6 +66,15 @@ def test_lite_is_small_and_joint_shares_the_encoder():
     encoder = sum(p.numel() for p in SFCNet(LITE).encoder.parameters()) / 1e6
     apart = cost["detect"].params_m + cost["segment"].params_m
     assert cost["joint"].params_m == pytest.approx(apart - encoder)
+
+
+@pytest.mark.parametrize(
+    "change", [{"guide_start": 0}, {"guide_start": 5}, {"resize_stage": 0}, {"resize_stage": 6}]
+)
+def test_a_stage_that_there_is_none_of_is_one_line(change):
+    ((name, stage),) = change.items()
+    with pytest.raises(ModelError, match=f"{name} is {stage}; choose a stage from 1 to"):
+        LITE.with_changes(**change)
 
 
 @pytest.mark.parametrize("settings", [R50, LITE], ids=["r50", "lite"])

@@ -48,10 +48,22 @@ def test_exported_agrees_with_eager(tmp_path):
     assert largest_difference(changed, loaded) > 1e-3
 
 
+def test_half_precision_that_breaks_the_promise_says_so(tmp_path, caplog):
+    done = export(shipped_archive("lite"), tmp_path / "half.pt", half=True)
+    assert done["max_abs_difference"] > 1e-3
+    assert done["within_promise"] is False
+    (line,) = [r.getMessage() for r in caplog.records]
+    assert "half.pt: differs from its network by" in line
+    assert "more than the 0.001 that is promised; leave --half out" in line
+
+
 def test_an_archive_can_be_exported_again(archive, tmp_path):
     done = export(archive, tmp_path / "again.pt")
     (first,), (second,) = read_manifest(archive.parent), read_manifest(tmp_path)
-    assert second.provenance == {**first.provenance, "exported_from": first.sha256}
+    kept = {**first.provenance, "exported_from": first.sha256}
+    assert second.provenance == {**second.provenance, **kept}
+    assert second.provenance["params_m"] == pytest.approx(1.379, abs=1e-3)
+    assert done["within_promise"]
     assert second.score_threshold == first.score_threshold
     assert done["max_abs_difference"] <= 1e-3
     frame = bench_frame()[:224, :256]
@@ -309,7 +321,14 @@ def test_the_number_of_heads_does_not_change_the_shapes_of_the_products(shipped)
 def test_shipped_weights_load_and_name_themselves():
     detector = load_shipped("lite")
     assert detector.name.startswith("SFCNet lite ")
-    assert detector.params_m < 2.0
+    # With class head and head pointers: what its card says.
+    facts = detector.entry.provenance
+    assert detector.params_m == pytest.approx(float(facts["params_m"]), abs=1e-3)
+    assert detector.gmacs == pytest.approx(float(facts["gmacs_640x480"]), abs=1e-3)
+    assert detector.gmacs_of == facts["gmacs_of"] == {"boxes": 100, "sperm": 30}
+    held = torch.jit.load(str(shipped_archive("lite"))).state_dict()
+    # The archive has the normalisation merged: a scale and a shift a plane became one bias.
+    assert sum(v.numel() for v in held.values()) / 1e6 == pytest.approx(detector.params_m, rel=0.01)
     with pytest.raises(WeightsError, match="no weights of variant 'r50'"):
         load_shipped("r50")
 

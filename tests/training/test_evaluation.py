@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -81,7 +82,20 @@ def test_scores_are_set_beside_the_papers_row(exam: LabelledFrames) -> None:
     assert paper == ["40.14", "92.10", "21.65", "318.00", "249.30", "49.56"]
     assert mine[:3] == ["100.00"] * 3
     assert mine[-2:] == ["1.50", "-"]
+    counted = {**evaluate(Oracle(exam), [exam]), "gmacs_of": {"boxes": 100, "sperm": 30}}
+    assert "GMAC of 100 boxes and 30 sperm at 640x480" in beside_the_paper(counted)
     assert "Dice" not in beside_the_paper(evaluate(Oracle(exam, maps=False), [exam]))
+
+
+def test_of_nothing_that_passes_there_is_no_precision(exam: LabelledFrames) -> None:
+    oracle = Oracle(exam, maps=False)
+    oracle.entry = SimpleNamespace(score_threshold=2.0)
+    table = evaluate(oracle, [exam])
+    own = table["at_threshold"]
+    assert (own["f1_10px"], own["precision_10px"], own["recall_10px"]) == (0.0, None, 0.0)
+    line = beside_the_paper(table).splitlines()[-1]
+    assert line.split()[-5:] == ["0.00", "-", "0.00", "-", "-"]
+    json.dumps(table, allow_nan=False)
 
 
 def test_box_scale_makes_boxes_comparable(exam: LabelledFrames) -> None:
