@@ -74,6 +74,7 @@ def sperm_table(
     values = {name: np.array([m.values[name] for m in motility]) for name in MOTILITY}
     values |= {name: np.array([s.values[k] for s in shape]) for k, name in enumerate(SHAPE)}
     rate_hz = np.array([m.frame_rate_hz for m in motility])
+    values["swing"] = np.array([m.swing for m in motility])
     values["vcl_noise_um_s"] = np.array([vcl_of_jitter(rate) for rate in rate_hz])
     spread = {name: _SPEED_SD * values[name] for name in MOTILITY if name not in _RATIOS}
     spread |= {name: np.full(len(paths), _RATIO_SD) for name in _RATIOS}
@@ -81,7 +82,7 @@ def sperm_table(
     verdicts = judge(values, profile, spread)
     place = places(verdicts.score)
     words = [
-        _reasons(k, path, shape[k], values, spread, verdicts, profile)
+        _reasons(k, path, shape[k], values, spread, verdicts, profile, motility[k].frame_rate_hz)
         for k, path in enumerate(paths)
     ]
     columns: dict[str, Column] = {
@@ -117,6 +118,7 @@ def _reasons(
     spread: dict[str, Float64],
     verdicts: Verdicts,
     profile: CriteriaProfile,
+    rate_hz: float,
 ) -> str:
     frames = {name: int(shape.frames[k]) for k, name in enumerate(SHAPE)}
     frames |= {name: int(np.isfinite(path.raw_um[:, 0]).sum()) for name in MOTILITY}
@@ -129,5 +131,6 @@ def _reasons(
         profile,
         {name: float(column[row]) for name, column in spread.items()},
         frames,
+        carried=bool(verdicts.carried[row]),
     )
-    return sentence(found, profile)
+    return sentence(found, profile, rate_hz)

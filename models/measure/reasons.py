@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from models.measure.motility import SLOWEST_RATE_HZ, shows_the_beat
 from models.measure.profile import CriteriaProfile, Term
 
 NAMES: Final = {
@@ -20,6 +21,10 @@ NAMES: Final = {
     "str": ("STR", "", 2),
 }  # fmt: skip
 """Of each measure: its name, unit, and decimals."""
+CARRIED: Final = "moves without beating: carried by the flow?"
+"""Why the motility of such a cell is not known."""
+SCORE_ONLY: Final = ", in the score only"
+"""Follows a limit that does not judge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +35,8 @@ class Reason:
     ----------
     measure : str
     text : str
-        'head width 2.4 um, below 2.5 (12 frames)'.
+        'head width 2.4 um, below 2.5 (12 frames)'; ', in the score only' after a limit that does
+        not judge; 'tail length not known: the worst is assumed in the score'.
     merit : float
         0 to 1; NaN where the measure is unknown.
     broken : bool
@@ -49,8 +55,12 @@ def reasons(
     profile: CriteriaProfile,
     uncertainty: Mapping[str, float] | None = None,
     frames: Mapping[str, int] | None = None,
+    *,
+    carried: bool = False,
 ) -> tuple[Reason, ...]:
     """Explain one sperm's verdict: what is broken first, then worst merit first, unknown last.
+
+    Whether it is ``carried``, as ``Verdicts.carried`` says, comes before all of them.
 
     Parameters
     ----------
@@ -72,12 +82,27 @@ def reasons(
         for term in profile.term
     ]
     found.sort(key=lambda one: (math.isnan(one.merit), not one.broken, one.merit))
-    return tuple(found)
+    first = [Reason("swing", CARRIED, math.nan, False)] if carried else []
+    return (*first, *found)
 
 
-def sentence(found: tuple[Reason, ...], profile: CriteriaProfile) -> str:
-    """Join reasons into the text of a table's cell."""
+def beat_unseen(frame_rate_hz: float) -> str:
+    """Say that a frame rate does not show the beat; empty where it does, or is not known."""
+    if math.isnan(frame_rate_hz) or shows_the_beat(frame_rate_hz):
+        return ""
+    return (
+        f"ALH, MAD, BCF not known: {frame_rate_hz:.1f} frames a second do not show the beat, "
+        f"{SLOWEST_RATE_HZ:.0f} are needed"
+    )
+
+
+def sentence(
+    found: tuple[Reason, ...], profile: CriteriaProfile, frame_rate_hz: float = math.nan
+) -> str:
+    """Join reasons into the text of a table's cell; with those that the frame rate gives."""
     parts = [one.text for one in found]
+    if unseen := beat_unseen(frame_rate_hz):
+        parts.append(unseen)
     if profile.not_assessed:
         parts.append("not assessed: " + ", ".join(profile.not_assessed))
     return "; ".join(parts)
@@ -92,7 +117,8 @@ def number(measure: str, value: float) -> str:
 def _reason(term: Term, value: float, merit: float, sd: float, frames: int) -> Reason:
     name, _, decimals = NAMES[term.measure]
     if math.isnan(value):
-        return Reason(term.measure, f"{name} not known", math.nan, False)
+        costs = "no score without it" if term.needed else "the worst is assumed in the score"
+        return Reason(term.measure, f"{name} not known: {costs}", math.nan, False)
     given = 0.0 if math.isnan(sd) else sd
     text = f"{name} {number(term.measure, value)}"
     low = -math.inf if term.low is None else term.low
@@ -104,6 +130,8 @@ def _reason(term: Term, value: float, merit: float, sd: float, frames: int) -> R
     elif value > high:
         broken = value - given > high
         text += f", {'above' if broken else 'at the limit of'} {high:.{_digits(high, decimals)}f}"
+    if not term.judges and not low <= value <= high:
+        text += SCORE_ONLY
     if frames > 0:
         text += f" ({frames} frame{'s' if frames > 1 else ''})"
     return Reason(term.measure, text, merit, broken and term.judges)
