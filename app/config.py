@@ -313,7 +313,7 @@ def _resolved(rig: RigConfig, folder: Path) -> RigConfig:
     changes: dict[str, object] = {}
     if rig.calibration != NOMINAL:
         changes["calibration"] = str(folder / rig.calibration)
-    if rig.criteria.endswith(".toml"):
+    if rig.criteria.lower().endswith(".toml"):
         changes["criteria"] = str(folder / rig.criteria)
     if isinstance(rig.camera, VideoCameraConfig):
         changes["camera"] = rig.camera.model_copy(update={"path": folder / rig.camera.path})

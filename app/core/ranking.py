@@ -104,6 +104,7 @@ def rank(
 ) -> tuple[int, ...]:
     """Order by average-path velocity over the live window, fastest first.
 
+    What moves without beating comes last: it may be dead, and carried by the medium.
     Only confirmed tracks, seen in this frame, measured over the whole window, and away from the
     border are in it.
 
@@ -116,5 +117,6 @@ def rank(
         return ()
     vap_um_s = measurements.values["vap_um_s"]
     rows = np.flatnonzero(can_be_ranked(tracks, track_px, measurements, width_px, height_px))
-    order = rows[np.argsort(-vap_um_s[rows], kind="stable")]
+    swing = measurements.values.get("swing", np.full(len(tracks), np.nan))
+    order = rows[np.lexsort([-vap_um_s[rows], swing[rows] <= 1.0])]
     return tuple(int(track_id) for track_id in tracks.track_id[order])

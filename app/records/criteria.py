@@ -13,7 +13,7 @@ from importlib import resources
 from pathlib import Path
 
 from models.errors import DataError, ModelError
-from models.measure.profile import CriteriaProfile, named_profile, parse_profile
+from models.measure.profile import CriteriaProfile, named_profile, parse_profile, profile_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,8 @@ def load_criteria(name: str) -> CriteriaProfile:
     Raises
     ------
     ModelError
-        No such profile, or a file that is none; one line.
+        No such profile, a file that is none, or one that takes the name of a profile that comes
+        with the program and says something else; one line.
     """
     return read_criteria(name).profile
 
@@ -78,9 +79,9 @@ def read_criteria(name: str) -> Criteria:
     Raises
     ------
     ModelError
-        No such profile, or a file that is none; one line.
+        As ``load_criteria`` does.
     """
-    if not name.endswith(".toml"):
+    if not name.lower().endswith(".toml"):
         profile = named_profile(name)
         file = resources.files("models.measure").joinpath("profiles", f"{name}.toml")
         return Criteria(profile, name, file.read_text(encoding="utf-8"))
@@ -90,7 +91,14 @@ def read_criteria(name: str) -> Criteria:
         raise ModelError(f"{name}: no such file; check the path") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(f"{name}: cannot be read ({error}); check the file") from error
-    return Criteria(parse_profile(text, name), str(Path(name).resolve()), text)
+    found = parse_profile(text, name)
+    # The name is what the record of an analysis says: it must not stand for two things.
+    if found.name in profile_names() and found != named_profile(found.name):
+        raise ModelError(
+            f"{name}: name: '{found.name}' is a profile that comes with the program, and this one "
+            "says something else; give it a name of its own"
+        )
+    return Criteria(found, str(Path(name).resolve()), text)
 
 
 def kept_criteria(record: object, where: Path) -> Criteria:

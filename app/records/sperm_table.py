@@ -77,6 +77,7 @@ def sperm_table(
     values = {name: np.array([m.values[name] for m in motility]) for name in MOTILITY}
     values |= {name: np.array([s.values[k] for s in shape]) for k, name in enumerate(SHAPE)}
     rate_hz = np.array([m.frame_rate_hz for m in motility])
+    values["swing"] = np.array([m.swing for m in motility])
     values["vcl_noise_um_s"] = np.array([vcl_of_jitter(rate) for rate in rate_hz])
     spread = {name: _SPEED_SD * values[name] for name in MOTILITY if name not in _RATIOS}
     spread |= {name: np.full(len(paths), _RATIO_SD) for name in _RATIOS}
@@ -159,5 +160,6 @@ def _reasons(
         frames,
         dict.fromkeys(MOTILITY, motility.duration_s),
         {"tail_length_um": shape.tail_why_not},
+        carried=bool(verdicts.carried[row]),
     )
-    return sentence(found, profile)
+    return sentence(found, profile, motility.frame_rate_hz)

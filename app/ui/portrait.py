@@ -111,12 +111,15 @@ def number(measure: str, value: float, rig: RigView) -> str:
 def _why(found: tuple[Finding, ...], *, disputed: bool) -> tuple[str, ...]:
     """Sort reasons into what speaks against it, what is weakest, and what is not known."""
     lines = ["! the network calls it abnormal: look yourself"] if disputed else []
-    lines += [f"! {one.text}" for one in found if one.name == "head" and not one.known]
+    whole = ("head", "carried")  # sentences, not the names of measures
+    lines += [f"! {one.text}" for one in found if one.name in whole and not one.known]
     wrong = [one for one in found if one.side]
-    lines += [f"{'!' if one.side == 'at its limit' else '✖'} {_told(one)}" for one in wrong]
+    lines += [
+        f"{'✖' if one.judges and one.side != 'at its limit' else '!'} {_told(one)}" for one in wrong
+    ]
     fine = [one for one in found if one.known and not one.side]
     lines += [f"{_told(one)}, within its limits" for one in fine[: max(WEAKEST - len(wrong), 0)]]
-    unknown = [one.name for one in found if not one.known and one.name != "head"]
+    unknown = [one.name for one in found if not one.known and one.name not in whole]
     if unknown and len(unknown) < len(found):
         lines.append("not known: " + ", ".join(unknown))
     return tuple(lines)

@@ -153,7 +153,7 @@ def _verdict(measured: Measurements, row: int | None, label: int, reasons: tuple
         return DISPUTED if label == SpermClass.ABNORMAL else "healthy"
     found = findings(reasons)
     if healthy == 0.0:
-        return next((one.short for one in found if one.side), "not healthy")
+        return next((one.short for one in found if one.side and one.judges), "not healthy")
     return next((one.short for one in found if not one.known), "not assessed")
 
 

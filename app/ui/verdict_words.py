@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+from models.measure.reasons import CARRIED, SCORE_ONLY
+
 _REASON: Final = re.compile(
     r"(?P<name>[A-Za-z ]+?) (?P<value>-?\d[\d.]*)(?P<unit>[^,(]*)"
     r"(?:, (?P<side>below|above|at the limit of) (?P<limit>-?\d[\d.]*))?"
+    rf"(?P<only>{SCORE_ONLY})?"
     r"(?: ?\((?P<frames>\d+) frames?\))?"
 )
-_UNKNOWN: Final = " not known"
+_UNKNOWN: Final = re.compile(r"(?P<name>.+?) not known(?:: .*)?")
 _HEAD: Final = "head: "
 _SHORT: Final = {
     ("head area", "low"): "head small", ("head area", "high"): "head large",
@@ -32,7 +35,8 @@ class Finding:
     Attributes
     ----------
     name : str
-        Of the measure, as in models.measure.reasons.NAMES; 'head' where no head could be measured.
+        Of the measure, as in models.measure.reasons.NAMES; 'head' where no head could be measured,
+        'carried' where it moves without beating.
     text : str
         The whole of it without its frames, in the window's units.
     side : str
@@ -40,6 +44,8 @@ class Finding:
     known : bool
     frames : int
         Good frames behind it; 0 where none are told.
+    judges : bool
+        Outside the limits is not normal; else it only counts in the score.
     """
 
     name: str
@@ -47,10 +53,13 @@ class Finding:
     side: str = ""
     known: bool = True
     frames: int = 0
+    judges: bool = True
 
     @property
     def short(self) -> str:
         """Two or three words for a narrow column."""
+        if self.name == "carried":
+            return "carried?"
         if self.name == "head" and not self.known:
             return self.text.removeprefix(_HEAD).replace("good frames", "frames")
         return _SHORT.get((self.name, self.side), f"{self.name} {self.side}".rstrip())
@@ -71,11 +80,14 @@ def micro(text: str) -> str:
 def _finding(text: str) -> Finding:
     if text.startswith(_HEAD):
         return Finding("head", text, known=False)
-    if text.endswith(_UNKNOWN):
-        return Finding(text.removesuffix(_UNKNOWN), text, known=False)
+    if text == CARRIED:
+        return Finding("carried", text, known=False)
+    if unknown := _UNKNOWN.fullmatch(text):
+        return Finding(unknown["name"], text, known=False)
     match = _REASON.fullmatch(text)
     if match is None:
         return Finding(text, micro(text))
     frames = int(match["frames"] or 0)
     whole = text.partition(" (")[0] if frames else text
-    return Finding(match["name"], micro(whole), _SIDES.get(match["side"] or "", ""), True, frames)
+    side = _SIDES.get(match["side"] or "", "")
+    return Finding(match["name"], micro(whole), side, True, frames, not match["only"])

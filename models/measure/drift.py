@@ -1,4 +1,8 @@
-"""Flow of the medium: what all cells at rest share is no swimming, and is taken off every path."""
+"""Flow of the medium: what all cells at rest share is no swimming, and is taken off every path.
+
+Whether a flow is taken off depends on how well it is known, not on its speed: a slow one matters as
+much where the criteria judge slow sperm.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from models.measure.motility import swing_of
+from models.measure.settings import MotilitySettings
 from models.types import Float64
 
 LEAST_CELLS = 3
-# A slower flow is told, not taken off: it is within what cells at rest can be trusted to say.
-LEAST_FLOW_UM_S = 3.0
+LEAST_FLOW_UM_S = 0.5
+"""A slower flow is told, not taken off: speeds are not known better than that."""
+# So many times its own uncertainty a flow must be: else the cells do not agree that there is one.
+_SURE = 3.0
 _LEAST_S = 1.0
 _LEAST_SHARE = 0.7  # of a cell's frames in which it was found
 _MOST_SPEED_UM_S = 15.0
@@ -33,11 +41,14 @@ class Drift:
         Where the medium is, relative to the first time.
     cells : int
         At rest in it; fewer than LEAST_CELLS say nothing, and the offset is zero.
+    uncertainty_um_s : float
+        Standard uncertainty of the speed, from how far the cells differ; NaN where it is not known.
     """
 
     time_s: Float64
     offset_um: Float64
     cells: int
+    uncertainty_um_s: float = float("nan")
 
     @property
     def speed_um_s(self) -> float:
@@ -49,8 +60,9 @@ class Drift:
 
     @property
     def corrected(self) -> bool:
-        """Whether the flow is known, and fast enough to be taken off."""
-        return self.speed_um_s >= LEAST_FLOW_UM_S
+        """Whether the flow is known, and surely more than none: then it is taken off."""
+        speed_um_s = self.speed_um_s
+        return speed_um_s >= LEAST_FLOW_UM_S and speed_um_s >= _SURE * self.uncertainty_um_s
 
     def without(self, time_s: Float64, place_um: Float64) -> Float64:
         """Take the drift off positions (N, 2) at times (N,); the first keeps its place."""
@@ -63,9 +75,10 @@ class Drift:
 def find_drift(paths: Sequence[tuple[Float64, Float64]]) -> Drift:
     """Find what the cells at rest share.
 
-    A cell counts that was followed for a second, keeps to a straight slow course with hardly any
-    scatter, and moves as the middle one of all such cells does. The drift of each frame is the
-    median of their steps, smoothed over a second.
+    A cell counts that was followed for a second, keeps to a straight slow course without beating
+    and with hardly any scatter, and moves as the middle one of all such cells does. The drift of
+    each frame is the median of their velocities over the second about it: over single frames they
+    would be jitter, and the speed of the flow would have jitter in it.
 
     Parameters
     ----------
@@ -80,23 +93,33 @@ def find_drift(paths: Sequence[tuple[Float64, Float64]]) -> Drift:
     none = Drift(times, np.zeros((len(times), 2)), len(still))
     if len(still) < LEAST_CELLS or len(times) < 3:
         return none
-    velocity = np.full((len(still), len(times) - 1, 2), np.nan)
-    for k, (t, p, v) in enumerate(still):
-        at = np.searchsorted(times, t)
-        steps = np.flatnonzero(np.diff(at) == 1)
-        velocity[k, at[steps]] = np.diff(p, axis=0)[steps] / np.diff(t)[steps, None]
-        # Where it was not found it is taken to have kept its course, so that one does not count.
-        inside = slice(int(at[0]), int(at[-1]))
-        piece = velocity[k, inside]
-        velocity[k, inside] = np.where(np.isfinite(piece), piece, v)
     step_s = np.diff(times)
-    shared = _median(velocity, middle)
     window = max(1, round(_SMOOTH_S / float(np.median(step_s))))
+    velocity = np.full((len(still), len(times) - 1, 2), np.nan)
+    for k, (t, p, _) in enumerate(still):
+        real = np.isfinite(p[:, 0])
+        first, last = np.searchsorted(times, t[real][[0, -1]])
+        inside = times[first : last + 1]
+        # A straight line over what is missing: then the steps of a second add up to its two ends.
+        path = np.stack([np.interp(inside, t[real], p[real, a]) for a in range(2)], axis=1)
+        velocity[k, first:last] = _over(np.diff(path, axis=0), np.diff(inside), window)
+    shared = _median(velocity, middle)
+    offset = np.concatenate([np.zeros((1, 2)), np.cumsum(shared * step_s[:, None], axis=0)])
+    return Drift(times, offset, len(still), _uncertainty(np.array([v for _, _, v in still])))
+
+
+def _over(steps_um: Float64, step_s: Float64, window: int) -> Float64:
+    """Velocity (S, 2) over ``window`` steps about each; over fewer at the ends."""
     kernel = np.ones(window)
-    weight = np.convolve(np.ones(len(shared)), kernel, "same")
-    smooth = np.stack([np.convolve(c, kernel, "same") / weight for c in shared.T], axis=1)
-    offset = np.concatenate([np.zeros((1, 2)), np.cumsum(smooth * step_s[:, None], axis=0)])
-    return Drift(times, offset, len(still))
+    kept = slice((window - 1) // 2, (window - 1) // 2 + len(steps_um))
+    way_um = [np.convolve(column, kernel)[kept] for column in steps_um.T]
+    return np.stack(way_um, axis=1) / np.convolve(step_s, kernel)[kept, None]
+
+
+def _uncertainty(velocity: Float64) -> float:
+    """Tell the standard uncertainty of the median of courses (N, 2), per axis."""
+    spread = float(((velocity - velocity.mean(axis=0)) ** 2).sum()) / (2 * (len(velocity) - 1))
+    return 1.2533 * float(np.sqrt(spread / len(velocity)))
 
 
 def _median(velocity: Float64, middle: Float64) -> Float64:
@@ -122,5 +145,8 @@ def _course(time_s: Float64, place_um: Float64) -> Float64 | None:
     if float(np.hypot(*velocity)) > _MOST_SPEED_UM_S:
         return None
     if float(np.sqrt((scatter**2).mean())) > _MOST_SCATTER_UM:
+        return None
+    every = np.ones(len(t), np.bool_)
+    if swing_of(t, p, every, MotilitySettings().localisation_um) > 1.0:
         return None
     return np.asarray(velocity)

@@ -60,6 +60,7 @@ class LiveMotility:
         self._times_s.append(tracks.time_s)
         rate_hz = frame_rate_hz(np.array(self._times_s))
         columns = {name: values[:, k] for k, name in enumerate(COLUMNS)}
+        columns["swing"] = values[:, 10]
         columns["frame_rate_hz"] = np.full(len(known), rate_hz)
         columns["vcl_noise_um_s"] = np.full(len(known), vcl_of_jitter(rate_hz, self._settings))
         return Measurements(
@@ -101,8 +102,8 @@ def _update(
     localisation_um: float,
     still_um: float,
 ) -> Float64:
-    """Keep the frame's positions and measure; a row per slot."""
-    values = np.full((slots.shape[0], 10), np.nan)
+    """Keep the frame's positions; a row per slot: measures in the order of COLUMNS, then swing."""
+    values = np.full((slots.shape[0], 11), np.nan)
     capacity = kept_time_s.shape[1]
     for row in range(slots.shape[0]):
         slot = slots[row]
@@ -121,8 +122,9 @@ def _update(
         kept_raw_um[slot, n] = raw_um[row]
         n += 1
         count[slot] = n
-        values[row] = path_measures(
+        found = path_measures(
             kept_time_s[slot, :n], kept_raw_um[slot, :n], True, average_s, minimum_s, gap_frames,
             least_step_um, localisation_um, still_um,
-        )[:10]  # fmt: skip
+        )  # fmt: skip
+        values[row, :10], values[row, 10] = found[:10], found[11]
     return values

@@ -16,8 +16,9 @@ import numpy as np
 from models.measure.grey_head import with_grey_heads
 from models.measure.motility import COLUMNS as MOTILITY
 from models.measure.motility import OK
+from models.measure.paper_head import with_paper_heads
 from models.measure.profile import CriteriaProfile, named_profile
-from models.measure.reasons import reasons
+from models.measure.reasons import beat_unseen, reasons
 from models.measure.shape_record import COLUMNS as SHAPE
 from models.measure.shape_record import Shape, ShapeRecord
 from models.measure.shapes import Shapes, measure_shapes
@@ -34,6 +35,7 @@ _STEADY_S = 1.5
 _SPEED_SD = 0.08
 _RATIO_SD = 0.05
 _RATIOS = ("lin", "wob", "str")
+_STEADIED = (*MOTILITY, "swing")
 _OUT = (*SHAPE, "score", "score_sd", "morphology_normal", "motility_normal", "healthy", "frames")
 _UNKNOWN = (math.nan,) * len(_OUT)
 
@@ -56,7 +58,7 @@ class _Looked:
 class _Known:
     """One track: steady speeds, its shape, and what was said of it last."""
 
-    speeds: Float64 = field(default_factory=lambda: np.full(len(MOTILITY), np.nan))
+    speeds: Float64 = field(default_factory=lambda: np.full(len(_STEADIED), np.nan))
     time_s: float = -math.inf
     shape: Shape | None = None
     frames: int = 0
@@ -115,7 +117,7 @@ class LiveVerdict:
             Of this frame; None, or one without parts, shows no shapes.
         image : (H, W) uint8, optional
             Of this frame; it is kept for a while, and not changed. Without it heads are measured
-            by the network's outline alone.
+            by the network's outline alone. The paper's estimators have no use for it.
         """
         time_s = tracks.time_s
         if time_s < max(self._shaped_s, self._judged_s):  # the clock was set back
@@ -129,7 +131,11 @@ class LiveVerdict:
                 box_px = perception.detections.box_px
                 shapes = measure_shapes(planes, box_px, *self._size)
                 ids, detection = tracks.track_id, tracks.detection
-                if image is None:
+                if self.profile.estimators == "paper" and perception.part_map is not None:
+                    # Cheap: a crop of the part map a head, nothing is fitted.
+                    shapes = with_paper_heads(shapes, perception.part_map, box_px)
+                    self.record.add(ids, detection, shapes)
+                elif image is None:
                     self.record.add(ids, detection, shapes)
                 else:
                     self._looked = _Looked(time_s, image, planes, box_px, shapes, ids, detection)
@@ -181,13 +187,16 @@ class LiveVerdict:
         rows = [self._known.setdefault(track, _Known()) for track in present]
         for k, (track, one) in enumerate(zip(present, rows, strict=True)):
             if measured.quality[k] == OK:
-                speeds = np.array([measured.values[name][k] for name in MOTILITY])
+                speeds = np.array(
+                    [measured.values[n][k] if n in measured.values else np.nan for n in _STEADIED]
+                )
                 _steady(one, speeds, tracks.time_s)
             self._look_at_shape(track, one)
         values, spread = _columns(rows)
         if "vcl_noise_um_s" in measured.values:
             values["vcl_noise_um_s"] = measured.values["vcl_noise_um_s"]
         verdicts = judge(values, self.profile, spread)
+        rates_hz = measured.values.get("frame_rate_hz", np.full(len(rows), np.nan))
         terms = [term.measure for term in self.profile.term]
         for k, one in enumerate(rows):
             shape = one.shape
@@ -204,8 +213,11 @@ class LiveVerdict:
                 self.profile,
                 {name: float(spread[name][k]) for name in terms},
                 frames,
+                carried=bool(verdicts.carried[k]),
             )
             texts = [reason.text for reason in found]
+            if measured.quality[k] == OK and (unseen := beat_unseen(float(rates_hz[k]))):
+                texts.append(unseen)
             if shape is not None and shape.why_not:
                 texts.insert(0, f"head: {shape.why_not}")
             one.reasons = tuple(texts)
@@ -231,12 +243,12 @@ def _steady(one: _Known, speeds: Float64, time_s: float) -> None:
 def _columns(rows: list[_Known]) -> tuple[dict[str, Float64], dict[str, Float64]]:
     """Values and uncertainties of all tracks, by column."""
     unknown = np.full(len(SHAPE), np.nan)
-    speeds = np.array([one.speeds for one in rows]).reshape(len(rows), len(MOTILITY))
+    speeds = np.array([one.speeds for one in rows]).reshape(len(rows), len(_STEADIED))
     shapes = [one.shape for one in rows]
     shape = np.array([unknown if s is None else s.values for s in shapes])
     shape_sd = np.array([unknown if s is None else s.uncertainty for s in shapes])
     shape, shape_sd = (a.reshape(len(rows), len(SHAPE)) for a in (shape, shape_sd))
-    values = {name: speeds[:, k] for k, name in enumerate(MOTILITY)}
+    values = {name: speeds[:, k] for k, name in enumerate(_STEADIED)}
     spread = {
         name: np.full(len(rows), _RATIO_SD) if name in _RATIOS else _SPEED_SD * values[name]
         for name in MOTILITY

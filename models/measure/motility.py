@@ -31,6 +31,15 @@ OK = "ok"
 INSUFFICIENT = "insufficient track"
 # Of the average's window: the last of those that VAP is taken after.
 _WIDER = 1.25
+SLOWEST_RATE_HZ = 24.0
+"""Least frames a second for ALH, MAD and BCF: twice a common beat, 12 Hz. Below, a beat looks
+slower than it is: of 8 to 12 Hz, BCF is right from 24 on; at 9 it is a fifth, and so is ALH."""
+_RATE_TOLERANCE = 0.97  # a camera of 24 frames a second gives 23.976, and not evenly
+_SWING_PIECE_S = 1.0
+# Of the noise's own scatter: so far above it lateral motion is a beat, not chance.
+_SWING_CHANCE = 2.0
+# Boxes alone place a head within this, per axis: scatter along the course beyond it is motion.
+_MOST_LOCALISATION_UM = 0.28
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +61,10 @@ class Motility:
         Of that piece.
     frame_rate_hz : float
         At which it was seen; VCL, ALH and BCF depend on it. NaN with fewer than two frames.
+        Below SLOWEST_RATE_HZ, ALH, MAD and BCF are NaN.
+    swing : float
+        Motion across the course over what localisation explains; at most 1 where no beating is
+        seen, NaN where nothing is known.
     """
 
     values: dict[str, float]
@@ -59,6 +72,7 @@ class Motility:
     frames: int
     duration_s: float
     frame_rate_hz: float
+    swing: float
 
 
 def measure_path(
@@ -86,11 +100,12 @@ def measure_path(
     time_s = np.ascontiguousarray(time_s, dtype=np.float64)
     raw_um = np.ascontiguousarray(raw_um, dtype=np.float64)
     numbers = path_measures(time_s, raw_um, False, *convention(settings))
-    values = dict(zip(COLUMNS, numbers[:-1].tolist(), strict=True))
+    values = dict(zip(COLUMNS, numbers[:10].tolist(), strict=True))
     known = bool(np.isfinite(numbers[0]))
     quality = OK if known else INSUFFICIENT
     frames = _frames_of_piece(time_s, raw_um, settings)
-    return Motility(values, quality, frames, float(numbers[-1]), frame_rate_hz(time_s))
+    duration_s, swing = float(numbers[10]), float(numbers[11])
+    return Motility(values, quality, frames, duration_s, frame_rate_hz(time_s), swing)
 
 
 def _frames_of_piece(time_s: Float64, raw_um: Float64, settings: MotilitySettings) -> int:
@@ -101,6 +116,11 @@ def _frames_of_piece(time_s: Float64, raw_um: Float64, settings: MotilitySetting
     longest_gap_s = (float(settings.gap_frames) + 1.5) * float(np.median(np.diff(time_s)))
     first, last = _pieces(time_s, real, longest_gap_s, False)
     return int(real[first : last + 1].sum()) if first >= 0 else 0
+
+
+def shows_the_beat(frame_rate_hz: float) -> bool:
+    """Whether ALH, MAD and BCF mean something at a frame rate."""
+    return frame_rate_hz >= _RATE_TOLERANCE * SLOWEST_RATE_HZ
 
 
 def frame_rate_hz(time_s: Float64) -> float:
@@ -222,6 +242,54 @@ def _turning(path: Float64, real: NDArray[np.bool_], least_um: float) -> float:
 
 
 @njit(cache=True, nogil=True)
+def swing_of(
+    time_s: Float64, path: Float64, real: NDArray[np.bool_], localisation_um: float
+) -> float:
+    """Motion across the course over what localisation explains; at most 1: no beating is seen.
+
+    A parabola is taken off each second of the path, so that a curved way or a slowly changing flow
+    is no beat. What is left across the course is held against what is left along it, where a beat
+    shows little; that is taken to be ``localisation_um`` at least.
+
+    Parameters
+    ----------
+    time_s : (N,)
+    path : (N, 2)
+        Micrometres; rows that are not ``real`` (N,) do not count.
+    localisation_um : float
+        Standard deviation of a position, per axis.
+    """
+    n = time_s.shape[0]
+    pieces = max(1, int((time_s[n - 1] - time_s[0]) / _SWING_PIECE_S + 0.5))
+    across, along, free = 0.0, 0.0, 0
+    for piece in range(pieces):
+        rows = np.flatnonzero(real[n * piece // pieces : n * (piece + 1) // pieces])
+        rows = rows + n * piece // pieces
+        if rows.shape[0] < 5:
+            continue
+        x = time_s[rows] - time_s[rows].mean()
+        square = x**2 - (x**2).mean()
+        square = square - x * ((x * square).sum() / (x**2).sum())
+        left = np.empty((2, rows.shape[0]))
+        course = np.empty(2)
+        for a in range(2):
+            p = path[rows, a] - path[rows, a].mean()
+            course[a] = (x * p).sum() / (x**2).sum()
+            left[a] = p - course[a] * x - square * ((square * p).sum() / (square**2).sum())
+        speed = np.hypot(course[0], course[1])
+        ux, uy = (course[0] / speed, course[1] / speed) if speed > 0.0 else (1.0, 0.0)
+        across += ((ux * left[1] - uy * left[0]) ** 2).sum()
+        along += ((ux * left[0] + uy * left[1]) ** 2).sum()
+        free += rows.shape[0] - 3
+    if free == 0:
+        return np.nan
+    noise = min(max(np.sqrt(along / free), localisation_um), _MOST_LOCALISATION_UM)
+    noise = max(noise, localisation_um)
+    limit = noise * (1.0 + _SWING_CHANCE / np.sqrt(free))
+    return float(np.sqrt(across / free) / limit) if limit > 0.0 else np.nan
+
+
+@njit(cache=True, nogil=True)
 def path_measures(
     time_s: Float64,
     raw_um: Float64,
@@ -233,8 +301,8 @@ def path_measures(
     localisation_um: float,
     still_um: float,
 ) -> Float64:
-    """Measures in the order of COLUMNS, then the duration; NaN where unknown."""
-    out = np.full(11, np.nan)
+    """Measures in the order of COLUMNS, then duration and swing; NaN where unknown."""
+    out = np.full(12, np.nan)
     out[10] = 0.0
     if time_s.shape[0] < 3:
         return out
@@ -258,6 +326,7 @@ def path_measures(
                 for a in range(2):
                     path[m, a] = path[before, a] + part * (path[k, a] - path[before, a])
             before = k
+    out[11] = swing_of(time_s, path, real, localisation_um)
     half = max(1, int(average_s / (2.0 * step_s) + 0.4))
     average = _average(path, half)
     duration = out[10]
@@ -275,7 +344,8 @@ def path_measures(
         farthest = max(farthest, np.hypot(average[k, 0] - cx, average[k, 1] - cy))
     if vcl <= np.sqrt(np.pi) * localisation_um / step_s or farthest <= still_um:
         return out
-    out[3], out[4], out[6] = _lateral(time_s, path, average, half)
-    out[5] = _turning(path, real, least_step_um)
+    if 1.0 / step_s >= _RATE_TOLERANCE * SLOWEST_RATE_HZ:
+        out[3], out[4], out[6] = _lateral(time_s, path, average, half)
+        out[5] = _turning(path, real, least_step_um)
     out[7], out[8], out[9] = vsl / vcl, vap / vcl, vsl / vap
     return out

@@ -18,6 +18,9 @@ Measure = Literal[
     "tail_length_um", "vsl_um_s", "vcl_um_s", "vap_um_s", "alh_um", "alh_max_um", "mad_deg",
     "bcf_hz", "lin", "wob", "str",
 ]  # fmt: skip
+# TOML tells numbers, texts and truth apart: none is taken for another.
+Number = Annotated[float, Field(strict=True)]
+Truth = Annotated[bool, Field(strict=True)]
 Speed = Literal["vap_um_s", "vsl_um_s", "vcl_um_s"]
 
 
@@ -29,7 +32,8 @@ class Term(_Strict):
     """Limits of one measure, and how much it weighs.
 
     Its merit is 1 from ``best_low`` to ``best_high``, 1/2 at a limit and 0 at ``worst_low`` and
-    ``worst_high``, linear between them: nearer to the best never has less merit.
+    ``worst_high``, linear between them: nearer to the best never has less merit. Where the best is
+    put on the limit itself, the merit makes a step there, from 1/2 to 1.
 
     Attributes
     ----------
@@ -40,36 +44,40 @@ class Term(_Strict):
     low, high : float or None
         Limits, included; at least one. Units are the measure's.
     best_low, best_high : float or None
-        Left out: the middle between two limits, or the only limit itself.
+        Left out: the middle between two limits; of one limit, as far inside it as the worst
+        lies outside.
     worst_low, worst_high : float or None
-        Left out: as far outside the limit as the best lies inside, or as 1/4 of the limit.
+        Left out: as far outside the limit as the best lies inside; without either, both lie 1/4
+        of the limit away from it.
     weight : float
         In the mean of merits.
     needed : bool
-        Without it there is neither 'normal' nor a score.
+        Without it there is neither 'normal' nor a score. Of any other, unknown counts in the score
+        as the worst value does.
     judges : bool
         Outside the limits is not normal; else the term only counts in the score.
     """
 
     measure: Measure
     group: Literal["morphology", "motility"]
-    low: float | None = None
-    high: float | None = None
-    best_low: float | None = None
-    best_high: float | None = None
-    worst_low: float | None = None
-    worst_high: float | None = None
-    weight: Annotated[float, Field(gt=0, le=10)] = 1.0
-    needed: bool = True
-    judges: bool = True
+    low: Number | None = None
+    high: Number | None = None
+    best_low: Number | None = None
+    best_high: Number | None = None
+    worst_low: Number | None = None
+    worst_high: Number | None = None
+    weight: Annotated[float, Field(gt=0, le=10, strict=True)] = 1.0
+    needed: Truth = True
+    judges: Truth = True
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.low is None and self.high is None:
             raise ValueError(f"{self.measure}: no limit; give low, high, or both")
         for side in ("low", "high"):
-            if getattr(self, side) is None and getattr(self, f"worst_{side}") is not None:
-                raise ValueError(f"{self.measure}: worst_{side} without {side}; give both")
+            for name in (f"worst_{side}", f"best_{side}"):
+                if getattr(self, side) is None and getattr(self, name) is not None:
+                    raise ValueError(f"{self.measure}: {name} without {side}; give both")
         knots = self.knots
         if any(a > b for a, b in pairwise(knots)):
             raise ValueError(
@@ -87,16 +95,16 @@ class Term(_Strict):
         low, high = self.low, self.high
         middle = None if low is None or high is None else (low + high) / 2
         best_low, best_high = self.best_low, self.best_high
-        if best_low is None:
-            best_low = next(
-                v for v in (best_high, middle, low, -math.inf) if v is not None
-            )  # of an upper limit alone, everything below it is best
-        if low is None:
+        if low is None:  # everything below the best of an upper limit is best, too
             best_low = -math.inf
-        if best_high is None:
-            best_high = next(v for v in (self.best_low, middle, high, math.inf) if v is not None)
+        elif best_low is None:
+            inside = _inside(low, self.worst_low, 1.0)
+            best_low = next(v for v in (best_high, middle, inside) if v is not None)
         if high is None:
             best_high = math.inf
+        elif best_high is None:
+            inside = _inside(high, self.worst_high, -1.0)
+            best_high = next(v for v in (self.best_low, middle, inside) if v is not None)
         return (
             _worst(self.worst_low, low, best_low, -1.0), -math.inf if low is None else low,
             best_low, best_high, math.inf if high is None else high,
@@ -110,7 +118,16 @@ def _worst(given: float | None, limit: float | None, best: float, outward: float
     if limit is None:
         return outward * math.inf
     reach = abs(limit - best)
-    return limit + outward * (reach if reach > 0.0 else max(abs(limit) / 4, 1e-6))
+    return limit + outward * (reach if reach > 0.0 else _quarter(limit))
+
+
+def _inside(limit: float, worst: float | None, inward: float) -> float:
+    """Best of a limit that stands alone; a worst on the wrong side is refused elsewhere."""
+    return limit + inward * (_quarter(limit) if worst is None else abs(limit - worst))
+
+
+def _quarter(limit: float) -> float:
+    return max(abs(limit) / 4, 1e-6)
 
 
 class CriteriaProfile(_Strict):
@@ -130,6 +147,8 @@ class CriteriaProfile(_Strict):
     not_assessed : tuple of str
         What the picture cannot show; every list of reasons says so.
     term : tuple of Term
+        Without any of motility, motility is not assessed: there is no grade, and healthy is whose
+        morphology is normal.
     """
 
     version: Literal[1] = 1
@@ -137,11 +156,11 @@ class CriteriaProfile(_Strict):
     title: str
     source: str
     medium: str
-    temperature_c: Annotated[float, Field(ge=0, le=45)]
+    temperature_c: Annotated[float, Field(ge=0, le=45, strict=True)]
     estimators: Literal["ellipse", "paper"] = "ellipse"
     grade_by: Speed = "vap_um_s"
-    rapid_um_s: Annotated[float, Field(gt=0)] = 25.0
-    progressive_um_s: Annotated[float, Field(gt=0)] = 5.0
+    rapid_um_s: Annotated[float, Field(gt=0, strict=True)] = 25.0
+    progressive_um_s: Annotated[float, Field(gt=0, strict=True)] = 5.0
     not_assessed: tuple[str, ...] = ()
     term: Annotated[tuple[Term, ...], Field(min_length=1)]
 
@@ -154,6 +173,11 @@ class CriteriaProfile(_Strict):
         if not self.progressive_um_s < self.rapid_um_s:
             raise ValueError("progressive_um_s must be less than rapid_um_s")
         return self
+
+    @property
+    def assesses_motility(self) -> bool:
+        """Whether any term judges, or counts, how a sperm swims."""
+        return any(term.group == "motility" for term in self.term)
 
 
 def profile_names() -> tuple[str, ...]:
@@ -191,7 +215,9 @@ def parse_profile(text: str, where: str) -> CriteriaProfile:
         Broken TOML, unknown key, or a value that is not allowed; one line.
     """
     try:
-        return CriteriaProfile.model_validate(tomllib.loads(text))
+        return CriteriaProfile.model_validate(tomllib.loads(text.removeprefix("\ufeff")))
+    except RecursionError:
+        raise ModelError(f"{where}: not valid TOML: brackets too deep; correct the file") from None
     except tomllib.TOMLDecodeError as error:
         raise ModelError(f"{where}: not valid TOML: {error}; correct that line") from error
     except ValidationError as error:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from models.measure.motility import SLOWEST_RATE_HZ, shows_the_beat
 from models.measure.profile import CriteriaProfile, Term
 
 NAMES: Final = {
@@ -20,6 +21,10 @@ NAMES: Final = {
     "str": ("STR", "", 2),
 }  # fmt: skip
 """Of each measure: its name, unit, and decimals."""
+CARRIED: Final = "moves without beating: carried by the flow?"
+"""Why the motility of such a cell is not known."""
+SCORE_ONLY: Final = ", in the score only"
+"""Follows a limit that does not judge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +35,8 @@ class Reason:
     ----------
     measure : str
     text : str
-        'head width 2.4 um, below 2.5 (12 frames)'.
+        'head width 2.4 um, below 2.5 (12 frames)'; ', in the score only' after a limit that does
+        not judge; 'tail length not known: the worst is assumed in the score'.
     merit : float
         0 to 1; NaN where the measure is unknown.
     broken : bool
@@ -51,8 +57,12 @@ def reasons(
     frames: Mapping[str, int] | None = None,
     duration_s: Mapping[str, float] | None = None,
     why_not: Mapping[str, str] | None = None,
+    *,
+    carried: bool = False,
 ) -> tuple[Reason, ...]:
     """Explain one sperm's verdict: what is broken first, then worst merit first, unknown last.
+
+    Whether it is ``carried``, as ``Verdicts.carried`` says, comes before all of them.
 
     Parameters
     ----------
@@ -81,12 +91,27 @@ def reasons(
         for term in profile.term
     ]
     found.sort(key=lambda one: (math.isnan(one.merit), not one.broken, one.merit))
-    return tuple(found)
+    first = [Reason("swing", CARRIED, math.nan, False)] if carried else []
+    return (*first, *found)
 
 
-def sentence(found: tuple[Reason, ...], profile: CriteriaProfile) -> str:
-    """Join reasons into the text of a table's cell."""
+def beat_unseen(frame_rate_hz: float) -> str:
+    """Say that a frame rate does not show the beat; empty where it does, or is not known."""
+    if math.isnan(frame_rate_hz) or shows_the_beat(frame_rate_hz):
+        return ""
+    return (
+        f"ALH, MAD, BCF not known: {frame_rate_hz:.1f} frames a second do not show the beat, "
+        f"{SLOWEST_RATE_HZ:.0f} are needed"
+    )
+
+
+def sentence(
+    found: tuple[Reason, ...], profile: CriteriaProfile, frame_rate_hz: float = math.nan
+) -> str:
+    """Join reasons into the text of a table's cell; with those that the frame rate gives."""
     parts = [one.text for one in found]
+    if unseen := beat_unseen(frame_rate_hz):
+        parts.append(unseen)
     if profile.not_assessed:
         parts.append("not assessed: " + ", ".join(profile.not_assessed))
     return "; ".join(parts)
@@ -109,7 +134,8 @@ def _behind(frames: int, duration_s: float) -> str:
 def _reason(term: Term, value: float, merit: float, sd: float, behind: str, why_not: str) -> Reason:
     name, _, decimals = NAMES[term.measure]
     if math.isnan(value):
-        why = f": {why_not}" if why_not else ""
+        costs = "no score without it" if term.needed else "the worst is assumed in the score"
+        why = f": {why_not}; {costs}" if why_not else f": {costs}"
         return Reason(term.measure, f"{name} not known{why}", math.nan, False)
     given = 0.0 if math.isnan(sd) else sd
     text = f"{name} {number(term.measure, value)}"
@@ -122,6 +148,8 @@ def _reason(term: Term, value: float, merit: float, sd: float, behind: str, why_
     elif value > high:
         broken = value - given > high
         text += f", {'above' if broken else 'at the limit of'} {high:.{_digits(high, decimals)}f}"
+    if not term.judges and not low <= value <= high:
+        text += SCORE_ONLY
     return Reason(term.measure, text + behind, merit, broken and term.judges)
 
 

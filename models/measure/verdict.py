@@ -2,7 +2,9 @@
 
 Unknown is NaN and stays unknown: a verdict that lacks a needed number is NaN, and so is the score,
 so that the sperm is never ranked. A limit is broken where a value lies outside it by more than its
-own uncertainty. The score is continuous, and nearer to the best of a term never lowers it.
+own uncertainty. Nearer to the best of a term never lowers the score, and an unknown never raises
+it: what may be unknown counts as the worst value then. What moves without beating may be carried by
+the medium: its motility is not known, however fast it is.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.measure.profile import CriteriaProfile, Term
 from models.types import Float64, Int8
@@ -37,6 +40,8 @@ class Verdicts:
         Index of GRADES.
     score, score_sd : (N,) float64
         0 to 1, and its standard uncertainty.
+    carried : (N,) bool
+        Moves without beating: a dead sperm in a flow would, too. No grade, no motility, no score.
     """
 
     merit: Float64
@@ -46,6 +51,7 @@ class Verdicts:
     grade: Int8
     score: Float64
     score_sd: Float64
+    carried: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.score)
@@ -63,7 +69,7 @@ def judge(
     values : mapping of str to (N,) float64
         By column of sperm.csv, NaN where unknown; a column that is missing is unknown. With
         ``vcl_noise_um_s``, the VCL of a cell at rest, immotile and nonprogressive sperm are told
-        apart.
+        apart; with ``swing`` (see models.measure.motility) swimming and being carried are.
     profile : CriteriaProfile
     uncertainty : mapping of str to (N,) float64, optional
         Standard uncertainty of ``values``; none where missing or NaN.
@@ -95,14 +101,21 @@ def judge(
     for group in normal:
         normal[group][~judged[group]] = np.nan
         normal[group][broken[group]] = 0.0
+    grade, carried = _grade(values, profile, none)
+    carried |= _beats_not(values, none) & (normal["motility"] == 1.0)
+    normal["motility"][carried & (normal["motility"] == 1.0)] = np.nan
+    # Too slow even with what the flow adds to it is not normal for sure; else nothing is sure.
+    complete &= ~(carried & np.isnan(normal["motility"]))
     score, score_sd = _score(profile, merit, slope_sd)
     score[~complete], score_sd[~complete] = np.nan, np.nan
-    both = normal["morphology"] * normal["motility"]
-    failed = (normal["morphology"] == 0.0) | (normal["motility"] == 0.0)
+    if not profile.assesses_motility:
+        healthy = normal["morphology"].copy()
+    else:
+        failed = (normal["morphology"] == 0.0) | (normal["motility"] == 0.0)
+        healthy = np.where(failed, 0.0, normal["morphology"] * normal["motility"])
     return Verdicts(
-        merit, normal["morphology"], normal["motility"], np.where(failed, 0.0, both),
-        _grade(values, profile, none), score, score_sd,
-    )  # fmt: skip
+        merit, normal["morphology"], normal["motility"], healthy, grade, score, score_sd, carried
+    )
 
 
 def merit_of(term: Term, value: Float64) -> Float64:
@@ -125,25 +138,38 @@ def _curve(term: Term) -> tuple[Float64, Float64]:
 
 
 def _score(profile: CriteriaProfile, merit: Float64, merit_sd: Float64) -> tuple[Float64, Float64]:
-    """Half the weighted mean of the known merits, half the least: nothing makes up for that."""
+    """Half the weighted mean of the merits, half the least: nothing makes up for that.
+
+    An unknown has the merit 0 of the worst value: any more, and a sperm whose value is worse than
+    that would gain from hiding it.
+    """
     weight = np.array([term.weight for term in profile.term])[:, None]
     known = np.isfinite(merit)
-    share = np.where(known, weight, 0.0)
-    total = share.sum(axis=0)
-    share = share / np.where(total > 0.0, total, 1.0)
-    filled = np.where(known, merit, 1.0)
+    filled = np.where(known, merit, 0.0)
     least = np.argmin(filled, axis=0)
     column = np.arange(merit.shape[1])
-    score = 0.5 * (share * np.where(known, merit, 0.0)).sum(axis=0)
+    share = weight / weight.sum()
+    score = 0.5 * (share * filled).sum(axis=0)
     score += 0.5 * filled[least, column]
-    pull = 0.5 * share
+    pull = np.repeat(0.5 * share, merit.shape[1], axis=1)
     pull[least, column] += 0.5
     sd = np.sqrt(((pull * merit_sd) ** 2).sum(axis=0))
-    score[total == 0.0], sd[total == 0.0] = np.nan, np.nan
+    nothing = ~known.any(axis=0)
+    score[nothing], sd[nothing] = np.nan, np.nan
     return score, sd
 
 
-def _grade(values: Mapping[str, Float64], profile: CriteriaProfile, none: Float64) -> Int8:
+def _beats_not(values: Mapping[str, Float64], none: Float64) -> NDArray[np.bool_]:
+    """Whether motion across the course is no more than localisation explains; not where unknown."""
+    return np.asarray(values.get("swing", none) <= 1.0)
+
+
+def _grade(
+    values: Mapping[str, Float64], profile: CriteriaProfile, none: Float64
+) -> tuple[Int8, NDArray[np.bool_]]:
+    """Grades, and who moves without beating."""
+    if not profile.assesses_motility:
+        return np.zeros(len(none), np.int8), np.zeros(len(none), np.bool_)
     speed = values.get(profile.grade_by, none)
     known = np.isfinite(speed)
     grade = np.zeros(len(none), np.int8)
@@ -151,9 +177,12 @@ def _grade(values: Mapping[str, Float64], profile: CriteriaProfile, none: Float6
     floor = values.get("vcl_noise_um_s", np.zeros(len(none)))
     vcl = values.get("vcl_um_s", none)
     grade[known & (vcl <= STILL_FACTOR * np.nan_to_num(floor))] = IMMOTILE
+    # Slow swimmers with a small beat have no more VCL than that: speed tells, if they beat at all.
     grade[known & (speed >= profile.progressive_um_s)] = SLOW
     grade[known & (speed >= profile.rapid_um_s)] = RAPID
-    return grade
+    carried = known & (grade != IMMOTILE) & _beats_not(values, none)
+    grade[carried] = 0
+    return grade, carried
 
 
 def places(score: Float64) -> Float64:

@@ -171,6 +171,7 @@ def _pairs(
             true["tail_length_um"] = math.nan  # coiled and double tails have no one length
         true |= _true_motion(specimen, one.sperm, time_s)
         columns = {n: np.array([v]) for n, v in found.items()}
+        columns["swing"] = np.array([motility.swing])
         columns["vcl_noise_um_s"] = np.array([vcl_of_jitter(FPS)])
         spread = {n: np.array([v]) for n, v in zip(SHAPE, shape.uncertainty, strict=True)}
         told = float(judge(columns, named_profile(), spread).healthy[0])

@@ -44,6 +44,13 @@ def test_the_fastest_is_first() -> None:
     assert ranked([20.0, 80.0, 50.0], [MIDDLE] * 3) == (2, 3, 1)
 
 
+def test_what_does_not_beat_is_behind_what_does() -> None:
+    tracks = tracks_at([MIDDLE] * 3)
+    values = {"vap_um_s": np.array([30.0, 8.0, 5.0]), "swing": np.array([0.8, 2.0, 3.0])}
+    measured = Measurements(tracks.track_id, values, ("ok",) * 3)
+    assert rank(tracks, np.array([MIDDLE] * 3), measured, 640, 480) == (2, 3, 1)
+
+
 def test_what_cannot_be_known_is_not_ranked() -> None:
     assert ranked([np.nan, 80.0], [MIDDLE] * 2) == (2,)
     assert ranked([500.0, 80.0], [MIDDLE] * 2) == (2,)

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from app.core.messages import Snapshot
 from app.ui.cell import Cell
-from app.ui.portrait import MOTION, SHAPE, Portrait, portray
+from app.ui.portrait import MOTION, SHAPE, Portrait, _why, portray
 from app.ui.verdict_words import findings, micro
 from app.ui.warm_up import WARM_UP_S, progress_line, waiting
 from app.ui.window import MainWindow
 from models.measure.motility import INSUFFICIENT
 from models.measure.profile import named_profile, profile_names
-from models.measure.reasons import NAMES, reasons
+from models.measure.reasons import CARRIED, NAMES, reasons
 from models.types import SpermClass
 from tests.gui.conftest import show_next
 from tests.gui.stand_in import RIG, StandIn
@@ -169,3 +169,14 @@ def test_who_waits_is_told_what_for_and_how_long(window: MainWindow, loop: Stand
     assert "20 s" in waiting(20.0)
     assert "doctor" in waiting(WARM_UP_S + 1.0)
     assert "300 s" in progress_line(16.0)
+
+
+def test_what_may_be_carried_or_only_counts_is_no_mark_against_it() -> None:
+    texts = (CARRIED, "LIN 0.18, below 0.30, in the score only (91 frames)")
+    carried, lin = findings(texts)
+    assert (carried.short, carried.known) == ("carried?", False)
+    assert (lin.short, lin.judges, lin.frames) == ("LIN low", False, 91)
+    lines = _why((carried, lin), disputed=False)
+    assert lines == (f"! {CARRIED}", "! mean LIN 0.18, below 0.30, in the score only")
+    cut = findings(("tail length not known: the worst is assumed in the score",))[0]
+    assert (cut.name, cut.known) == ("tail length", False)

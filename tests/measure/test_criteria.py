@@ -76,7 +76,9 @@ def test_nearer_to_normal_never_lowers_the_score(profile, data) -> None:  # type
     assert verdicts.score[1] >= verdicts.score[0] - 1e-12
     for name in ("morphology_normal", "motility_normal", "healthy"):
         first, second = getattr(verdicts, name)
-        assert second >= first
+        assert second >= first or (
+            np.isnan([first, second]).all() and not profile.assesses_motility
+        )
 
 
 @pytest.mark.parametrize("profile", PROFILES, ids=lambda p: p.name)
@@ -152,7 +154,8 @@ def test_reasons_say_value_limit_and_frames() -> None:
     text = sentence(found, profile)
     assert "ellipticity 2.08, at the limit of 2.0" in text
     assert "head length 5.0 um;" in text
-    assert "tail length not known" in text
+    assert "tail length not known: the worst is assumed in the score" in text
+    assert "VAP not known: no score without it" in text
     assert text.endswith("not assessed: acrosome, vacuoles, midpiece width, DNA")
     assert {term.measure for one in PROFILES for term in one.term} <= set(NAMES)
 
@@ -179,7 +182,14 @@ def test_normal_sperm_of_the_specimen_satisfy_the_default_profile(modality: str)
         ("low = 9.0", "worst_low < low"),
         ("lowest = 4.0", "lowest"),
         ("low = 'x'", "low"),
-        ("best_low = 4.6\nworst_high = 3.0", "worst_high"),
+        ("worst_high = 3.0", "worst_high"),
+        ("best_low = 4.6", "best_low without low"),
+        ("worst_low = 3.0", "worst_low without low"),
+        ("weight = true", "weight"),
+        ("low = true", "low"),
+        ('low = "5.0"', "low"),
+        ("needed = 1", "needed"),
+        ("x = " + "[" * 5000, "not valid TOML"),
         ("=", "not valid TOML"),
     ],
 )
@@ -193,6 +203,40 @@ def test_a_bad_profile_gets_one_line(change: str, message: str) -> None:
         parse_profile(text, "mine.toml")
     assert "\n" not in str(caught.value)
     assert str(caught.value).startswith("mine.toml")
+
+
+def test_the_other_limit_has_its_best_refused_too() -> None:
+    text = (
+        'version = 1\nname = "mine"\ntitle = "t"\nsource = "s"\nmedium = "m"\n'
+        'temperature_c = 37.0\n[[term]]\nmeasure = "vap_um_s"\ngroup = "motility"\nlow = 5.0\n'
+    )
+    with pytest.raises(ModelError, match="best_high without high"):
+        parse_profile(text + "best_high = 40.0\n", "mine.toml")
+    limit_alone = parse_profile("\ufeff" + text, "mine.toml").term[0]  # as Notepad writes it
+    merit = merit_of(limit_alone, np.linspace(3.0, 7.0, 401))
+    assert merit[200] == pytest.approx(0.5)
+    assert np.abs(np.diff(merit)).max() < 0.01  # continuous at the limit, too
+    assert merit[-1] == 1.0
+
+
+def test_a_limit_that_does_not_judge_says_so() -> None:
+    profile = named_profile()
+    found = reasons({"lin": 0.18, "head_width_um": 2.4}, {"lin": 0.3}, profile)
+    text = sentence(found, profile)
+    assert "LIN 0.18, below 0.30, in the score only" in text
+    assert "head width 2.4 um, below 2.5;" in text
+
+
+def test_a_fixed_smear_is_judged_by_its_morphology() -> None:
+    profile = named_profile("who6_stained")
+    values = good("who6_stained", 2) | columns(vap_um_s=[0.4, np.nan], swing=[0.7, np.nan])
+    values["head_width_um"][1] = 4.0
+    verdicts = judge(values, profile)
+    assert verdicts.healthy.tolist() == [1.0, 0.0]
+    assert np.isnan(verdicts.motility_normal).all()
+    assert verdicts.grade.tolist() == [0, 0]
+    assert verdicts.score[0] == pytest.approx(1.0)
+    assert "not assessed: motility" in sentence(reasons({}, {}, profile), profile)
 
 
 def test_an_unknown_profile_names_those_that_there_are() -> None:

@@ -56,12 +56,42 @@ def test_too_few_cells_at_rest_say_nothing(still: int) -> None:
     assert drift.without(t, p) is p
 
 
-def test_a_slow_flow_is_told_and_left() -> None:
+def test_a_flow_too_slow_to_tell_is_told_and_left() -> None:
     t = np.arange(60) / FPS
-    paths = [(t, np.outer(t, [1.5, 0.5]) + k) for k in range(5)]
+    paths = [(t, np.outer(t, [0.3, 0.1]) + k) for k in range(5)]
     drift = find_drift(paths)
-    assert drift.speed_um_s == pytest.approx(1.58, abs=0.01)
+    assert drift.speed_um_s == pytest.approx(0.316, abs=0.01)
     assert drift.without(*paths[0]) is paths[0][1]
+
+
+def dead(rng: np.random.Generator, flow_um_s: float, cells: int) -> list[tuple[Float64, Float64]]:
+    t = np.arange(120) / FPS
+    return [
+        (t, 50.0 * k + np.outer(t, [flow_um_s, 0.0]) + rng.normal(0, 0.15, (len(t), 2)))
+        for k in range(cells)
+    ]
+
+
+@pytest.mark.parametrize("flow_um_s", [0.0, 1.0, 2.5, 6.0])
+def test_jitter_makes_no_flow_faster(flow_um_s: float) -> None:
+    found = [find_drift(dead(np.random.default_rng(k), flow_um_s, 5)) for k in range(10)]
+    for drift in found:
+        assert drift.speed_um_s == pytest.approx(flow_um_s, abs=0.25 if flow_um_s == 0.0 else 0.1)
+        assert drift.corrected == (flow_um_s > 0.0)
+
+
+def test_cells_that_do_not_agree_make_no_flow_that_is_taken_off() -> None:
+    rng = np.random.default_rng(1)
+    drift = find_drift(dead(rng, 0.0, 3) + dead(rng, 2.4, 3))  # three stick to the glass
+    assert drift.cells == 6
+    assert not drift.corrected
+
+
+def test_swimmers_of_one_way_that_beat_are_no_cells_at_rest() -> None:
+    t = np.arange(120) / FPS
+    beat_um = 0.4 * np.sin(2 * np.pi * 5.0 * t)
+    paths = [(t, np.stack([4.0 * t, beat_um + 9.0 * k], axis=1)) for k in range(5)]
+    assert find_drift(paths).cells == 0
 
 
 def test_nothing_and_one_frame_have_no_drift() -> None:

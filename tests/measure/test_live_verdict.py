@@ -11,6 +11,9 @@ import pytest
 from models.measure.grey_head import with_grey_heads
 from models.measure.live import LiveMotility
 from models.measure.live_verdict import SHAPES_S, LiveVerdict
+from models.measure.paper_head import with_paper_heads
+from models.measure.profile import named_profile
+from models.measure.reasons import CARRIED
 from models.measure.shape_record import LEAST_HEADS, ShapeRecord
 from models.measure.shapes import measure_shapes
 from models.measure.soft import planes_of
@@ -20,6 +23,7 @@ from models.specimen.truth_tables import sperm_rows
 from models.types import Detections, Measurements, Perception, SpermClass, Tracks, TrackState
 
 FPS = 30.0
+BEAT_UM = (0.0, 1.5, -1.5)  # of three frames: 10 Hz
 Last = tuple[Measurements, Specimen, list[Measurements]]
 
 
@@ -73,12 +77,13 @@ def test_a_verdict_within_three_seconds_or_a_reason(last: Last) -> None:
             assert measured.quality[k] != "ok"
             continue
         if math.isnan(score[k]):
-            assert measured.reasons[k][0].startswith("head:") or measured.quality[k] != "ok"
+            why = measured.reasons[k][0]
+            assert why.startswith("head:") or why == CARRIED or measured.quality[k] != "ok"
         else:
             assert 0.0 <= score[k] <= 1.0
             assert measured.values["frames"][k] >= LEAST_HEADS
             assert measured.values["score_sd"][k] > 0.0
-            assert measured.grade[k]
+            assert measured.grade[k] or measured.reasons[k][0] == CARRIED
     assert all(np.isnan(one.values["score"]).all() for one in history[:20])
 
 
@@ -111,7 +116,7 @@ def test_scores_hold_between_verdicts_and_follow_their_tracks(last: Last) -> Non
 def test_without_maps_there_is_motility_and_no_score() -> None:
     verdict, motility = LiveVerdict(0.5, 480, 640), LiveMotility()
     for k in range(60):
-        place = np.array([[k * 1.5, 0.0], [50.0, 50.0]])
+        place = np.array([[k * 1.5, BEAT_UM[k % 3]], [50.0, 50.0]])
         tracks = as_tracks(k / FPS, np.array([3, 8]), place)
         found = shown_by(verdict, tracks, motility.update(tracks), Perception(Detections.empty()))
     assert np.isnan(found.values["score"]).all()
@@ -126,7 +131,8 @@ def test_a_clock_that_is_set_back_does_not_stop_the_verdicts() -> None:
     verdict, motility = LiveVerdict(0.5, 480, 640), LiveMotility()
     for offset_s in (100.0, 0.0):
         for k in range(45):
-            tracks = as_tracks(offset_s + k / FPS, np.array([1]), np.array([[k * 1.5, 0.0]]))
+            place = np.array([[k * 1.5, BEAT_UM[k % 3]]])
+            tracks = as_tracks(offset_s + k / FPS, np.array([1]), place)
             found = shown_by(verdict, tracks, motility.update(tracks), None)
     assert found.grade == ("rapid",)
 
@@ -165,3 +171,50 @@ def test_heads_are_fitted_a_few_at_a_time_and_all_of_them() -> None:
         np.testing.assert_array_equal(spread.values, whole.values)
         known += int(at_once.frames(track) > 2)
     assert known > 10
+
+
+def test_what_moves_without_beating_is_not_called_progressive() -> None:
+    rng = np.random.default_rng(2)
+    verdict, motility = LiveVerdict(0.5, 480, 640, named_profile("pvp")), LiveMotility()
+    for k in range(90):
+        x_um = 2.5 * k / FPS  # a flow carries the first; the second swims in a medium at rest
+        place = np.array([[x_um, 0.0], [x_um, 0.5 * np.sin(2 * np.pi * 5.0 * k / FPS) + 50.0]])
+        tracks = as_tracks(k / FPS, np.array([3, 8]), place + rng.normal(0.0, 0.1, (2, 2)))
+        found = shown_by(verdict, tracks, motility.update(tracks), None)
+    assert found.grade[1] == "slow"
+    assert found.grade[0] in ("", "immotile")
+    assert not found.values["motility_normal"][0] == 1.0
+    assert CARRIED in found.reasons[0]
+    assert found.values["motility_normal"][1] == 1.0
+
+
+@pytest.mark.parametrize("name", ["paper", "who6_wet"])
+def test_heads_are_measured_by_the_estimators_of_the_criteria(name: str) -> None:
+    specimen = Specimen(profile("exam"), 33)
+    um = specimen.look.um_per_px
+    verdict, motility = LiveVerdict(um, 480, 640, named_profile(name)), LiveMotility()
+    papers = ShapeRecord(um)
+    for k in range(6):
+        truth = specimen.truth(0.5 * k, np.zeros(2), masks=True)
+        shown = np.flatnonzero(truth.visible)
+        tracks = as_tracks(0.5 * k, truth.sperm_id[shown], truth.position_um[shown])
+        found = Detections(
+            truth.box_px[shown].astype(np.float32), np.ones(len(shown), np.float32),
+            np.zeros(len(shown), np.int8),
+        )  # fmt: skip
+        perception = Perception(found, truth.class_map, truth.part_map)
+        image = specimen.render(0.5 * k, 0.008, lambda t: np.zeros((len(t), 2)))
+        verdict.renew(tracks, motility.update(tracks), perception, image)
+        planes = planes_of(perception)
+        assert planes is not None
+        assert truth.part_map is not None
+        shapes = measure_shapes(planes, found.box_px, 480, 640)
+        shapes = with_paper_heads(shapes, truth.part_map, found.box_px)
+        papers.add(tracks.track_id, tracks.detection, shapes)
+    length_um = {
+        t: (verdict.record.shape(t).values[1], papers.shape(t).values[1])
+        for t in tracks.track_id.tolist()
+    }
+    known = np.array([pair for pair in length_um.values() if np.isfinite(pair).all()])
+    assert len(known) > 5
+    assert np.array_equal(known[:, 0], known[:, 1]) == (name == "paper")

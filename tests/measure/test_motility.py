@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from models.measure.live import LiveMotility
 from models.measure.motility import COLUMNS, INSUFFICIENT, OK, measure_path
+from models.measure.reasons import beat_unseen
 from models.measure.settings import MotilitySettings
 from models.types import Float64, Tracks
 
@@ -146,6 +147,21 @@ def test_the_vap_of_a_slow_swimmer_has_no_yawing_in_it(beat_hz: float) -> None:
         side_um = 0.7 * np.sin(2 * np.pi * beat_hz * time_s + phase)
         found = measure_path(time_s, np.stack([4.0 * time_s, side_um], axis=1))
         assert found.values["vap_um_s"] == pytest.approx(4.0, abs=0.32)
+
+
+@pytest.mark.parametrize(
+    ("fps", "shown"), [(9.0, False), (20.0, False), (23.976, True), (30.0, True)]
+)
+def test_what_needs_the_beat_is_empty_where_frames_do_not_show_it(fps: float, shown: bool) -> None:
+    time_s = clock(fps, 3.0)
+    path = np.stack([40.0 * time_s, np.sin(2 * np.pi * 8.0 * time_s)], axis=1)
+    found = measure_path(time_s, path)
+    for name in ("alh_um", "alh_max_um", "mad_deg", "bcf_hz"):
+        assert np.isfinite(found.values[name]) == shown, name
+    assert np.isfinite(found.values["lin"])
+    assert bool(beat_unseen(found.frame_rate_hz)) != shown
+    if fps == 9.0:
+        assert "9.0 frames a second do not show the beat" in beat_unseen(found.frame_rate_hz)
 
 
 def test_fifteen_frames_at_thirty_a_second_are_enough() -> None:

@@ -21,6 +21,20 @@ def test_a_name_or_a_file(tmp_path: Path) -> None:
     mine = tmp_path / "mine.toml"
     mine.write_text(TEXT.replace('name = "pvp"', 'name = "mine"').replace("13.5", "14.5", 1))
     assert load_criteria(str(mine)).name == "mine"
+    capitals = tmp_path / "MINE.TOML"
+    capitals.write_bytes(b"\xef\xbb\xbf" + mine.read_bytes())  # as Windows' editors write it
+    assert load_criteria(str(capitals)).name == "mine"
+
+
+def test_no_other_criteria_take_the_name_of_those_that_come_with_the_program(
+    tmp_path: Path,
+) -> None:
+    mine = tmp_path / "mine.toml"
+    mine.write_text(TEXT, encoding="utf-8")
+    assert load_criteria(str(mine)).name == "pvp"  # it says the same: no harm
+    mine.write_text(TEXT.replace("13.5", "14.5"), encoding="utf-8")
+    with pytest.raises(ModelError, match="'pvp' is a profile that comes with the program"):
+        load_criteria(str(mine))
 
 
 @pytest.mark.parametrize(
@@ -50,6 +64,8 @@ def test_a_rig_names_its_criteria_relative_to_its_file(tmp_path: Path) -> None:
     rig = tmp_path / "rig.toml"
     rig.write_text('version = 1\ncriteria = "mine.toml"\n')
     assert Path(load_rig(rig).criteria) == tmp_path / "mine.toml"
+    rig.write_text('version = 1\ncriteria = "MINE.TOML"\n')
+    assert Path(load_rig(rig).criteria) == tmp_path / "MINE.TOML"
     rig.write_text('version = 1\ncriteria = "pvp"\n')
     assert load_rig(rig).criteria == "pvp"
 
