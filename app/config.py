@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from calibration.toml_file import TomlError, read_toml, write_toml
+from models.measure.profile import names_a_file
 from models.tracking.settings import TrackerSettings
 
 EMULATOR = "emulator"  # instead of a port: start the instrument's emulator
@@ -313,7 +314,7 @@ def _resolved(rig: RigConfig, folder: Path) -> RigConfig:
     changes: dict[str, object] = {}
     if rig.calibration != NOMINAL:
         changes["calibration"] = str(folder / rig.calibration)
-    if rig.criteria.lower().endswith(".toml"):
+    if names_a_file(rig.criteria):
         changes["criteria"] = str(folder / rig.criteria)
     if isinstance(rig.camera, VideoCameraConfig):
         changes["camera"] = rig.camera.model_copy(update={"path": folder / rig.camera.path})

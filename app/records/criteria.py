@@ -13,7 +13,13 @@ from importlib import resources
 from pathlib import Path
 
 from models.errors import DataError, ModelError
-from models.measure.profile import CriteriaProfile, named_profile, parse_profile, profile_names
+from models.measure.profile import (
+    CriteriaProfile,
+    named_profile,
+    names_a_file,
+    parse_profile,
+    profile_names,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +53,7 @@ class Criteria:
 
     def changed(self) -> str:
         """Say how the source differs now; empty where it does not, or is not here any more."""
-        if self.source.endswith(".toml") and not Path(self.source).is_file():
+        if names_a_file(self.source) and not Path(self.source).is_file():
             return ""
         try:
             now = read_criteria(self.source).sha256
@@ -81,7 +87,7 @@ def read_criteria(name: str) -> Criteria:
     ModelError
         As ``load_criteria`` does.
     """
-    if not name.lower().endswith(".toml"):
+    if not names_a_file(name):
         profile = named_profile(name)
         file = resources.files("models.measure").joinpath("profiles", f"{name}.toml")
         return Criteria(profile, name, file.read_text(encoding="utf-8"))

@@ -21,6 +21,7 @@ from app.records.export import (
 )
 from app.records.shape_table import read_shapes
 from models.errors import DataError
+from models.measure.profile import names_a_file
 
 # All that the rows are made of again; positions in px follow from those in um.
 _NEEDED = (
@@ -125,7 +126,7 @@ def criteria_of(folder: Path, about: About) -> tuple[Criteria, str]:
             f"{path}: judged by criteria '{name}', but {asked} holds '{criteria.profile.name}'; "
             "edit in the folder in which the right file lies"
         )
-    if not asked.endswith(".toml"):
+    if not names_a_file(asked):
         return criteria, ""
     return criteria, (
         f"this analysis did not keep its criteria; it is judged by {criteria.source} as it is now"

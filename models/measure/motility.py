@@ -103,19 +103,8 @@ def measure_path(
     values = dict(zip(COLUMNS, numbers[:10].tolist(), strict=True))
     known = bool(np.isfinite(numbers[0]))
     quality = OK if known else INSUFFICIENT
-    frames = _frames_of_piece(time_s, raw_um, settings)
-    duration_s, swing = float(numbers[10]), float(numbers[11])
+    duration_s, swing, frames = float(numbers[10]), float(numbers[11]), int(numbers[12])
     return Motility(values, quality, frames, duration_s, frame_rate_hz(time_s), swing)
-
-
-def _frames_of_piece(time_s: Float64, raw_um: Float64, settings: MotilitySettings) -> int:
-    """Positions known in the piece that ``path_measures`` looks at; 0 where it looks at none."""
-    if len(time_s) < 3:
-        return 0
-    real = np.isfinite(raw_um[:, 0]) & np.isfinite(raw_um[:, 1])
-    longest_gap_s = (float(settings.gap_frames) + 1.5) * float(np.median(np.diff(time_s)))
-    first, last = _pieces(time_s, real, longest_gap_s, False)
-    return int(real[first : last + 1].sum()) if first >= 0 else 0
 
 
 def shows_the_beat(frame_rate_hz: float) -> bool:
@@ -301,9 +290,9 @@ def path_measures(
     localisation_um: float,
     still_um: float,
 ) -> Float64:
-    """Measures in the order of COLUMNS, then duration and swing; NaN where unknown."""
-    out = np.full(12, np.nan)
-    out[10] = 0.0
+    """Measures in the order of COLUMNS, then duration, swing, frames seen; NaN where unknown."""
+    out = np.full(13, np.nan)
+    out[10], out[12] = 0.0, 0.0
     if time_s.shape[0] < 3:
         return out
     step_s = np.median(np.diff(time_s))
@@ -311,7 +300,7 @@ def path_measures(
     first, last = _pieces(time_s, real, (gap_frames + 1.5) * step_s, newest)
     if first < 0:
         return out
-    out[10] = time_s[last] - time_s[first]
+    out[10], out[12] = time_s[last] - time_s[first], real[first : last + 1].sum()
     # Fifteen frames at 30 a second span 14 steps: they are the half second that is asked for.
     if out[10] < minimum_s - 1.25 * step_s or last - first < 4:
         return out

@@ -180,6 +180,11 @@ class CriteriaProfile(_Strict):
         return any(term.group == "motility" for term in self.term)
 
 
+def names_a_file(name: str) -> bool:
+    """Whether criteria called ``name`` are a file of one's own, not a profile of the program."""
+    return name.lower().endswith(".toml")
+
+
 def profile_names() -> tuple[str, ...]:
     """Return the names of the profiles that come with the program, the default first."""
     names = sorted(

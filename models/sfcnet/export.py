@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -32,18 +33,25 @@ def network_from(weights: Path) -> SFCNet:
     WeightsError
         The file is missing or is no weights file.
     """
-    try:
+    with _told_if_unreadable(weights):
         state = torch.load(weights, map_location="cpu", weights_only=True)
         settings = state["settings"]
         network = SFCNet(variant(settings["variant"]), settings["task"])
         network.attach_as_in(state["average"])
         network.load_state_dict(state["average"])
+    return network.eval()
+
+
+@contextmanager
+def _told_if_unreadable(weights: Path) -> Iterator[None]:
+    """Say in one line what is wrong with a file that is no weights file."""
+    try:
+        yield
     except UNREADABLE as error:
         raise WeightsError(
             f"{weights}: no weights of a training ({reason_of(error)}); name the weights.pt that "
             "'sfcscope train' wrote"
         ) from error
-    return network.eval()
 
 
 def largest_difference(network: SFCNet, archive: nn.Module) -> float:
@@ -183,11 +191,6 @@ def training_facts(weights: Path) -> dict[str, object]:
     WeightsError
         The file is missing or is no weights file.
     """
-    try:
+    with _told_if_unreadable(weights):
         state = torch.load(weights, map_location="cpu", weights_only=True)
         return {"steps": state["step"], "settings": state["settings"], **state.get("origin", {})}
-    except UNREADABLE as error:
-        raise WeightsError(
-            f"{weights}: no weights of a training ({reason_of(error)}); name the weights.pt that "
-            "'sfcscope train' wrote"
-        ) from error

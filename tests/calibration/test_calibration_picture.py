@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from test_beads import beads
 
-from app import cli
 from app.config import BaslerCameraConfig, RigConfig, simulated_rig
 from app.rig.calibrate import calibrate
 from calibration.errors import CalibrationError
 from calibration.store import load_calibration
 from models.specimen.micrometer import Micrometer, MicrometerLook
+from tests.calibration.calibrate_verb import run
 
 RIG = 'version = 1\nname = "lab 2"\ncalibration = "cal.toml"\n'
 
@@ -51,14 +51,6 @@ def lab(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     for picture in pictures.iterdir():
         shutil.copy(picture, tmp_path)
     return tmp_path
-
-
-def run(words: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, object], str]:
-    """Exit code, what was printed as JSON, and the errors."""
-    code = cli.main(["calibrate", *words.split(), "--json"])
-    said = capsys.readouterr()
-    lines = said.out.splitlines()
-    return code, json.loads(lines[-1]) if lines else {}, said.err.strip()
 
 
 def test_a_picture_is_measured_shown_and_kept(

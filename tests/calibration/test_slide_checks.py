@@ -14,7 +14,6 @@ import cv2
 import numpy as np
 import pytest
 
-from app import cli
 from app.config import simulated_rig
 from app.rig.calibrate import calibrate
 from app.rig.calibration_bench import calibration_bench
@@ -37,6 +36,7 @@ from drivers.scene_camera import SceneCamera, SceneCameraSettings
 from models.specimen.bead_slide import BeadLook, BeadSlide
 from models.specimen.micrometer import Micrometer, MicrometerLook
 from models.specimen.slide import Slide
+from tests.calibration.calibrate_verb import run
 
 SET_UP = SetUp(camera_serial="simulated", objective="20x", stage="simulated")
 UM_PER_PX = 0.495
@@ -283,14 +283,6 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "rig.toml").write_text(RIG, encoding="utf-8")
     save_calibration(record(), tmp_path / "cal.toml", "a test")
     return tmp_path
-
-
-def run(words: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, object], str]:
-    """Exit code, what was printed as JSON, and the errors."""
-    code = cli.main(["calibrate", *words.split(), "--json"])
-    said = capsys.readouterr()
-    lines = said.out.splitlines()
-    return code, json.loads(lines[-1]) if lines else {}, said.err.strip()
 
 
 def test_on_the_command_line_a_check_is_shown_drawn_and_kept(
