@@ -74,6 +74,19 @@ class Bench:
 
         self.until(there)
 
+    def teach(self) -> None:
+        """Press Teach until the place is kept: the window may not yet see that the stage rests."""
+        untaught = self.sequence.refusals[Carry()]
+
+        def taught() -> bool:
+            if self.sequence.refusals[Carry()] != untaught:
+                return True
+            self.window.controller.injection.steer(Teach())
+            return False
+
+        assert "taught" in untaught
+        self.until(taught)
+
     def rests_at_um(self) -> float:
         """Height of the tip once it rests."""
         pipette = self.engine.rig.pipette
@@ -113,8 +126,7 @@ def test_down_while_the_key_is_held_and_at_rest_when_it_is_let_go(bench: Bench) 
     bench.go(Park(), Step.PARKED)
     assert "align it first" in bench.sequence.refusals[Descend()]
     bench.go(StandBy(), Step.STANDBY)
-    bench.until(lambda: bench.sequence.refusals[Teach()] == "")
-    bench.window.controller.injection.steer(Teach())
+    bench.teach()
     bench.go(Carry(), Step.AT_OOCYTE)
     high_um = bench.sequence.height_um
     assert high_um == pytest.approx(26.0, abs=0.5)
