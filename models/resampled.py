@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from models.detector import Detector
 from models.errors import ModelError
@@ -71,18 +72,23 @@ class ResampledDetector:
         shown = np.asarray(cv2.resize(image, (seen_width, seen_height), interpolation=how))
         seen = self.detector.detect(shown.astype(np.uint8, copy=False))
         grow = np.array([width / seen_width, height / seen_height], np.float32)
-        found = seen.detections
-        box_px = found.box_px.copy()
-        # The centre of the top-left pixel is 0: sizes scale about the picture's corner, at -0.5.
-        box_px[:, :2] = (box_px[:, :2] + 0.5) * grow - 0.5
-        box_px[:, 2:] *= grow
         return Perception(
-            Detections(box_px, found.score, found.label),
+            _grown(seen.detections, grow),
             _stretched(seen.class_map, height, width),
             _stretched(seen.part_map, height, width),
             seen.logits,
             seen.logits_per_px * seen_width / width,
+            _grown(seen.weak, grow),
         )
+
+
+def _grown(found: Detections, grow: NDArray[np.float32]) -> Detections:
+    """Return the same heads in a frame whose sides (x, y) are so many times as long."""
+    box_px = found.box_px.copy()
+    # The centre of the top-left pixel is 0: sizes scale about the picture's corner, at -0.5.
+    box_px[:, :2] = (box_px[:, :2] + 0.5) * grow - 0.5
+    box_px[:, 2:] *= grow
+    return Detections(box_px, found.score, found.label)
 
 
 def _stretched(labels: UInt8 | None, height_px: int, width_px: int) -> UInt8 | None:

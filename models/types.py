@@ -93,6 +93,8 @@ class Perception:
         abnormal, then no part, head, midpiece, tail.
     logits_per_px : float
         Cells of ``logits`` per pixel; cell 0 begins where the picture does.
+    weak : Detections
+        What scores too low to be a head found, but may be one that is followed already.
     """
 
     detections: Detections
@@ -100,6 +102,7 @@ class Perception:
     part_map: UInt8 | None = None
     logits: Float32 | None = None
     logits_per_px: float = 0.5
+    weak: Detections = field(default_factory=Detections.empty)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import numpy as np
 from app.core.ranking import Ranking
 from calibration.transform import ImageToStage
 from models.measure.centre import refine_centres
+from models.tracking.border import whole_boxes
 from models.tracking.view import View
 from models.types import (
     Detections,
@@ -40,6 +41,7 @@ class Follower(Protocol):
         score: Float32 | Float64,
         label: Int8,
         view: View,
+        weak: int = 0,
     ) -> Tracks:
         """Follow the sperm into the frame of ``time_s``."""
         ...
@@ -138,6 +140,7 @@ class Pipeline:
         self._motility = motility
         self._assessor = assessor
         self._ranking = Ranking(width_px, height_px)
+        self._before: Tracks | None = None
 
     def follow(
         self,
@@ -145,15 +148,17 @@ class Pipeline:
         pose_um: Float64,
         detections: Detections,
         image: UInt8 | None = None,
+        weak: Detections | None = None,
     ) -> Tracks:
         """Track into the frame exposed at ``time_s`` with the stage at ``pose_um`` (2,).
 
         Boxes are associated and filtered; with the ``image`` (H, W), what the kinematics are
-        measured from (``raw_um``) is the middle of each head in the picture instead.
+        measured from (``raw_um``) is the middle of each head in the picture instead. ``weak`` may
+        continue tracks that move; ``Tracks.detection`` is a row of ``detections`` alone.
         """
-        position_um = self._affine.image_to_stage(
-            detections.box_px[:, :2].astype("float64"), pose_um
-        )
+        found = detections if weak is None else _joined(detections, weak)
+        box_px = self._whole(found.box_px, time_s, pose_um)
+        position_um = self._affine.image_to_stage(box_px[:, :2].astype("float64"), pose_um)
         view = View.of_picture(
             self._affine.image_to_stage(self._middle_px(), pose_um),
             self._affine.matrix_um_per_px,
@@ -161,20 +166,33 @@ class Pipeline:
             self._height_px,
         )
         tracks = self._tracker.step(
-            time_s, position_um, detections.box_px, detections.score, detections.label, view
-        )
-        if not len(detections):
+            time_s, position_um, box_px, found.score, found.label, view,
+            len(found) - len(detections),
+        )  # fmt: skip
+        self._before = tracks
+        if not len(found):
             return tracks
-        tracks = replace(tracks, shared_um=_shared(tracks, position_um))
+        row_told = np.where(tracks.detection < len(detections), tracks.detection, -1)
+        row_told.setflags(write=False)
+        told = replace(tracks, shared_um=_shared(tracks, position_um), detection=row_told)
         if image is None:
-            return tracks
-        head_um = self._affine.image_to_stage(refine_centres(image, detections.box_px), pose_um)
+            return told
+        head_um = self._affine.image_to_stage(refine_centres(image, found.box_px), pose_um)
         own = tracks.detection >= 0
         row = np.where(own, tracks.detection, 0)
         # A measurement that two heads share is no one's own.
         own &= np.hypot(*(tracks.raw_um - position_um[row]).T) < _SAME_UM
         raw_um = np.where(own[:, None], head_um[row], tracks.raw_um)
-        return replace(tracks, raw_um=raw_um)
+        return replace(told, raw_um=raw_um)
+
+    def _whole(self, box_px: Float32, time_s: float, pose_um: Float64) -> Float32:
+        """Let boxes (N, 4) that the border cuts reach beyond it, by what was followed there."""
+        before = self._before
+        if before is None:
+            return box_px
+        expected_um = before.position_um + before.velocity_um_s * (time_s - before.time_s)
+        track_px = self._affine.stage_to_image(expected_um, pose_um)
+        return whole_boxes(box_px, track_px, before.size_px, self._width_px, self._height_px)
 
     def measure(self, tracks: Tracks, pose_um: Float64) -> Findings:
         """Measure and rank the tracks of a frame taken with the stage at ``pose_um`` (2,).
@@ -202,6 +220,14 @@ class Pipeline:
 
     def _middle_px(self) -> Float64:
         return ImageToStage.nominal(1.0, self._width_px, self._height_px).centre_px
+
+
+def _joined(found: Detections, weak: Detections) -> Detections:
+    return Detections(
+        np.concatenate((found.box_px, weak.box_px)),
+        np.concatenate((found.score, weak.score)),
+        np.concatenate((found.label, weak.label)),
+    )
 
 
 def _shared(tracks: Tracks, position_um: Float64) -> Float64:

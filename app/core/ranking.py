@@ -80,7 +80,7 @@ def can_be_ranked(
     inside = _within(track_px, width_px, height_px, BORDER_PX)
     return np.asarray(
         (tracks.state == TrackState.CONFIRMED)
-        & (tracks.detection >= 0)
+        & np.isfinite(tracks.box_um).all(axis=1)
         & inside
         & np.isfinite(vap_um_s)
         & (vap_um_s < FASTEST_UM_S)

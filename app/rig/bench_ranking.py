@@ -80,7 +80,7 @@ class RankingRun:
             age_s = time_s - one.since_s
             if age_s > VERDICT_BY_S + 1e-6:
                 continue
-            one.seen += int(tracks.detection[k] >= 0)
+            one.seen += int(np.isfinite(tracks.box_um[k]).all())
             one.told = "; ".join(measured.reasons[k][:1]) or measured.quality[k]
             one.progress |= age_s >= _PROGRESS_S and bool(one.told)
             if np.isfinite(measured.values["score"][k]):
@@ -126,7 +126,7 @@ def run_ranking(
     for k in range(round(seconds * FPS)):
         image = specimen.render(k / FPS, EXPOSURE_S, lambda t: np.zeros((len(t), 2)))
         perception = detector.detect(image)
-        tracks = pipeline.follow(k / FPS, rest_um, perception.detections, image)
+        tracks = pipeline.follow(k / FPS, rest_um, perception.detections, image, perception.weak)
         findings = pipeline.measure(tracks, rest_um)
         found.add(findings)
         pipeline.learn(findings, perception, image)

@@ -171,7 +171,7 @@ class _Run:
         if pose_um is None:
             return None
         seen = self._detector.detect(image)
-        tracks = self._pipeline.follow(frame_s, pose_um, seen.detections, image)
+        tracks = self._pipeline.follow(frame_s, pose_um, seen.detections, image, seen.weak)
         self._pipeline.measure(tracks, pose_um)
         return tracks
 
@@ -201,7 +201,7 @@ class _Run:
         What the tracker mends by itself before that counts as an error of place.
         """
         rows = np.flatnonzero(tracks.track_id == self._pilot.state.target)
-        if rows.size and tracks.detection[rows[0]] >= 0:
+        if rows.size and np.isfinite(tracks.box_um[rows[0]]).all():
             at_um = tracks.position_um[rows[0]]
             head_um = self._specimen.head_um(self._sperm, tracks.time_s, at_um)
             far = float(np.linalg.norm(at_um - head_um)) > SWAP_UM

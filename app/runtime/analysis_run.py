@@ -158,7 +158,7 @@ class AnalysisRun:
                     "label": label_text(found.label),
                 }
             )  # fmt: skip
-        tracks = self.follow(number, frame.time_s, found, frame.image)
+        tracks = self.follow(number, frame.time_s, found, frame.image, perception.weak)
         shapes = self._see_shapes(frame, perception, tracks)
         class_map = perception.class_map
         keep_masks = class_map is not None and self._options.masks
@@ -204,10 +204,18 @@ class AnalysisRun:
         return shapes
 
     def follow(
-        self, number: int, time_s: float, found: Detections, image: UInt8 | None = None
+        self,
+        number: int,
+        time_s: float,
+        found: Detections,
+        image: UInt8 | None = None,
+        weak: Detections | None = None,
     ) -> Tracks:
-        """Track into one frame; ``image`` tells finer than boxes where the heads are."""
-        tracks = self._pipeline.follow(time_s, _REST_UM, found, image)
+        """Track into one frame; ``image`` tells finer than boxes where the heads are.
+
+        ``weak`` is what may continue a track, but begins none.
+        """
+        tracks = self._pipeline.follow(time_s, _REST_UM, found, image, weak)
         rows = self._table.add(number, tracks)
         if self._rows is not None:
             self._rows.write(rows)

@@ -133,7 +133,9 @@ class Inference(Worker):
         if pose_um is None:
             pose_um = self._pose_um  # nothing is driven by it: a stale pose holds the stage
         self._pose_um = pose_um
-        tracks = pipeline.follow(frame.time_s, pose_um, perception.detections, frame.image)
+        tracks = pipeline.follow(
+            frame.time_s, pose_um, perception.detections, frame.image, perception.weak
+        )
         self._sight(tracks)
         findings = pipeline.measure(tracks, pose_um)
         self._rank(findings.ranking)

@@ -24,6 +24,7 @@ from models.types import Detections, Float32, Perception, SpermClass, UInt8
 
 STRIDE_PX = 32
 WARM_UP_FRAMES = 6
+WEAK_SCORE = 0.2  # in 99 of 100 frames a faint head that is followed scores this or more
 
 
 def best_precision(device: torch.device) -> torch.dtype:
@@ -201,11 +202,12 @@ class SFCNetDetector:
         spare = (-height % STRIDE_PX, -width % STRIDE_PX)
         padded = np.pad(image, ((0, spare[0]), (0, spare[1])), "reflect") if any(spare) else image
         rows, logits, to_head = self._run(np.ascontiguousarray(padded))
-        rows = self._reported(rows, height, width)
+        rows, weak = self._reported(rows, height, width)
         boxes = np.ascontiguousarray(rows[:, :4])
         scores = np.ascontiguousarray(rows[:, 4])
         if not logits.size:
-            return Perception(Detections(boxes, scores, np.zeros(len(rows), np.int8)))
+            unlabelled = np.zeros(len(rows), np.int8)
+            return Perception(Detections(boxes, scores, unlabelled), weak=weak)
         class_map, part_map = class_and_part_maps(logits, *padded.shape)
         labels = head_labels(boxes, logits, class_map, part_map)
         if rows.shape[1] > 5:
@@ -223,18 +225,24 @@ class SFCNetDetector:
             class_map = np.ascontiguousarray(class_map[:height, :width])
             part_map = np.ascontiguousarray(part_map[:height, :width])
         found = Detections(boxes, scores, labels)
-        return Perception(found, class_map, part_map, logits, logits.shape[2] / padded.shape[1])
+        per_px = logits.shape[2] / padded.shape[1]
+        return Perception(found, class_map, part_map, logits, per_px, weak)
 
-    def _reported(self, rows: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
-        """Return the rows above the threshold whose centre lies inside the frame."""
-        keep = (
-            (rows[:, 4] >= self.score_threshold)
-            & (rows[:, 0] > -0.5)
+    def _reported(
+        self, rows: NDArray[np.float32], height: int, width: int
+    ) -> tuple[NDArray[np.float32], Detections]:
+        """Return the rows above the threshold whose centre lies inside the frame, and weak ones."""
+        inside = (
+            (rows[:, 0] > -0.5)
             & (rows[:, 0] < width - 0.5)
             & (rows[:, 1] > -0.5)
             & (rows[:, 1] < height - 0.5)
         )
-        return rows[keep]
+        sure = rows[:, 4] >= self.score_threshold
+        weak = rows[inside & ~sure & (rows[:, 4] >= WEAK_SCORE)]
+        no_label = np.zeros(len(weak), np.int8)
+        boxes, scores = np.ascontiguousarray(weak[:, :4]), np.ascontiguousarray(weak[:, 4])
+        return rows[inside & sure], Detections(boxes, scores, no_label)
 
     def _run(self, image: UInt8) -> tuple[Float32, Float32, Float32]:
         try:

@@ -39,10 +39,10 @@ class _TimedTracker(Tracker):
         self.associate_cpu_s: list[float] = []
 
     def _associate(
-        self, measured: Float64, detectable: Float64, close: list[tuple[int, int]]
+        self, measured: Float64, sure: int, detectable: Float64, close: list[tuple[int, int]]
     ) -> tuple[Candidates, Association]:
         begin, begin_cpu = time.perf_counter(), _cpu_s()
-        result = super()._associate(measured, detectable, close)
+        result = super()._associate(measured, sure, detectable, close)
         self.associate_cpu_s.append(_cpu_s() - begin_cpu)
         self.associate_s.append(time.perf_counter() - begin)
         return result

@@ -153,10 +153,13 @@ def take_in(
 
 @njit(cache=True, nogil=True)
 def note(
-    records: Records, own: Int64, measured: Float64, box_px: Float64, label: Int64, slot: int,
-    time_s: float,
+    records: Records, own: Int64, measured: Float64, box_px: Float64, score: Float64,
+    label: Int64, slot: int, time_s: float, gain: float,
 ) -> None:  # fmt: skip
-    """Write each track's own detection into its trail; forget doubts that are over."""
+    """Write each track's own detection into its trail; forget doubts that are over.
+
+    ``gain`` is the share of the newest in a track's smoothed score.
+    """
     for i in range(records.shape[0]):
         one, j = records[i], own[i]
         if time_s > one.doubt_until_s:
@@ -167,9 +170,37 @@ def note(
             continue
         width, height = np.log(max(box_px[j, 2], 1e-3)), np.log(max(box_px[j, 3], 1e-3))
         one.trail[slot, 0] = time_s
+        one.score += gain * (score[j] - one.score)
         one.trail[slot, 1], one.trail[slot, 2] = measured[j, 0], measured[j, 1]
         one.trail[slot, 3], one.trail[slot, 4] = width + height, width - height
         one.trail[slot, 5] = 0.5 if label[j] == 0 else label[j] - 1.0
+
+
+@njit(cache=True, nogil=True)
+def faint_swimmers(records: Records, hits: int, moved_um: float, faint: float) -> NDArray[np.bool_]:
+    """Which tracks (N,) move, but score low: weak detections may continue them.
+
+    They have so many detections of their own in their trail, the oldest and the newest at least
+    ``moved_um`` apart, and a smoothed score below ``faint``.
+    """
+    found = np.zeros(records.shape[0], np.bool_)
+    for i in range(records.shape[0]):
+        if records[i].score >= faint:
+            continue
+        trail = records[i].trail
+        count, first, last = 0, -1, -1
+        for k in range(trail.shape[0]):
+            if np.isnan(trail[k, 0]):
+                continue
+            count += 1
+            if first < 0 or trail[k, 0] < trail[first, 0]:
+                first = k
+            if last < 0 or trail[k, 0] > trail[last, 0]:
+                last = k
+        if count >= hits:
+            dx, dy = trail[last, 1] - trail[first, 1], trail[last, 2] - trail[first, 2]
+            found[i] = dx * dx + dy * dy >= moved_um * moved_um
+    return found
 
 
 def slot_of(frame: int) -> int:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from models.types import Float64, Int64
 
@@ -50,11 +51,18 @@ def gate(
     return candidates(
         np.ascontiguousarray(predicted_um), np.ascontiguousarray(innovation_covariance),
         np.zeros(np.shape(predicted_um)[1]), np.ascontiguousarray(measured_um), threshold,
+        np.ones(len(predicted_um), np.bool_), len(measured_um),
     )  # fmt: skip
 
 
 def candidates(
-    mean: Float64, covariance: Float64, variance: Float64, measured_um: Float64, threshold: float
+    mean: Float64,
+    covariance: Float64,
+    variance: Float64,
+    measured_um: Float64,
+    threshold: float,
+    takes_weak: NDArray[np.bool_],
+    weak_from: int,
 ) -> Candidates:
     """Do the same from the states: their first two components are x and y.
 
@@ -65,13 +73,24 @@ def candidates(
         Of a measurement in each mode, um^2 per axis.
     measured_um : (M, 2)
     threshold : float
+    takes_weak : (N,) bool
+        Tracks to which the measurements from row ``weak_from`` on may belong.
+    weak_from : int
     """
-    return Candidates(*_gate(mean, covariance, variance, measured_um, threshold))
+    return Candidates(
+        *_gate(mean, covariance, variance, measured_um, threshold, takes_weak, weak_from)
+    )
 
 
 @njit(cache=True, nogil=True)
 def _gate(
-    predicted: Float64, covariance: Float64, variance: Float64, measured: Float64, threshold: float
+    predicted: Float64,
+    covariance: Float64,
+    variance: Float64,
+    measured: Float64,
+    threshold: float,
+    takes_weak: NDArray[np.bool_],
+    weak_from: int,
 ) -> tuple[Int64, Int64, Int64, Float64, Float64, Float64]:
     n, modes, m = predicted.shape[0], predicted.shape[1], measured.shape[0]
     start = np.zeros(n + 1, np.int64)
@@ -97,7 +116,7 @@ def _gate(
             x, y = measured[j, 0], measured[j, 1]
             if x > high_x:
                 break
-            if y < low_y or y > high_y:
+            if y < low_y or y > high_y or (j >= weak_from and not takes_weak[i]):
                 continue
             for k in range(modes):
                 sxx, sxy = covariance[i, k, 0, 0] + variance[k], covariance[i, k, 0, 1]

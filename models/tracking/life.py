@@ -271,6 +271,7 @@ def begin(
         one.confirmed, one.coasting = False, False
         one.hits, one.steps, one.seen_s, one.shadow_s = 1, 1, time_s, 0.0
         one.size_px[0], one.size_px[1] = box_px[j, 2], box_px[j, 3]
+        one.score = score[j]
         one.votes[:] = 0.0
         one.votes[label[j]] = 1.0
         one.trail[:, :] = np.nan

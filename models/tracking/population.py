@@ -33,6 +33,8 @@ def record_type(modes: int) -> np.dtype[np.void]:
         When it was last seen.
     size_px (2,)
         Smoothed width and height of its box.
+    score
+        Smoothed score of its detections.
     votes (3,)
         Decaying count of each SpermClass.
     shadow_s
@@ -49,7 +51,7 @@ def record_type(modes: int) -> np.dtype[np.void]:
             ("mode_covariance", f8, (modes, 4, 4)), ("mode", f8, (modes,)),
             ("mean", f8, (4,)), ("covariance", f8, (4, 4)),
             ("detectable", f8), ("hidden", f8), ("hits", i8), ("steps", i8), ("seen_s", f8),
-            ("size_px", f8, (2,)), ("votes", f8, (3,)), ("shadow_s", f8),
+            ("size_px", f8, (2,)), ("score", f8), ("votes", f8, (3,)), ("shadow_s", f8),
             ("trail", f8, (TRAIL, COLUMNS)), ("identity", f8), ("doubt_until_s", f8),
             ("confirmed", np.bool_), ("coasting", np.bool_),
         ],
@@ -112,6 +114,7 @@ def exchange(records: Records, i: int, j: int, since_s: float) -> None:
     a.coasting, b.coasting = b.coasting, a.coasting
     a.hits, b.hits = b.hits, a.hits
     a.seen_s, b.seen_s = b.seen_s, a.seen_s
+    a.score, b.score = b.score, a.score
     a.shadow_s, b.shadow_s = b.shadow_s, a.shadow_s
     first, second = a.trail.copy(), b.trail.copy()
     _mend(a.trail, first, second, since_s)

@@ -99,6 +99,13 @@ class TrackerSettings:
         sperm: the younger ends.
     established_hits : int
         A track with so many detections of its own within ``recall_s`` is not such a second one.
+    faint, moved_um : float
+        Weak detections may continue a track whose smoothed score is below the first, and whose
+        oldest and newest detection of late are so far apart: what rests may be debris.
+    score_s : float
+        Time constant of that score.
+    weak_weight : float
+        A weak detection weighs so many times as much as another at the same place.
     associated : float
         Association probability above which a detection is the track's own.
     label_s : float
@@ -177,6 +184,10 @@ class TrackerSettings:
     merge_um: float = 4.0
     merge_s: float = 0.3
     established_hits: int = 10
+    moved_um: float = 4.0
+    faint: float = 0.9
+    score_s: float = 0.3
+    weak_weight: float = 0.02
     associated: float = 0.5
     label_s: float = 1.0
     meet_um: float = 5.0
@@ -214,7 +225,8 @@ class TrackerSettings:
             "mode_s", "acceleration_hold_s", "localisation_um", "coast_decay_s", "clutter_per_um2",
             "clutter_adapt_s", "resolution_um", "head_um",
             "hidden_after_s", "hidden_for_s", "lifetime_s", "coast_s", "gate_side_um", "label_s",
-            "meet_um", "recall_s", "lost_um", "missed_s", "watch_s", "decide_s", "doubt_s",
+            "score_s", "meet_um", "recall_s", "lost_um", "missed_s", "watch_s", "decide_s",
+            "doubt_s",
         ):  # fmt: skip
             if not getattr(self, name) > 0.0:
                 raise ValueError(f"TrackerSettings.{name}: {getattr(self, name)}, not above 0")

@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 
 from models.tracking.association import Association, associate, paper_weights, textbook_weights
 from models.tracking.coalescence import Coalescence
-from models.tracking.evidence import detectable, flawed, note, report, slot_of, take_in
+from models.tracking.evidence import (
+    detectable,
+    faint_swimmers,
+    flawed,
+    note,
+    report,
+    slot_of,
+    take_in,
+)
 from models.tracking.gating import Candidates, candidates
 from models.tracking.identity import Meetings
 from models.tracking.life import begin, live_on, predict_existence
@@ -95,6 +103,7 @@ class Tracker:
         score: Float32 | Float64,
         label: Int8,
         view: View,
+        weak: int = 0,
     ) -> Tracks:
         """Follow the sperm into the frame of ``time_s``.
 
@@ -112,6 +121,8 @@ class Tracker:
             SpermClass.
         view : View
             Field of view of this frame, stage frame.
+        weak : int
+            The last so many detections are weak: they continue tracks that move, and begin none.
 
         Raises
         ------
@@ -127,7 +138,8 @@ class Tracker:
         if unknown:
             raise ValueError("Tracker.step: a label is no SpermClass")
         if flaws:
-            return self._without(bad, time_s, measured, box, scores, labels, view)
+            return self._without(bad, time_s, measured, box, scores, labels, view, weak)
+        sure = len(measured) - weak
         step_s = 0.0 if self._time_s is None else time_s - self._time_s
         self._time_s = time_s
         tracks, settings = self._tracks, self._settings
@@ -137,16 +149,20 @@ class Tracker:
         own, explained = np.full(len(measured), -1, np.int64), np.zeros(len(measured))
         contested_id = np.zeros((0, 2), np.int64)
         if len(tracks):
-            own, explained, contested_id = self._update(time_s, step_s, measured, view)
+            own, explained, contested_id = self._update(time_s, step_s, measured, view, sure)
             left = live_on(
                 tracks.records, own, box, labels, time_s, step_s, view.inward, view.offset_um,
                 settings,
             )  # fmt: skip
             tracks.resize(left)
+        explained[sure:] = 1.0  # what is weak begins no track
         own = self._begin(time_s, measured, box, scores, labels, explained, own)
-        self._adapt(step_s, explained, view)
+        self._adapt(step_s, explained[:sure], view)
         self._frame += 1
-        note(tracks.records, own, measured, box, labels, slot_of(self._frame), time_s)
+        note(
+            tracks.records, own, measured, box, scores, labels, slot_of(self._frame), time_s,
+            -expm1(-step_s / settings.score_s),
+        )  # fmt: skip
         crowded = self._meetings.crowded
         self._meetings.update(time_s, tracks.records, own, contested_id)
         self.overloads += self._meetings.crowded - crowded
@@ -161,13 +177,14 @@ class Tracker:
         score: Float64,
         label: Int64,
         view: View,
+        weak: int,
     ) -> Tracks:
         """Follow with the usable detections alone; rows are those of all."""
         usable = ~bad
         self.unusable += int(bad.sum())
         tracks = self.step(
             time_s, measured[usable], box_px[usable], score[usable],
-            label[usable].astype(np.int8), view,
+            label[usable].astype(np.int8), view, int(usable[len(usable) - weak :].sum()),
         )  # fmt: skip
         row = np.append(np.flatnonzero(usable), -1)[tracks.detection]
         row.flags.writeable = False
@@ -183,7 +200,7 @@ class Tracker:
             raise ValueError(f"Tracker.step: time {time_s} s after {self._time_s} s")
 
     def _update(
-        self, time_s: float, step_s: float, measured: Float64, view: View
+        self, time_s: float, step_s: float, measured: Float64, view: View, sure: int
     ) -> tuple[Int64, Float64, Int64]:
         """Correct all tracks; see ``evidence.take_in`` for what is returned."""
         settings, records = self._settings, self._tracks.records
@@ -192,7 +209,7 @@ class Tracker:
             settings.head_um, settings.resolution_um,
         )  # fmt: skip
         close = self._coalescence.rows(time_s, records)
-        pairs, association = self._associate(measured, chance, close)
+        pairs, association = self._associate(measured, sure, chance, close)
         self.overloads += association.overloads
         own, explained, contested_id = take_in(
             records, pairs.start, pairs.measurement, pairs.innovation_um, pairs.density,
@@ -204,13 +221,19 @@ class Tracker:
         return own, explained, contested_id
 
     def _associate(
-        self, measured: Float64, chance: Float64, close: list[tuple[int, int]]
+        self, measured: Float64, sure: int, chance: Float64, close: list[tuple[int, int]]
     ) -> tuple[Candidates, Association]:
-        """From the gate to the marginals; ``close`` are rows of tracks that might coalesce."""
+        """From the gate to the marginals; from row ``sure`` on detections are weak.
+
+        ``close`` are rows of tracks that might coalesce.
+        """
         settings, records = self._settings, self._tracks.records
+        takes_weak = faint_swimmers(
+            records, settings.established_hits, settings.moved_um, settings.faint
+        )
         pairs = candidates(
             records["mode_mean"], records["mode_covariance"], self._motion.variance, measured,
-            settings.gate,
+            settings.gate, takes_weak, sure,
         )  # fmt: skip
         if settings.kernel == "paper":
             weight, miss = paper_weights(pairs.distance2, settings.gate, len(chance))
@@ -219,6 +242,7 @@ class Tracker:
                 records["mode"], pairs.track, pairs.density, chance, self._clutter_per_um2,
                 settings.gate_probability,
             )  # fmt: skip
+        weight[pairs.measurement >= sure] *= settings.weak_weight
         association = associate(
             pairs.start,
             pairs.measurement,

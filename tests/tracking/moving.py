@@ -67,7 +67,7 @@ def watch(
         place_px = transform.stage_to_image(truth.position_um, here)
         clear = _inside(place_px, width, height) & truth.visible
         found_px = detector.detect(image)
-        tracks = pipeline.follow(time_s, here, found_px.detections, image)
+        tracks = pipeline.follow(time_s, here, found_px.detections, image, found_px.weak)
         away = place_px[clear][:, None] - found_px.detections.box_px[None, :, :2]
         detected += int(
             (np.hypot(*away.transpose(2, 0, 1)).min(axis=1, initial=np.inf) < 5.0).sum()
