@@ -68,7 +68,7 @@ def find_target(tracks: Tracks, track_id: int) -> Target | None:
         tracks.time_s,
         position_um,
         tracks.velocity_um_s[row],
-        seen=bool(np.isfinite(box_um).all()),
+        seen=bool(tracks.state[row] != TrackState.COASTING and np.isfinite(box_um).all()),
         alone=bool(distance_um.min(initial=np.inf) > ALONE_UM),
         identity=float(tracks.identity[row]),
         measured_um=box_um if np.isfinite(box_um).all() else None,

@@ -41,11 +41,16 @@ def rows_of(
     state = state_value(columns["state"][order].tolist())
     label = label_value(columns["label"][order].tolist())
     raw = np.stack([number["x_raw_px"], number["y_raw_px"]], axis=1)[order]
+    # Where a head was found, but its middle is not known, its place is what was told of it.
+    place = np.stack([number["x_px"], number["y_px"]], axis=1)[order]
+    told_only = np.isnan(raw[:, :1]) & (state == TrackState.CONFIRMED)[:, None]
+    found = np.where(told_only, place, raw)
     rows: Rows = {
         "frame": number["frame"][order].astype(np.int64), "time_s": number["time_s"][order],
         "track_id": track_id[order],
         "position_um": np.stack([number["x_um"], number["y_um"]], axis=1)[order],
         "raw_um": transform.image_to_stage(raw, np.zeros(2)),
+        "box_um": transform.image_to_stage(found, np.zeros(2)),
         "size_px": np.stack([number["w_px"], number["h_px"]], axis=1)[order],
         "score": number["score"][order], "p_exist": number["p_exist"][order],
         "state": state, "label": label,
@@ -69,10 +74,8 @@ def _without_holes(rows: Rows) -> Rows:
         hole["frame"], hole["time_s"] = frame, np.interp(frame, _float(known), times)
         position = _float(rows["position_um"])
         hole["position_um"] = position[k] + share * (position[k + 1] - position[k])
-        hole["raw_um"], hole["score"] = (
-            np.full((len(frame), 2), np.nan),
-            np.full(len(frame), np.nan),
-        )
+        nowhere = np.full((len(frame), 2), np.nan)
+        hole["raw_um"], hole["box_um"], hole["score"] = nowhere, nowhere, nowhere[:, 0]
         hole["state"] = np.full(len(frame), TrackState.COASTING, rows["state"].dtype)
         added.append(hole)
     return {name: np.concatenate([rows[name], *(one[name] for one in added)]) for name in rows}

@@ -76,8 +76,8 @@ class TrackTable:
         rows: Rows = {
             "frame": np.full(n, frame), "time_s": np.full(n, tracks.time_s),
             "track_id": tracks.track_id, "position_um": tracks.head_um,
-            "raw_um": tracks.raw_um, "size_px": tracks.size_px, "score": tracks.score,
-            "p_exist": tracks.p_exist, "state": tracks.state, "label": tracks.label,
+            "raw_um": tracks.raw_um, "box_um": tracks.box_um, "size_px": tracks.size_px,
+            "score": tracks.score, "p_exist": tracks.p_exist, "state": tracks.state, "label": tracks.label,
         }  # fmt: skip
         if n:
             self._frames.append(rows)
@@ -114,16 +114,18 @@ class TrackTable:
         for begin, end in pairwise(bounds.tolist()):
             if not (rows["state"][begin:end] == TrackState.CONFIRMED).any():
                 continue
-            seen = np.flatnonzero(np.isfinite(_float(rows["raw_um"][begin:end, 0])))
-            whole = len(seen) > 0
-            if not whole:  # cut by the border in every frame: found, but its middle never known
-                seen = np.flatnonzero(rows["state"][begin:end] == TrackState.CONFIRMED)
+            # Of a head that the border cuts the box tells where it is, though not its middle.
+            place_um = _float(rows["raw_um"][begin:end]).copy()
+            cut = np.isnan(place_um[:, 0])
+            place_um[cut] = _float(rows["box_um"][begin:end])[cut]
+            seen = np.flatnonzero(np.isfinite(place_um[:, 0]))
             piece = slice(begin + int(seen[0]), begin + int(seen[-1]) + 1)
             kept[piece] = True
             time_s, raw_um = _float(rows["time_s"][piece]), _float(rows["raw_um"][piece])
-            if whole and not online:
-                state, _ = smooth(time_s, raw_um, self._settings)
-                rows["position_um"][piece] = heads(raw_um, state[:, :2], self._settings)
+            if not online:
+                place_um = place_um[seen[0] : seen[-1] + 1]
+                state, _ = smooth(time_s, place_um, self._settings)
+                rows["position_um"][piece] = heads(place_um, state[:, :2], self._settings)
             track_id, first = int(rows["track_id"][piece.start]), int(rows["frame"][piece.start])
             paths.append(SpermPath(track_id, first, piece.stop - piece.start, time_s, raw_um))
         rows = {name: column[kept] for name, column in rows.items()}
