@@ -77,7 +77,8 @@ class TrackTable:
             "frame": np.full(n, frame), "time_s": np.full(n, tracks.time_s),
             "track_id": tracks.track_id, "position_um": tracks.head_um,
             "raw_um": tracks.raw_um, "box_um": tracks.box_um, "size_px": tracks.size_px,
-            "score": tracks.score, "p_exist": tracks.p_exist, "state": tracks.state, "label": tracks.label,
+            "score": tracks.score, "p_exist": tracks.p_exist, "state": tracks.state,
+            "label": tracks.label,
         }  # fmt: skip
         if n:
             self._frames.append(rows)

@@ -37,7 +37,8 @@ class Spot:
         low, high = np.array([columns.min(), rows.min()]), np.array([columns.max(), rows.max()])
         box = np.concatenate([(low + high) / 2, high - low + 1]).astype(np.float32)[None]
         found = Detections(box, np.ones(1, np.float32), np.ones(1, np.int8))
-        return Perception(found, dark.astype(np.uint8), None, np.zeros((7, 8, 8), np.float32), 0.5)
+        logits = np.zeros((7, 8, 8), np.float32)
+        return Perception(found, dark.astype(np.uint8), None, logits, 0.5, weak=found)
 
 
 @pytest.mark.parametrize("scale", [0.5, 0.25, 2.0])
@@ -52,6 +53,7 @@ def test_boxes_and_maps_come_back_in_the_frames_pixels(scale: float) -> None:
     assert spot.shapes == [(160 * scale, 240 * scale)] * 2
     # Pixels 120 to 135 and 40 to 79.
     assert found.detections.box_px[0] == pytest.approx([127.5, 59.5, 16, 40])
+    np.testing.assert_array_equal(found.weak.box_px, found.detections.box_px)
     assert np.array_equal(found.class_map, frame < 100)
     assert found.part_map is None
     assert found.logits_per_px == pytest.approx(0.5 * scale)

@@ -17,7 +17,7 @@ from models.sfcnet.export import export, export_random, largest_difference, writ
 from models.sfcnet.fold import fuse_activations
 from models.sfcnet.manifest import MANIFEST, read_manifest, shipped_archive
 from models.sfcnet.network import SFCNet
-from models.sfcnet.runtime import SFCNetDetector, best_precision, load_shipped
+from models.sfcnet.runtime import WEAK_SCORE, SFCNetDetector, best_precision, load_shipped
 from models.sfcnet.variant import LITE
 from models.sfcnet.whole_sperm import head_labels, owners, pass_on
 
@@ -340,3 +340,19 @@ def test_shipped_archives_are_small_and_have_provenance():
     for entry in entries:
         assert entry.provenance["steps"] > 0
         assert entry.scores["brightfield"]["ap50"] > 0
+
+
+def test_what_scores_too_low_is_told_apart_from_the_heads_found(shipped):
+    image = bench_frame()
+    seen = shipped.detect(image)
+    everything = SFCNetDetector(
+        shipped_archive("lite"), dtype=torch.float32, score_threshold=WEAK_SCORE
+    ).detect(image)
+    assert len(seen.weak) > 0
+    assert (seen.detections.score >= shipped.score_threshold).all()
+    assert (seen.weak.score < shipped.score_threshold).all()
+    assert (seen.weak.score >= WEAK_SCORE).all()
+    np.testing.assert_array_equal(
+        everything.detections.box_px, np.concatenate((seen.detections.box_px, seen.weak.box_px))
+    )
+    assert len(everything.weak) == 0
