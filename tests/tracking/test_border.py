@@ -105,10 +105,10 @@ def test_only_cut_boxes_near_a_track_change() -> None:
 
 def test_a_stage_that_moves_brings_a_sperm_back_that_was_just_outside() -> None:
     pipeline = Pipeline(TRANSFORM, WIDTH, HEIGHT, Tracker(), LiveMotility())
-    for k in range(60):
-        place_px = np.array([560.0 + 2.0 * k, 240.0])
-        # From frame 45 on, with the sperm 10 px outside, the stage goes after it.
-        pose_um = np.array([max(0.0, 6.0 * (k - 46)), 0.0])
+    for k in range(40):
+        place_px = np.array([560.0 + 4.0 * k, 240.0])
+        # When it is 14 um outside, the stage goes after it.
+        pose_um = np.array([max(0.0, 6.0 * (k - 27)), 0.0])
         shown = TRANSFORM.stage_to_image(TRANSFORM.image_to_stage(place_px, np.zeros(2)), pose_um)
         box = cut(shown)
         rows = np.zeros((0, 4), np.float32) if box is None else box[None].astype(np.float32)
