@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from models.types import Float64, Int64
 
+MOST = 32
+"""Measurements of a track at most, the nearest ones: 200 sperm have no more than 30 in a gate."""
+
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
@@ -26,6 +29,8 @@ class Candidates:
         Measurement less prediction, in each mode of motion.
     density : (E, K) float64
         Normal density of the innovation in each mode, 1/um^2.
+    thinned : int
+        Tracks with more measurements in the gate than ``MOST``; they keep the nearest.
     """
 
     start: Int64
@@ -34,12 +39,15 @@ class Candidates:
     distance2: Float64
     innovation_um: Float64
     density: Float64
+    thinned: int = 0
 
 
 def gate(
     predicted_um: Float64, innovation_covariance: Float64, measured_um: Float64, threshold: float
 ) -> Candidates:
     """Pairs whose squared Mahalanobis distance is ``threshold`` at most in one mode or more.
+
+    Of a track with more than ``MOST``, the nearest.
 
     Parameters
     ----------
@@ -91,7 +99,7 @@ def _gate(
     threshold: float,
     takes_weak: NDArray[np.bool_],
     weak_from: int,
-) -> tuple[Int64, Int64, Int64, Float64, Float64, Float64]:
+) -> tuple[Int64, Int64, Int64, Float64, Float64, Float64, int]:
     n, modes, m = predicted.shape[0], predicted.shape[1], measured.shape[0]
     start = np.zeros(n + 1, np.int64)
     room = 4 * n + m + 16
@@ -100,13 +108,15 @@ def _gate(
     order = np.argsort(measured[:, 0])
     across = measured[order, 0]
     reach = np.sqrt(threshold)
-    count = 0
+    # Innovation covariance of each mode: xx, xy, yy, and its determinant.
+    spread = np.empty((modes, 4))
+    count, thinned = 0, 0
     for i in range(n):
         low_x = low_y = np.inf
         high_x = high_y = -np.inf
         for k in range(modes):
-            rx = reach * np.sqrt(covariance[i, k, 0, 0] + variance[k])
-            ry = reach * np.sqrt(covariance[i, k, 1, 1] + variance[k])
+            _spread(covariance[i, k], variance[k], spread[k])
+            rx, ry = reach * np.sqrt(spread[k, 0]), reach * np.sqrt(spread[k, 2])
             low_x = min(low_x, predicted[i, k, 0] - rx)
             high_x = max(high_x, predicted[i, k, 0] + rx)
             low_y = min(low_y, predicted[i, k, 1] - ry)
@@ -119,38 +129,65 @@ def _gate(
             if y < low_y or y > high_y or (j >= weak_from and not takes_weak[i]):
                 continue
             for k in range(modes):
-                sxx, sxy = covariance[i, k, 0, 0] + variance[k], covariance[i, k, 0, 1]
-                syy = covariance[i, k, 1, 1] + variance[k]
                 dx, dy = x - predicted[i, k, 0], y - predicted[i, k, 1]
-                d2 = (syy * dx * dx - 2.0 * sxy * dx * dy + sxx * dy * dy) / (sxx * syy - sxy * sxy)
-                if d2 <= threshold:
+                if _distance2(dx, dy, spread[k]) <= threshold:
                     if count == room:
                         track, measurement = _doubled(track), _doubled(measurement)
                         room *= 2
-                    # In the order of the measurements.
-                    at = count
-                    while at > start[i] and measurement[at - 1] > j:
-                        measurement[at] = measurement[at - 1]
-                        at -= 1
-                    track[count], measurement[at] = i, j
+                    track[count], measurement[count] = i, j
                     count += 1
                     break
+        if count - start[i] > MOST:
+            thinned += 1
+            count = _nearest(predicted[i], spread, measured, measurement, start[i], count)
+        measurement[start[i] : count].sort()
         start[i + 1] = count
     distance2 = np.full(count, np.inf)
     innovation = np.empty((count, modes, 2))
     density = np.empty((count, modes))
-    for e in range(count):
-        i, j = track[e], measurement[e]
+    for i in range(n):
         for k in range(modes):
-            sxx, sxy = covariance[i, k, 0, 0] + variance[k], covariance[i, k, 0, 1]
-            syy = covariance[i, k, 1, 1] + variance[k]
-            determinant = sxx * syy - sxy * sxy
-            dx, dy = measured[j, 0] - predicted[i, k, 0], measured[j, 1] - predicted[i, k, 1]
-            d2 = (syy * dx * dx - 2.0 * sxy * dx * dy + sxx * dy * dy) / determinant
-            innovation[e, k, 0], innovation[e, k, 1] = dx, dy
-            density[e, k] = np.exp(-0.5 * d2) / (2.0 * np.pi * np.sqrt(determinant))
-            distance2[e] = min(distance2[e], d2)
-    return start, track[:count], measurement[:count], distance2, innovation, density
+            _spread(covariance[i, k], variance[k], spread[k])
+            scale = 2.0 * np.pi * np.sqrt(spread[k, 3])
+            for e in range(start[i], start[i + 1]):
+                j = measurement[e]
+                dx, dy = measured[j, 0] - predicted[i, k, 0], measured[j, 1] - predicted[i, k, 1]
+                d2 = _distance2(dx, dy, spread[k])
+                innovation[e, k, 0], innovation[e, k, 1] = dx, dy
+                density[e, k] = np.exp(-0.5 * d2) / scale
+                distance2[e] = min(distance2[e], d2)
+    return start, track[:count], measurement[:count], distance2, innovation, density, thinned
+
+
+@njit(cache=True, nogil=True)
+def _nearest(
+    predicted: Float64, spread: Float64, measured: Float64, measurement: Int64, begin: int, end: int
+) -> int:
+    """Move the ``MOST`` nearest of a track's measurements to the front; return their end."""
+    distance2 = np.full(end - begin, np.inf)
+    for e in range(begin, end):
+        x, y = measured[measurement[e]]
+        for k in range(predicted.shape[0]):
+            far = _distance2(x - predicted[k, 0], y - predicted[k, 1], spread[k])
+            distance2[e - begin] = min(distance2[e - begin], far)
+    nearest = measurement[begin:end][np.argsort(distance2, kind="mergesort")[:MOST]].copy()
+    measurement[begin : begin + MOST] = nearest
+    return begin + MOST
+
+
+@njit(cache=True, nogil=True)
+def _spread(covariance: Float64, variance: float, out: Float64) -> None:
+    """Covariance xx, xy, yy of an innovation, and its determinant."""
+    xx, xy = covariance[0, 0] + variance, covariance[0, 1]
+    yy = covariance[1, 1] + variance
+    out[0], out[1], out[2], out[3] = xx, xy, yy, xx * yy - xy * xy
+
+
+@njit(cache=True, nogil=True)
+def _distance2(dx: float, dy: float, spread: Float64) -> float:
+    """Squared Mahalanobis distance of an innovation."""
+    total = spread[2] * dx * dx - 2.0 * spread[1] * dx * dy + spread[0] * dy * dy
+    return float(total / spread[3])
 
 
 @njit(cache=True, nogil=True)

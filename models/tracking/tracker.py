@@ -57,7 +57,8 @@ class Tracker:
     ----------
     overloads : int
         Crowds so far that were too dense to weigh all ways of who is who: clusters too wide for
-        exact association, and frames with more encounters than can be kept in mind.
+        exact association, frames in which a track had too many detections in its gate, and frames
+        with more encounters than can be kept in mind.
     unusable : int
         Detections so far that were left out, as a number of theirs was not finite.
     """
@@ -210,7 +211,7 @@ class Tracker:
         )  # fmt: skip
         close = self._coalescence.rows(time_s, records)
         pairs, association = self._associate(measured, sure, chance, close)
-        self.overloads += association.overloads
+        self.overloads += association.overloads + (pairs.thinned > 0)
         own, explained, contested_id = take_in(
             records, pairs.start, pairs.measurement, pairs.innovation_um, pairs.density,
             association.missed, association.paired, found, self._motion.variance,

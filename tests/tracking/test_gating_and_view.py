@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.tracking.gating import gate
+from models.tracking.gating import MOST, gate
 from models.tracking.proximity import contested, nearest_fellow_um, nearest_um, shadows_senior
 from models.tracking.settings import TrackerSettings
 from models.tracking.view import View
@@ -41,7 +41,10 @@ def test_the_gate_holds_the_share_of_detections_that_it_should() -> None:
     threshold = TrackerSettings(gate_probability=0.95).gate
     covariance = np.array([[[[4.0, 1.0], [1.0, 2.0]]]])
     z = rng.multivariate_normal([0.0, 0.0], covariance[0, 0], 20000)
-    held = len(gate(np.zeros((1, 1, 2)), covariance, z, threshold).track) / 20000
+    # Each detection has a track of its own, far from the others.
+    place = np.stack([100.0 * np.arange(20000), np.zeros(20000)], axis=1)
+    tracks = np.tile(covariance, (20000, 1, 1, 1))
+    held = len(gate(place[:, None], tracks, place + z, threshold).track) / 20000
     assert held == pytest.approx(0.95, abs=0.005)
 
 
@@ -89,3 +92,15 @@ def test_tracks_that_may_both_have_one_detection_contest_it() -> None:
     share = np.array([0.6, 0.3, 0.5, 0.01])
     assert contested(start, measurement, share, 2, 0.02).tolist() == [[0, 1]]
     assert contested(start, measurement, share, 2, 0.01).tolist() == [[0, 1], [1, 2]]
+
+
+def test_of_too_many_measurements_a_track_keeps_the_nearest_and_that_is_told() -> None:
+    rng = np.random.default_rng(3)
+    place = rng.normal(0.0, 1.0, (200, 2))
+    pairs = gate(np.zeros((1, 1, 2)), np.eye(2)[None, None], place, 9.0)
+    away2 = (place**2).sum(axis=1)
+    assert pairs.thinned == 1
+    assert pairs.measurement.tolist() == sorted(np.argsort(away2)[:MOST].tolist())
+    assert pairs.distance2 == pytest.approx(away2[pairs.measurement])
+    few = gate(np.zeros((1, 1, 2)), np.eye(2)[None, None], place[:MOST], 9.0)
+    assert few.thinned == 0
