@@ -134,7 +134,8 @@ class Tracks:
     label : (N,) int8
         SpermClass by majority over the track's recent frames.
     detection : (N,) int64
-        Row of the associated detection in this frame's Detections, -1 while coasting.
+        Row of the associated detection in this frame's Detections, -1 where there is none; a weak
+        one (``Perception.weak``) is no row of them, and has a ``box_um`` all the same.
     identity : (N,) float64
         Probability that the track follows the sperm that it followed before its last encounter
         with another; 1 when it met none of late. Left out, all are 1.

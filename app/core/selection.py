@@ -26,7 +26,7 @@ class Target:
     position_um, velocity_um_s : (2,) float64
         Filtered.
     seen : bool
-        A detection was associated in this frame.
+        A detection was associated in this frame, a weak one included.
     alone : bool
         No other track is near enough to be taken for it.
     identity : float
