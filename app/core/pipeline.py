@@ -42,6 +42,7 @@ class Follower(Protocol):
         label: Int8,
         view: View,
         weak: int = 0,
+        chosen: int = 0,
     ) -> Tracks:
         """Follow the sperm into the frame of ``time_s``."""
         ...
@@ -149,12 +150,14 @@ class Pipeline:
         detections: Detections,
         image: UInt8 | None = None,
         weak: Detections | None = None,
+        chosen: int | None = None,
     ) -> Tracks:
         """Track into the frame exposed at ``time_s`` with the stage at ``pose_um`` (2,).
 
         Boxes are associated and filtered; with the ``image`` (H, W), what the kinematics are
         measured from (``raw_um``) is the middle of each head in the picture instead. ``weak`` may
         continue tracks that move; ``Tracks.detection`` is a row of ``detections`` alone.
+        ``chosen`` is the track that the stage goes after.
         """
         found = detections if weak is None else _joined(detections, weak)
         box_px = self._whole(found.box_px, time_s, pose_um)
@@ -167,7 +170,7 @@ class Pipeline:
         )
         tracks = self._tracker.step(
             time_s, position_um, box_px, found.score, found.label, view,
-            len(found) - len(detections),
+            len(found) - len(detections), chosen or 0,
         )  # fmt: skip
         self._before = tracks
         if not len(found):

@@ -171,7 +171,9 @@ class _Run:
         if pose_um is None:
             return None
         seen = self._detector.detect(image)
-        tracks = self._pipeline.follow(frame_s, pose_um, seen.detections, image, seen.weak)
+        tracks = self._pipeline.follow(
+            frame_s, pose_um, seen.detections, image, seen.weak, self._pilot.state.target
+        )
         self._pipeline.measure(tracks, pose_um)
         return tracks
 

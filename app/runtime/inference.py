@@ -134,8 +134,9 @@ class Inference(Worker):
             pose_um = self._pose_um  # nothing is driven by it: a stale pose holds the stage
         self._pose_um = pose_um
         tracks = pipeline.follow(
-            frame.time_s, pose_um, perception.detections, frame.image, perception.weak
-        )
+            frame.time_s, pose_um, perception.detections, frame.image, perception.weak,
+            self._motion().target,
+        )  # fmt: skip
         self._sight(tracks)
         findings = pipeline.measure(tracks, pose_um)
         self._rank(findings.ranking)

@@ -73,6 +73,7 @@ def live_on(
     inward: Float64,
     offset_um: Float64,
     settings: TrackerSettings,
+    chosen: int,
 ) -> int:
     """Let tracks learn from their own detections; confirm, and drop those that end.
 
@@ -88,6 +89,8 @@ def live_on(
     inward, offset_um
         Of the View.
     settings : TrackerSettings
+    chosen : int
+        The track that the stage goes after; 0 is none.
 
     Returns
     -------
@@ -111,6 +114,8 @@ def live_on(
             settings.gate,
             settings.gate_side_um,
             settings.outside_um,
+            chosen,
+            settings.chosen_outside_um,
             settings.merge_s,
             settings.delete_confirmed,
             settings.delete_tentative,
@@ -184,6 +189,8 @@ def _survive(
     gate: float,
     gate_side_um: float,
     outside_um: float,
+    chosen: int,
+    chosen_outside_um: float,
     merge_s: float,
     delete_confirmed: float,
     delete_tentative: float,
@@ -196,6 +203,7 @@ def _survive(
         one = records[i]
         p = one.covariance
         area = np.pi * gate * np.sqrt(p[0, 0] * p[1, 1] - p[0, 1] * p[1, 0])
+        outside = chosen_outside_um if one.track_id == chosen else outside_um
         floor = delete_confirmed if one.confirmed else delete_tentative
         hopeless = (
             not one.confirmed
@@ -206,7 +214,7 @@ def _survive(
             one.detectable + one.hidden >= floor
             and one.seen_s >= seen_since_s
             and area <= gate_side_um * gate_side_um
-            and depth_um(one.mean[0], one.mean[1], inward, offset_um) >= -outside_um
+            and depth_um(one.mean[0], one.mean[1], inward, offset_um) >= -outside
             and one.shadow_s < merge_s
             and not hopeless
         ):

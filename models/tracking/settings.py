@@ -92,8 +92,9 @@ class TrackerSettings:
         At low frame rates: at least this many frames unseen.
     gate_side_um : float
         A gate with a larger area than this square ends the track.
-    outside_um : float
-        A track this far outside the field of view ends: a stage that moves may bring it back.
+    outside_um, chosen_outside_um : float
+        A track this far outside the field of view ends; the chosen one later, as the stage goes
+        after it.
     merge_um, merge_s : float
         Two tracks closer than this for this time, with one detection between them, are one
         sperm: the younger ends.
@@ -180,7 +181,8 @@ class TrackerSettings:
     coast_s: float = 0.5
     coast_steps: int = 2
     gate_side_um: float = 60.0
-    outside_um: float = 25.0
+    outside_um: float = 10.0
+    chosen_outside_um: float = 25.0
     merge_um: float = 4.0
     merge_s: float = 0.3
     established_hits: int = 10

@@ -105,6 +105,7 @@ class Tracker:
         label: Int8,
         view: View,
         weak: int = 0,
+        chosen: int = 0,
     ) -> Tracks:
         """Follow the sperm into the frame of ``time_s``.
 
@@ -124,6 +125,8 @@ class Tracker:
             Field of view of this frame, stage frame.
         weak : int
             The last so many detections are weak: they continue tracks that move, and begin none.
+        chosen : int
+            The track that the stage goes after; 0 is none.
 
         Raises
         ------
@@ -139,7 +142,7 @@ class Tracker:
         if unknown:
             raise ValueError("Tracker.step: a label is no SpermClass")
         if flaws:
-            return self._without(bad, time_s, measured, box, scores, labels, view, weak)
+            return self._without(bad, time_s, measured, box, scores, labels, view, weak, chosen)
         sure = len(measured) - weak
         step_s = 0.0 if self._time_s is None else time_s - self._time_s
         self._time_s = time_s
@@ -153,7 +156,7 @@ class Tracker:
             own, explained, contested_id = self._update(time_s, step_s, measured, view, sure)
             left = live_on(
                 tracks.records, own, box, labels, time_s, step_s, view.inward, view.offset_um,
-                settings,
+                settings, chosen,
             )  # fmt: skip
             tracks.resize(left)
         explained[sure:] = 1.0  # what is weak begins no track
@@ -179,6 +182,7 @@ class Tracker:
         label: Int64,
         view: View,
         weak: int,
+        chosen: int,
     ) -> Tracks:
         """Follow with the usable detections alone; rows are those of all."""
         usable = ~bad
@@ -186,6 +190,7 @@ class Tracker:
         tracks = self.step(
             time_s, measured[usable], box_px[usable], score[usable],
             label[usable].astype(np.int8), view, int(usable[len(usable) - weak :].sum()),
+            chosen,
         )  # fmt: skip
         row = np.append(np.flatnonzero(usable), -1)[tracks.detection]
         row.flags.writeable = False

@@ -103,7 +103,7 @@ def test_only_cut_boxes_near_a_track_change() -> None:
     np.testing.assert_array_equal(whole_boxes(box, track_px[:0], size_px[:0], 640, 480), box)
 
 
-def test_a_stage_that_moves_brings_a_sperm_back_that_was_just_outside() -> None:
+def test_a_stage_that_goes_after_the_chosen_sperm_brings_it_back_from_just_outside() -> None:
     pipeline = Pipeline(TRANSFORM, WIDTH, HEIGHT, Tracker(), LiveMotility())
     for k in range(40):
         place_px = np.array([560.0 + 4.0 * k, 240.0])
@@ -113,6 +113,6 @@ def test_a_stage_that_moves_brings_a_sperm_back_that_was_just_outside() -> None:
         box = cut(shown)
         rows = np.zeros((0, 4), np.float32) if box is None else box[None].astype(np.float32)
         found = Detections(rows, np.ones(len(rows), np.float32), np.ones(len(rows), np.int8))
-        tracks = pipeline.follow(k / FPS, pose_um, found)
+        tracks = pipeline.follow(k / FPS, pose_um, found, chosen=1)
     assert tracks.track_id.tolist() == [1]
     assert np.isfinite(tracks.box_um).all()

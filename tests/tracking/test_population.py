@@ -40,7 +40,7 @@ def end(tracks: Population, own: np.ndarray) -> int:
     label = np.zeros(0, np.int64)
     return live_on(
         tracks.records, own, nothing, label, 1.0, 1 / 30, FIELD.inward, FIELD.offset_um,
-        TrackerSettings(),
+        TrackerSettings(), 0,
     )  # fmt: skip
 
 
