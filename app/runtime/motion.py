@@ -129,11 +129,11 @@ class StageWorker(Worker):
         return self._pilot.error_um
 
     def submit(self, command: Command) -> None:
-        """Leave a command; Stop overtakes all others. Never blocks."""
-        urgent = isinstance(command, Stop)
-        if urgent:
+        """Leave a command; Stop overtakes all others, and makes them void. Never blocks."""
+        if isinstance(command, Stop):
             self.stop_asked_s = min(self.stop_asked_s, time.perf_counter())
-        self.commands.put(command, urgent=urgent)
+            self.commands.void()
+        self.commands.put(command)
 
     def touch(self) -> None:
         """Note that a person is at work with what moves beside the stage. Never blocks."""
@@ -156,7 +156,7 @@ class StageWorker(Worker):
         if self._touched:
             self._touched = False
             self._pilot.touch(time.perf_counter())
-        for command in self.commands.take_all():
+        while (command := self.commands.take()) is not None:
             self._obey(command)
         fresh = self._take_sighting()
         due = fresh or time.perf_counter() - self._sent_s >= RENEW_S
@@ -212,6 +212,9 @@ class StageWorker(Worker):
             if self._refusing:
                 self._talk(self._reconnect)
                 self._take_sighting()
+        for void in self.commands.take_void():
+            if not isinstance(void, Stop):
+                self.board.tell(f"{_name(void)}: void, Stop was pressed after it", "warning")
         now_s = time.perf_counter()
         refusal = self._pilot.obey(command, now_s, self._health(now_s), calibration)
         self.board.tell(
@@ -250,6 +253,8 @@ class StageWorker(Worker):
             self.board.clear(self.role)
 
     def _act(self, *, fresh: bool) -> None:
+        if math.isfinite(self.stop_asked_s):
+            return  # a Stop was pressed while something else was obeyed: it is next
         now_s = time.perf_counter()
         action = self._pilot.act(now_s, self._health(now_s))
         if action is None:
@@ -327,6 +332,10 @@ def _said(command: Command) -> str:
         return command.why
     if isinstance(command, Arm):
         return f"armed, objective {command.objective} confirmed"
+    return _name(command)
+
+
+def _name(command: Command) -> str:
     name = type(command).__name__
     text = "".join(" " + letter.lower() if letter.isupper() else letter for letter in name).strip()
     track_id = getattr(command, "track_id", None)
