@@ -59,8 +59,8 @@ def raise_priority() -> None:
         pass  # a user's right on few systems; the dead man's patience allows for the delay
 
 
-def end_process(process: subprocess.Popen[bytes], timeout_s: float = 2.0) -> int:
-    """Close the child's input, wait, then insist; return its exit code."""
+def ask_to_end(process: subprocess.Popen[bytes], timeout_s: float) -> bool:
+    """Close the child's input, and wait; return whether it has ended."""
     if process.stdin is not None:
         try:
             process.stdin.close()
@@ -69,6 +69,13 @@ def end_process(process: subprocess.Popen[bytes], timeout_s: float = 2.0) -> int
     try:
         process.wait(timeout_s)
     except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def end_process(process: subprocess.Popen[bytes], timeout_s: float = 2.0) -> int:
+    """Close the child's input, wait, then insist; return its exit code."""
+    if not ask_to_end(process, timeout_s):
         process.kill()
         process.wait()
     if process.stdout is not None:

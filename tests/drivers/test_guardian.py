@@ -68,6 +68,28 @@ def test_p1_killing_the_host_leaves_the_stage_at_rest_within_250_ms(proscan, how
     guardian.wait(5.0)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process without asking it")
+@pytest.mark.parametrize("asked", ["SIGTERM", "SIGHUP", "SIGINT"])
+def test_p1_host_and_guardian_asked_to_end_at_once_leave_the_stage_at_rest(proscan, asked):
+    # as a machine does that shuts down: neither is left to stop what the other drove
+    program = Path(__file__).with_name("host_that_dies.py")
+    host = subprocess.Popen(
+        [sys.executable, str(program), proscan.url, "velocity"],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+    assert host.stdout is not None
+    guardian = psutil.Process(int(host.stdout.readline().split()[1]))
+    begun(proscan)
+    asked_s = time.perf_counter()
+    guardian.send_signal(getattr(signal, asked))
+    host.kill()
+    host.wait()
+    host.stdout.close()
+    assert proscan.rest_s() - asked_s <= 0.250
+    guardian.wait(5.0)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot stop a process for a while")
 def test_a_host_that_hangs_is_as_good_as_dead(proscan):
     program = Path(__file__).with_name("host_that_dies.py")
