@@ -49,6 +49,13 @@ class GuardedDevice(Protocol):
         """Ask where it is. Raises DeviceError; a doubtful reply is asked for again once."""
         ...
 
+    def on_grid(self, target_um: Sequence[float]) -> tuple[float, ...]:
+        """Give the place, one value per axis, um, that the bytes for a target would name.
+
+        No I/O. Half a step of the controller beyond a soft limit is beyond it.
+        """
+        ...
+
     def prepare(self, speed_um_s: float) -> None:
         """Set the speed of the moves to come, where that takes a command. Moves nothing."""
         ...

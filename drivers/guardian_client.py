@@ -16,7 +16,7 @@ from drivers.devices import make_device, make_wire
 from drivers.errors import DeviceError, FrameLost, GuardianError
 from drivers.guarded_device import GuardedDevice
 from drivers.guardian_messages import GuardianSettings, Json, decode, decode_error, encode
-from drivers.process import ask_to_end, end_process, start_module
+from drivers.process import ask_to_end, end_process, leave_behind, start_module
 from drivers.wire import Wire
 
 _DIED = "the guardian has died; the instrument was stopped"
@@ -130,6 +130,9 @@ class GuardianClient:
         """
         self._closing.set()
         if not ask_to_end(self._process, _LEAVE_S) and self._still_tries():
+            leave_behind(self._process)
+            self._reader.join()
+            self._heart.join()
             return
         ended = end_process(self._process, 0.0)
         self._reader.join()
@@ -184,6 +187,8 @@ class GuardianClient:
         pipe = self._process.stdout
         while pipe is not None and (line := pipe.readline()):
             self._dispatch(decode(line))
+            if self._closing.is_set() and self._still_tries():
+                return  # whatever else it says, nobody waits for it
         if not self._closing.is_set():
             self._dead = self._dead or "the guardian has died"
             self._fail_all()

@@ -223,6 +223,7 @@ class Keeper:
         (speed_um_s,) = numbers([message["speed"]])
         start_um = self._position(self._pose_at_rest())
         self._permission.check_move(target_um, start_um)
+        self._permission.check_move(self._device.on_grid(target_um), start_um)
         self._device.move_to(target_um, self._permission.move_speed_um_s(speed_um_s))
         self._corridor = Corridor(tuple(start_um), tuple(target_um))
         return {}

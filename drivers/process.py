@@ -11,6 +11,9 @@ from typing import IO
 
 _HIGH_PRIORITY_CLASS = 0x80
 
+_LEFT: list[subprocess.Popen[bytes]] = []
+"""Those that were left behind: kept in mind, so that their end is taken note of."""
+
 _ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -71,6 +74,13 @@ def ask_to_end(process: subprocess.Popen[bytes], timeout_s: float) -> bool:
     except subprocess.TimeoutExpired:
         return False
     return True
+
+
+def leave_behind(process: subprocess.Popen[bytes]) -> None:
+    """Let a child that was asked to end take its time; nobody waits for it."""
+    _LEFT[:] = [one for one in _LEFT if one.poll() is None]
+    if process not in _LEFT:
+        _LEFT.append(process)
 
 
 def end_process(process: subprocess.Popen[bytes], timeout_s: float = 2.0) -> int:

@@ -239,9 +239,9 @@ class StageWorker(Worker):
             return
         for kind, why in self._stage.events():
             if kind == "deadman":
-                self._pilot.give_up(time.perf_counter(), f"the stage was stopped: {why}")
+                self._end(self._pilot.give_up, f"the stage was stopped: {why}")
             elif kind == "hand":
-                self._pilot.hand_over(time.perf_counter(), why)
+                self._end(self._pilot.hand_over, why)
             else:
                 raise GuardianError("stage", why, "arm again")
 
@@ -296,7 +296,7 @@ class StageWorker(Worker):
         try:
             exchange()
         except NotNow as error:
-            self._pilot.hand_over(time.perf_counter(), str(error))
+            self._end(self._pilot.hand_over, str(error))
         except DeviceError as error:
             if math.isfinite(self.stop_asked_s):
                 return  # cancelled by a Stop that overtook it; this thread sees it next
@@ -313,6 +313,13 @@ class StageWorker(Worker):
                     self._stage.stop()
                 except DeviceError as silent:
                     self.board.tell(f"the stop was not confirmed: {silent}", "fault")
+
+    def _end(self, end: Callable[[float, str], None], why: str) -> None:
+        """End what is under way; following shows why as HOLD, of a planned move it is told here."""
+        planned = self._pilot.state.mode is Mode.ARMED and self._pilot.is_driving
+        end(time.perf_counter(), why)
+        if planned:
+            self.board.tell(f"the move has ended: {why}", "warning")
 
     def _tell(self, state: MotionState, before: MotionState) -> None:
         told = state.mode is Mode.FAULT and state.reason == self._faults()  # the board's own words

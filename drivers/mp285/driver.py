@@ -156,6 +156,10 @@ class MP285:
                 raise
             return Pose(last.time_s, last.x_um, last.y_um, last.z_um, moving=None)
 
+    def on_grid(self, target_um: Sequence[float]) -> tuple[float, ...]:
+        """Give the nearest place, um, in whole microsteps. No I/O."""
+        return tuple([round(round(um * self._scale) / self._scale, 6) for um in target_um])
+
     def prepare(self, speed_um_s: float) -> None:
         """Do nothing: the speed goes out with the move."""
 

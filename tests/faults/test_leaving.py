@@ -47,7 +47,7 @@ def test_a_cable_that_is_out_when_the_host_closes_is_waited_for():
         assert time.perf_counter() - closed_s < 3.0  # nobody has to wait for the cable
         assert truth.moves()
         truth.rest_s()  # it is back: the guardian has stopped the stage, and ends
-        stage._client._reader.join(10.0)
+        stage._client._process.wait(10.0)
         stage.close()
         assert not guardian.is_running()
 
