@@ -264,6 +264,17 @@ def test_mistakes_in_options_are_one_clear_line(proscan, tmp_path):
     assert "> b'?\\r'" in (tmp_path / "wire.txt").read_text()
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_ends_the_transcript_and_nothing_else(proscan):
+    with stage_on(proscan, transcript=Path("/dev/full"), deadman_s=1.0) as stage:
+        stage.set_velocity(2_000.0, 0.0)
+        begun(proscan)
+        stage.stop()
+        proscan.rest_s()
+        remarks = [data for _, way, data in stage.transcript(400) if way == "!"]
+        assert remarks == [b"the transcript has ended: No space left on device"]
+
+
 def test_the_guardian_starts_fast_and_imports_nothing_heavy():
     program = (
         "import sys, drivers.guardian, drivers.prior.driver, drivers.mp285.driver\n"
