@@ -118,6 +118,9 @@ class PipetteWorker(Worker):
         if isinstance(command, LetGo) and self.looks_for_tip:
             self.brake.pull()
         self.commands.put(command)
+        if self.failure is not None and not isinstance(command, Descend | LetGo):
+            name = type(command).__name__
+            self.board.tell(f"{name}: {self.obituary}", "warning", command=name)
 
     def stop_now(self, why: str = "Stop pressed") -> None:
         """Interrupt whatever it does, and make void what was asked for before; never blocks."""

@@ -115,7 +115,9 @@ class StageWorker(Worker):
 
     @property
     def state(self) -> MotionState:
-        """The interlocks as of now."""
+        """The interlocks as of now; FAULT once this thread has died, whatever it did before."""
+        if self.failure is not None:
+            return MotionState(Mode.FAULT, self.obituary)
         return self._pilot.state
 
     @property
@@ -134,6 +136,8 @@ class StageWorker(Worker):
             self.stop_asked_s = min(self.stop_asked_s, time.perf_counter())
             self.commands.void()
         self.commands.put(command)
+        if self.failure is not None:  # nobody takes it; of a Stop the watchdog takes care
+            self.board.tell(f"{_name(command)}: {self.obituary}", "warning")
 
     def touch(self) -> None:
         """Note that a person is at work with what moves beside the stage. Never blocks."""

@@ -33,6 +33,9 @@ _REST_S = 0.25
 _LATE_S = 1.0
 """How long a planned move may take beyond one and a half times what its way needs."""
 
+_REACHED_UM_S = 3_000.0
+"""Not every stage is as fast as it is told to be beyond this: commissioning asks for more."""
+
 _POLL_S = 0.05
 T = TypeVar("T")
 
@@ -215,7 +218,7 @@ class ProScan:
         self._next_poll_s = now_s + _POLL_S
         if self._at_um is not None:
             way_um = max(abs(to - at) for to, at in zip(target_um, self._at_um, strict=True))
-            travel_s = way_um / speed_um_s
+            travel_s = way_um / min(speed_um_s, _REACHED_UM_S)
             self._arrival_due_s = now_s + 1.5 * travel_s + 2 * self._ramp_s + _LATE_S
 
     def set_velocity(self, velocity_um_s: Sequence[float]) -> None:

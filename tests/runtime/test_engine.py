@@ -261,6 +261,25 @@ def test_a_thread_that_raises_is_named_and_stops_the_stage() -> None:
     assert parts.stage.plant.velocity_um_s(time_s + 0.2)[:2] == (0.0, 0.0)
 
 
+def test_a_stage_thread_that_dies_is_a_fault_and_whoever_presses_is_told() -> None:
+    parts = SmallRig()
+    with running(parts) as engine:
+        follow_best(engine)
+        assert engine._stage is not None
+
+        def die(*_: object) -> None:
+            raise RuntimeError("odd tracks")
+
+        engine._stage._pilot.see = die  # type: ignore[method-assign]
+        wait(engine, lambda s: s.motion.mode is Mode.FAULT)
+        assert "the stage thread has died" in engine.motion.reason
+        assert engine.faults == ("stage: RuntimeError: odd tracks",)
+        assert parts.stage.log[-1][0] == "stop"
+        engine.submit(Arm("20x"))
+        wait_events(engine, "arm: the stage thread has died; end the program")
+        assert engine.motion.mode is Mode.FAULT
+
+
 def test_a_port_that_vanishes_is_a_fault_and_can_come_back() -> None:
     parts = SmallRig()
     with running(parts) as engine:
