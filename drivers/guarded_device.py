@@ -37,8 +37,10 @@ class GuardedDevice(Protocol):
         """Share of the acceleration of the rig file that the controller is set to, at most 1."""
         ...
 
-    def connect(self) -> str:
+    def connect(self, *, anew: bool = False) -> str:
         """Make sure that the right instrument answers, and prepare it. Moves nothing.
+
+        ``anew`` where its power may have been off: what it was set to may be lost.
 
         Returns a line that names it. Raises WrongDevice saying what was read, ReplyTimeout when
         nothing was, all within 3 s.

@@ -151,7 +151,7 @@ class Keeper:
             self._device.doubt()  # an older one; what happens from here on counts again
         try:
             self._wire.open()
-            identity = self._device.connect()
+            identity = self._device.connect(anew=bool(message.get("new_frame")))
         except DeviceError as error:
             if isinstance(error, FrameLost):
                 self._frame.doubt(error.what)

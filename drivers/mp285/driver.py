@@ -103,8 +103,10 @@ class MP285:
         """As last known, without I/O. None is unknown."""
         return {State.IDLE: False, State.MOVING: True}.get(self._state)
 
-    def connect(self) -> str:
+    def connect(self, *, anew: bool = False) -> str:
         """Make sure that an MP-285 answers, stop what still moves, and read where it is.
+
+        It is set up the same way each time, ``anew`` or not.
 
         Returns
         -------

@@ -124,9 +124,11 @@ class ProScan:
         """Size of the user unit that the controller has confirmed."""
         return self._units.um
 
-    def connect(self) -> str:
+    def connect(self, *, anew: bool = False) -> str:
         """Find the controller, and set it up. Moves nothing; stops what still runs.
 
+        Its ramps are set and read at the first time, and ``anew``, as a power cut may have changed
+        them; not each time, as the words for that are one flipped bit from ``SIS``.
         Raises WrongDevice with what was read, ReplyTimeout when nothing was, in less than 3 s.
         """
         find(self._line, self._bauds)
@@ -150,7 +152,7 @@ class ProScan:
         serial = self._line.ask("SERIAL", decode=_text, tries=3)
         stage, microsteps_per_um = identify_stage(self._line)
         self._units.settle(self._line, microsteps_per_um)
-        if not self._ramps_known:
+        if anew or not self._ramps_known:
             self._set_ramps()
         return f"ProScan {version / 100:.2f} no. {serial}, stage {stage}, {self._units.um:g} um"
 
