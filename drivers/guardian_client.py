@@ -128,11 +128,14 @@ class GuardianClient:
         half a minute. One that does not end and says nothing is ended, and the instrument stopped
         from here.
         """
+        if self._left:
+            return
         self._closing.set()
         if not ask_to_end(self._process, _LEAVE_S) and self._still_tries():
-            leave_behind(self._process)
+            self._left = True
             self._reader.join()
             self._heart.join()
+            leave_behind(self._process)
             return
         ended = end_process(self._process, 0.0)
         self._reader.join()
@@ -151,6 +154,7 @@ class GuardianClient:
     def _start(self) -> None:
         self._waiting: dict[int, Future[Json]] = {}
         self._tried_s = -math.inf
+        self._left: bool = False
         self._process = start_module(
             "drivers.guardian", ["--device", self.settings.device, "--url", self.settings.url]
         )

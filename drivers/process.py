@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
 _HIGH_PRIORITY_CLASS = 0x80
-
-_LEFT: list[subprocess.Popen[bytes]] = []
-"""Those that were left behind: kept in mind, so that their end is taken note of."""
 
 _ROOT = Path(__file__).resolve().parents[1]
 
@@ -77,10 +75,10 @@ def ask_to_end(process: subprocess.Popen[bytes], timeout_s: float) -> bool:
 
 
 def leave_behind(process: subprocess.Popen[bytes]) -> None:
-    """Let a child that was asked to end take its time; nobody waits for it."""
-    _LEFT[:] = [one for one in _LEFT if one.poll() is None]
-    if process not in _LEFT:
-        _LEFT.append(process)
+    """Let a child that was asked to end take its time: only a thread aside waits for its end."""
+    if process.stdout is not None:
+        process.stdout.close()
+    threading.Thread(target=process.wait, name="end of a child", daemon=True).start()
 
 
 def end_process(process: subprocess.Popen[bytes], timeout_s: float = 2.0) -> int:
