@@ -51,6 +51,7 @@ class GuardianClient:
         self._dead = ""
         self._lost = ""  # why positions mean nothing: the next guardian has to know it too
         self.rescued = threading.Event()
+        self._left = False  # alone, to go on trying to stop
         self._start()
 
     @property
@@ -154,7 +155,7 @@ class GuardianClient:
     def _start(self) -> None:
         self._waiting: dict[int, Future[Json]] = {}
         self._tried_s = -math.inf
-        self._left: bool = False
+        self._left = False
         self._process = start_module(
             "drivers.guardian", ["--device", self.settings.device, "--url", self.settings.url]
         )
