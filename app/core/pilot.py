@@ -87,7 +87,7 @@ class Pilot:
         self._nearer_s, self._nearest_um = 0.0, math.inf
         self._rests = 0
         self._driving = False
-        self._running = False
+        self._running = self._halt_first = False
         self._astray = 0
         self._sure = False
         self.fault = ""
@@ -221,6 +221,10 @@ class Pilot:
             by_hand = False
         if mode not in MOVING and not by_hand:
             return self._halt(now_s)
+        if self._halt_first:
+            self._poses.command(now_s, 0.0, 0.0)
+            self._halt_first = self._running = False
+            return Halt()
         if self._move is not None:
             if now_s - self._nearer_s > NO_NEARER_S:
                 self.fault = "a stage move did not end in time; check the stage, then arm again"
@@ -260,7 +264,7 @@ class Pilot:
 
     def _halt(self, now_s: float) -> Halt | None:
         self._wanted = self._move = None
-        self._running = False
+        self._halt_first = self._running = False
         self._servo.release()
         if not self._driving:
             return None
@@ -277,16 +281,20 @@ class Pilot:
         if not refusal:
             self._servo.choose(target)
             self._sure = False
-            self._wanted = None  # whoever is chosen is wanted instead
+            self._abandon()  # whoever is chosen is wanted instead
         return refusal
 
     def _release(self, now_s: float) -> None:
         """Leave who was followed; a planned move towards it ends as well."""
         if self._interlocks.state.mode in MOVING:
-            self._running = self._running or self._move is not None
-            self._wanted = self._move = None
+            self._abandon()
             self._servo.release()
         self._interlocks.release(now_s)
+
+    def _abandon(self) -> None:
+        """Want no planned move any more; one that is under way is halted before all else."""
+        self._halt_first = self._halt_first or self._move is not None
+        self._wanted = self._move = None
 
     def _follow_best(self, now_s: float) -> str:
         """Follow the first of the ranking; nobody looks, so it must be certain which one it is."""

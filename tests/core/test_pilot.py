@@ -201,6 +201,29 @@ def test_who_is_released_on_the_way_to_the_centre_is_gone_to_no_more() -> None:
     assert not pilot.is_driving
 
 
+@pytest.mark.parametrize("released", [True, False])
+def test_who_is_chosen_amid_a_planned_move_ends_it_first(released: bool) -> None:
+    pilot = Pilot(ServoConfig(), PoseHistory(0.026), 30.0)
+    pilot.read(pose(0.0, 0.0), 0.0)
+    pilot.see(near_centre(0.0, 1.0), 0.0)
+    pilot.obey(Arm("20x"), 0.0, GOOD, "")
+    if released:
+        pilot = Pilot(ServoConfig(approach_um=3.0), PoseHistory(0.026), 30.0)
+        pilot.read(pose(0.0, 0.0), 0.0)
+        pilot.see(near_centre(0.0, 1.0), 0.0)
+        pilot.obey(Arm("20x"), 0.0, GOOD, "")
+        pilot.obey(Follow(3), 0.0, GOOD, "")
+    else:
+        pilot.obey(MoveBy(9_000.0, 0.0), 0.0, GOOD, "")
+    assert isinstance(pilot.act(0.0, GOOD), Move)
+    if released:
+        pilot.obey(Release(), 0.02, GOOD, "")
+    assert pilot.obey(Follow(3), 0.02, GOOD, "") == ""
+    assert isinstance(pilot.act(0.02, GOOD), Halt)  # a velocity amid a move would be refused
+    assert isinstance(pilot.act(0.04, GOOD), Move if released else Velocity)
+    assert pilot.state.mode in (Mode.CENTERING, Mode.FOLLOWING)
+
+
 def test_a_move_that_a_choice_has_overtaken_is_not_made_later() -> None:
     pilot = Pilot(ServoConfig(), PoseHistory(0.026), 30.0)
     pilot.read(pose(0.0, 0.0), 0.0)
