@@ -136,7 +136,8 @@ class MP285:
     def read_pose(self) -> Pose:
         """Where it is, read at rest; while it moves, where it was last, with ``moving`` true.
 
-        While somebody turns the knobs it is where it was last, with ``moving`` None.
+        While readings creep, as somebody turns the knobs, it is where it was last, with ``moving``
+        None; for ``hands_off_s`` after a place that two readings agree upon, that place.
 
         Raises
         ------
