@@ -15,6 +15,8 @@ SERVICE_S = 0.020
 _RETRY_S = 0.25
 _LAST_EFFORT_S = 30.0
 _LAST_REST_S = 2.0
+_TRYING: Json = {"event": "trying"}
+"""Said before each try once the host has gone: who waits for the end of that is not to insist."""
 
 
 class Brake:
@@ -132,9 +134,11 @@ class Brake:
         rest_s = time.perf_counter() + _LAST_REST_S
         self._wire.urgent.clear()
         if moving is not False:
+            self._send(_TRYING)
             self.halt()
         while self._identified and (now_s := time.perf_counter()) < end_s:
             if not self.confirmed:
+                self._send(_TRYING)
                 time.sleep(_RETRY_S)
                 self.halt()
             elif self._device.moving is not False and now_s < rest_s:

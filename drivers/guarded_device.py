@@ -37,8 +37,10 @@ class GuardedDevice(Protocol):
         """Share of the acceleration of the rig file that the controller is set to, at most 1."""
         ...
 
-    def connect(self) -> str:
+    def connect(self, *, anew: bool = False) -> str:
         """Make sure that the right instrument answers, and prepare it. Moves nothing.
+
+        ``anew`` where its power may have been off: what it was set to may be lost.
 
         Returns a line that names it. Raises WrongDevice saying what was read, ReplyTimeout when
         nothing was, all within 3 s.
@@ -47,6 +49,13 @@ class GuardedDevice(Protocol):
 
     def read_pose(self) -> Pose:
         """Ask where it is. Raises DeviceError; a doubtful reply is asked for again once."""
+        ...
+
+    def on_grid(self, target_um: Sequence[float]) -> tuple[float, ...]:
+        """Give the place, one value per axis, um, that the bytes for a target would name.
+
+        No I/O. Half a step of the controller beyond a soft limit is beyond it.
+        """
         ...
 
     def prepare(self, speed_um_s: float) -> None:

@@ -9,6 +9,7 @@ with the program that it guards against.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 from queue import SimpleQueue
@@ -20,6 +21,9 @@ from drivers.keeper import Keeper
 from drivers.process import raise_priority
 
 _FAREWELL_S = 1.0
+_ENDINGS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGBREAK")
+"""A machine that shuts down, or a session that ends, asks all processes at once to end: host and
+guardian. Neither may leave the instrument moving."""
 
 
 class Outbox:
@@ -77,6 +81,9 @@ def main() -> int:
         finally:  # whatever ends this thread, an instrument without a host is stopped
             keeper.inbox.end()
 
+    for name in _ENDINGS:
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), lambda *_: keeper.inbox.end())
     threading.Thread(target=fill, daemon=True).start()
     keeper.run()
     outbox.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import threading
 import time
 from collections import deque
@@ -15,7 +16,7 @@ from drivers.devices import make_device, make_wire
 from drivers.errors import DeviceError, FrameLost, GuardianError
 from drivers.guarded_device import GuardedDevice
 from drivers.guardian_messages import GuardianSettings, Json, decode, decode_error, encode
-from drivers.process import end_process, start_module
+from drivers.process import ask_to_end, end_process, leave_behind, start_module
 from drivers.wire import Wire
 
 _DIED = "the guardian has died; the instrument was stopped"
@@ -24,6 +25,8 @@ STEER_S = 1.5
 """For an answer to a velocity: a guardian that takes longer is frozen, and the stage runs on."""
 _CONNECT_S = 8.0
 _STOP_S = 3.0
+_LEAVE_S = 2.0
+_TRY_S = 3.0  # one try on a line that is silent, and what is between two
 _EVENTS = 100
 _RESCUE_S = 30.0
 _RESCUE_RETRY_S = 0.1
@@ -48,6 +51,7 @@ class GuardianClient:
         self._dead = ""
         self._lost = ""  # why positions mean nothing: the next guardian has to know it too
         self.rescued = threading.Event()
+        self._left = False  # alone, to go on trying to stop
         self._start()
 
     @property
@@ -119,11 +123,30 @@ class GuardianClient:
         return self.connect(new_frame=new_frame)
 
     def close(self) -> None:
-        """Let the guardian stop what moves, release the port and end. Safe to call twice."""
+        """Let the guardian stop what moves, release the port and end. Safe to call twice.
+
+        One that cannot confirm its stop, as the cable is out, is left to go on trying by itself for
+        half a minute. One that does not end and says nothing is ended, and the instrument stopped
+        from here.
+        """
+        if self._left:
+            return
         self._closing.set()
-        end_process(self._process)
+        if not ask_to_end(self._process, _LEAVE_S) and self._still_tries():
+            self._left = True
+            self._reader.join()
+            self._heart.join()
+            leave_behind(self._process)
+            return
+        ended = end_process(self._process, 0.0)
         self._reader.join()
         self._heart.join()
+        if ended != 0 and not self.rescued.is_set():
+            self._rescue()
+
+    def _still_tries(self) -> bool:
+        """Whether a guardian whose host has gone is alive, and only its stop is not confirmed."""
+        return time.perf_counter() - self._tried_s < _TRY_S
 
     @property
     def _name(self) -> str:
@@ -131,6 +154,8 @@ class GuardianClient:
 
     def _start(self) -> None:
         self._waiting: dict[int, Future[Json]] = {}
+        self._tried_s = -math.inf
+        self._left = False
         self._process = start_module(
             "drivers.guardian", ["--device", self.settings.device, "--url", self.settings.url]
         )
@@ -167,6 +192,8 @@ class GuardianClient:
         pipe = self._process.stdout
         while pipe is not None and (line := pipe.readline()):
             self._dispatch(decode(line))
+            if self._closing.is_set() and self._still_tries():
+                return  # whatever else it says, nobody waits for it
         if not self._closing.is_set():
             self._dead = self._dead or "the guardian has died"
             self._fail_all()
@@ -174,6 +201,9 @@ class GuardianClient:
         self._fail_all()
 
     def _dispatch(self, message: Json) -> None:
+        if message.get("event") == "trying":
+            self._tried_s = time.perf_counter()
+            return
         if "event" in message:
             if message["event"] == "refused":
                 self._dead = str(decode_error(_object(message["error"])))
@@ -215,7 +245,8 @@ class GuardianClient:
                 self.rescued.set()
                 with suppress(DeviceError):
                     _see_to_rest(device)
-                    device.disconnect()
+                    if self.settings.window is None:  # with the pipette down hands stay off
+                        device.disconnect()
             if doubt := device.doubt():
                 self._lost = doubt
                 self._report(f"{self._dead}; it {doubt}")

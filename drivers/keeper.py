@@ -151,7 +151,7 @@ class Keeper:
             self._device.doubt()  # an older one; what happens from here on counts again
         try:
             self._wire.open()
-            identity = self._device.connect()
+            identity = self._device.connect(anew=bool(message.get("new_frame")))
         except DeviceError as error:
             if isinstance(error, FrameLost):
                 self._frame.doubt(error.what)
@@ -223,6 +223,7 @@ class Keeper:
         (speed_um_s,) = numbers([message["speed"]])
         start_um = self._position(self._pose_at_rest())
         self._permission.check_move(target_um, start_um)
+        self._permission.check_move(self._device.on_grid(target_um), start_um)
         self._device.move_to(target_um, self._permission.move_speed_um_s(speed_um_s))
         self._corridor = Corridor(tuple(start_um), tuple(target_um))
         return {}

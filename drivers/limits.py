@@ -48,6 +48,12 @@ class SoftLimits:
         Raises LimitError for a point outside, or a window that is none.
         """
         self._check_inside(device, "the present position", about_um, 0.0)
+        if not (0 < half_um < math.inf and 0 < max_speed_um_s < math.inf):
+            raise LimitError(
+                device,
+                f"{half_um} um at {max_speed_um_s} um/s are no window",
+                "nothing was confined",
+            )
         return SoftLimits(
             tuple([max(low, um - half_um) for low, um in zip(self.low_um, about_um, strict=True)]),
             tuple(

@@ -30,21 +30,24 @@ class Permission:
         self._device = device
         self._settings = settings
         self._descent = False
+        self._confined = settings.window is not None
         self.limits: SoftLimits = settings.window or settings.limits
 
     @property
     def confined(self) -> bool:
-        """Whether range and speed are those of a window."""
-        return self.limits != self._settings.limits
+        """Whether range and speed are those of a window, be it as wide as all."""
+        return self._confined
 
     def confine(self, about_um: Sequence[float], half_um: float, max_speed_um_s: float) -> None:
         """Shrink range and speed to a window about a place. Raises LimitError outside the box."""
         box = self._settings.limits
         self.limits = box.window(self._device, about_um, half_um, max_speed_um_s)
+        self._confined = True
 
     def release(self) -> None:
         """Undo ``confine``."""
         self.limits = self._settings.limits
+        self._confined = False
 
     def move_speed_um_s(self, wanted_um_s: float) -> float:
         """Speed of a planned move: as wanted, but slower in a window. Raises LimitError."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
@@ -59,8 +60,8 @@ def raise_priority() -> None:
         pass  # a user's right on few systems; the dead man's patience allows for the delay
 
 
-def end_process(process: subprocess.Popen[bytes], timeout_s: float = 2.0) -> int:
-    """Close the child's input, wait, then insist; return its exit code."""
+def ask_to_end(process: subprocess.Popen[bytes], timeout_s: float) -> bool:
+    """Close the child's input, and wait; return whether it has ended."""
     if process.stdin is not None:
         try:
             process.stdin.close()
@@ -69,6 +70,20 @@ def end_process(process: subprocess.Popen[bytes], timeout_s: float = 2.0) -> int
     try:
         process.wait(timeout_s)
     except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def leave_behind(process: subprocess.Popen[bytes]) -> None:
+    """Let a child that was asked to end take its time: only a thread aside waits for its end."""
+    if process.stdout is not None:
+        process.stdout.close()
+    threading.Thread(target=process.wait, name="end of a child", daemon=True).start()
+
+
+def end_process(process: subprocess.Popen[bytes], timeout_s: float = 2.0) -> int:
+    """Close the child's input, wait, then insist; return its exit code."""
+    if not ask_to_end(process, timeout_s):
         process.kill()
         process.wait()
     if process.stdout is not None:

@@ -5,6 +5,7 @@ The stage thread runs it against the clock, the closed-loop tests in virtual tim
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +32,7 @@ from calibration.watch import ScaleWatch
 from drivers.types import Pose
 from models.types import Float64, Tracks
 
-MOVE_DEADLINE_S = 2.0
+NO_NEARER_S = 2.0  # how long a planned move may take without coming nearer to its end
 ARRIVED_UM = 1.0
 SETTLED_UM = 5.0  # a move that ends farther from its target has slipped
 ASTRAY_UM = 15.0  # a readback farther from dead reckoning is not what was commanded
@@ -83,9 +84,10 @@ class Pilot:
         self._wanted: Move | None = None
         self._move: Move | None = None
         self._move_s = 0.0
+        self._nearer_s, self._nearest_um = 0.0, math.inf
         self._rests = 0
         self._driving = False
-        self._streaming = False
+        self._running = self._halt_first = False
         self._astray = 0
         self._sure = False
         self.fault = ""
@@ -182,7 +184,7 @@ class Pilot:
                 self.fault, self._astray = "", 0
                 return self._interlocks.arm(now_s, calibration, health)
             case Release():
-                self._interlocks.release(now_s)
+                self._release(now_s)
             case Follow(track_id):
                 return self._follow(track_id, now_s)
             case FollowBest():
@@ -219,28 +221,33 @@ class Pilot:
             by_hand = False
         if mode not in MOVING and not by_hand:
             return self._halt(now_s)
+        if self._halt_first:
+            self._poses.command(now_s, 0.0, 0.0)
+            self._halt_first = self._running = False
+            return Halt()
         if self._move is not None:
-            if now_s - self._move_s > MOVE_DEADLINE_S:
+            if now_s - self._nearer_s > NO_NEARER_S:
                 self.fault = "a stage move did not end in time; check the stage, then arm again"
             return None
         if by_hand:
             action: Velocity | Move | None = self._wanted
-            self._wanted = None
         else:
             action = self._servo.command(now_s, self._poses)
             if self._servo.phase is Phase.FOLLOW:
                 self._interlocks.centred(now_s)
         self._driving = True
         if isinstance(action, Velocity):
-            self._streaming = True
+            self._running = True
             self._poses.command(now_s, float(action.um_s[0]), float(action.um_s[1]))
         elif isinstance(action, Move):
-            if self._streaming:  # a move starts from rest: halt now, ask again with the next frame
+            if self._running:  # a move starts from rest: halt now, it is asked for again after that
                 self._poses.command(now_s, 0.0, 0.0)
-                self._streaming = False
+                self._running = False
                 return Halt()
+            self._wanted = None
             self._poses.move(now_s, action.to_um, self._move_speed_um_s)
             self._move, self._move_s, self._rests = action, now_s, 0
+            self._nearer_s, self._nearest_um = now_s, math.inf
         return action
 
     def _in_doubt(self, target: Target) -> bool:
@@ -257,7 +264,7 @@ class Pilot:
 
     def _halt(self, now_s: float) -> Halt | None:
         self._wanted = self._move = None
-        self._streaming = False
+        self._halt_first = self._running = False
         self._servo.release()
         if not self._driving:
             return None
@@ -274,7 +281,20 @@ class Pilot:
         if not refusal:
             self._servo.choose(target)
             self._sure = False
+            self._abandon()  # whoever is chosen is wanted instead
         return refusal
+
+    def _release(self, now_s: float) -> None:
+        """Leave who was followed; a planned move towards it ends as well."""
+        if self._interlocks.state.mode in MOVING:
+            self._abandon()
+            self._servo.release()
+        self._interlocks.release(now_s)
+
+    def _abandon(self) -> None:
+        """Want no planned move any more; one that is under way is halted before all else."""
+        self._halt_first = self._halt_first or self._move is not None
+        self._wanted = self._move = None
 
     def _follow_best(self, now_s: float) -> str:
         """Follow the first of the ranking; nobody looks, so it must be certain which one it is."""
@@ -300,7 +320,8 @@ class Pilot:
         return refusal
 
     def _plan(self, command: MoveBy, now_s: float, health: Health) -> str:
-        if self._interlocks.state.mode is not Mode.ARMED or self._move is not None:
+        under_way = not (self._wanted is self._move is None)
+        if self._interlocks.state.mode is not Mode.ARMED or under_way:
             return f"not moved: {self._interlocks.state.mode.value}; arm, and wait for a move's end"
         here_um = self._poses.at(now_s)
         if here_um is None:
@@ -316,6 +337,8 @@ class Pilot:
         started = pose.time_s > self._move_s + self._poses.lag_s
         away_um = float(np.linalg.norm(here_um - move.to_um))
         near = away_um <= SETTLED_UM
+        if away_um < self._nearest_um - ARRIVED_UM:
+            self._nearest_um, self._nearer_s = away_um, now_s
         if not started or pose.moving or (pose.moving is None and not near):
             return  # unknown is never idle
         # The position may have been read before the status that says at rest: look twice.

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,7 +15,7 @@ from typing import TextIO
 from app.config import ConfigError
 
 START = "0" * 64
-SYNC_S = 1.0
+SYNC_S = 0.5
 
 Value = str | int | float | bool | None | list["Value"] | dict[str, "Value"]
 
@@ -26,7 +25,10 @@ class JournalError(ConfigError):
 
 
 class Journal:
-    """Appends entries to a JSONL file; safe to use from any thread.
+    """Appends entries to a JSONL file; safe to use from any thread, and fast.
+
+    A thread of its own brings them to disk: a window that waited for a slow disk would not hear
+    the next key, and that may be Stop.
 
     An entry is one JSON object: ``n``, ``wall`` (UTC), ``time_s`` (monotonic), ``kind``, ``data``,
     ``previous`` and ``sha256``, the hash of the line's other fields in canonical form. Whatever is
@@ -52,21 +54,28 @@ class Journal:
         self._lock = threading.Lock()
         self._previous = START
         self._n = 0
-        self._synced_s = 0.0
+        self._news = threading.Event()
+        self._closing = threading.Event()
+        self._failure: OSError | None = None
         self.path = path
         try:
             self._file: TextIO = path.open("x", encoding="utf-8", newline="\n")
         except OSError as error:
             raise JournalError(f"{path}: cannot be written ({error}); choose a folder") from error
+        self._syncer = threading.Thread(target=self._sync, name="sfcscope-journal", daemon=True)
+        self._syncer.start()
 
     def write(self, kind: str, time_s: float, data: dict[str, Value]) -> None:
         """Append one entry; it is in the operating system's hands on return, on disk within 1 s.
 
         After ``close`` nothing is appended: what a thread says then is not part of the session.
+        Raises OSError where it cannot be written, or an earlier one could not be brought to disk.
         """
         with self._lock:
             if self._file.closed:
                 return
+            if self._failure is not None:
+                raise self._failure
             entry: dict[str, Value] = {
                 "n": self._n,
                 "wall": self._wall().isoformat(timespec="milliseconds"),
@@ -76,21 +85,39 @@ class Journal:
                 "previous": self._previous,
             }
             entry["sha256"] = self._previous = _digest(entry)
-            self._file.write(_line(entry).decode("utf-8"))
-            self._file.flush()
+            try:
+                self._file.write(_line(entry).decode("utf-8"))
+                self._file.flush()
+            except OSError as error:
+                self._failure = error
+                raise
+            finally:
+                self._news.set()
             self._n += 1
-            now_s = time.perf_counter()
-            if now_s - self._synced_s >= SYNC_S:
-                os.fsync(self._file.fileno())
-                self._synced_s = now_s
 
     def close(self) -> None:
         """Bring everything to disk. Safe to call twice."""
+        self._closing.set()
+        self._news.set()
+        self._syncer.join()
         with self._lock:
             if not self._file.closed:
                 self._file.flush()
                 os.fsync(self._file.fileno())
                 self._file.close()
+
+    def _sync(self) -> None:
+        """Bring to disk what is new, twice a second at most."""
+        while self._failure is None:
+            self._news.wait()
+            self._news.clear()
+            if self._closing.is_set() or self._failure is not None:
+                return  # the rest is brought there by whoever closes
+            try:
+                os.fsync(self._file.fileno())
+            except OSError as error:
+                self._failure = error
+            self._closing.wait(SYNC_S)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from app.core.messages import (
     Command,
     Descend,
     Event,
+    LetGo,
     MotionState,
     PipetteCommand,
     Snapshot,
@@ -192,9 +193,19 @@ class Engine:
             worker.start()
 
     def submit(self, command: Command) -> None:
-        """Hand a command over; Stop overtakes everything that waits."""
+        """Hand a command over; Stop overtakes everything that waits.
+
+        What ends a motion is handed over before it is written down: a disk may be slow.
+        """
+        ends = isinstance(command, Stop | LetGo)
+        if ends:
+            self._hand_over(command)
         if not isinstance(command, Descend):  # it comes twenty times a second
             self._record("command", {"command": repr(command)})
+        if not ends:
+            self._hand_over(command)
+
+    def _hand_over(self, command: Command) -> None:
         if isinstance(command, PipetteCommand):
             self._steer(command)
             return

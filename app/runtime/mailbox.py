@@ -49,29 +49,40 @@ class Latest(Generic[Item]):
 
 
 class Inbox(Generic[Item]):
-    """Everything that was put, in order; what is urgent comes first. Loses nothing."""
+    """Everything that was put, in order. What was left before a Stop is void once that has come."""
 
     def __init__(self, wake: threading.Event | None = None) -> None:
         self._wake = wake
         self._items: deque[Item] = deque()  # append and popleft are atomic
+        self._void: deque[Item] = deque()
 
-    def put(self, item: Item, *, urgent: bool = False) -> None:
+    def put(self, item: Item) -> None:
         """Leave ``item``; never blocks."""
-        if urgent:
-            self._items.appendleft(item)
-        else:
-            self._items.append(item)
+        self._items.append(item)
         if self._wake is not None:
             self._wake.set()
 
-    def take_all(self) -> list[Item]:
-        """Take what is there, oldest first after the urgent ones; never blocks."""
+    def void(self) -> None:
+        """Take back all that waits: nobody will obey it any more. Never blocks."""
+        while (item := self.take()) is not None:
+            self._void.append(item)
+
+    def take(self) -> Item | None:
+        """Take the oldest item; None when none waits. Never blocks.
+
+        One at a time: what a Stop makes void while the one before is obeyed is never taken.
+        """
+        try:
+            return self._items.popleft()
+        except IndexError:
+            return None
+
+    def take_void(self) -> list[Item]:
+        """Take what was void, oldest first: somebody has to be told. Never blocks."""
         items: list[Item] = []
-        while True:
-            try:
-                items.append(self._items.popleft())
-            except IndexError:
-                return items
+        while self._void:
+            items.append(self._void.popleft())
+        return items
 
     def __len__(self) -> int:
         return len(self._items)

@@ -10,7 +10,7 @@ import numpy as np
 
 from app.core.injection_values import DriveStage, Freeze, Go, Order, Outlook, Sense, Step
 from app.core.interlocks import MOVING
-from app.core.messages import LetGo, Mode, PipetteCommand
+from app.core.messages import Descend, LetGo, Mode, PipetteCommand
 from app.core.selection import find_target
 from app.runtime.devices import Kept
 from app.runtime.helm import Helm
@@ -118,10 +118,14 @@ class PipetteWorker(Worker):
         if isinstance(command, LetGo) and self.looks_for_tip:
             self.brake.pull()
         self.commands.put(command)
+        if self.failure is not None and not isinstance(command, Descend | LetGo):
+            name = type(command).__name__
+            self.board.tell(f"{name}: {self.obituary}", "warning", command=name)
 
     def stop_now(self, why: str = "Stop pressed") -> None:
-        """Interrupt whatever it does; never blocks."""
+        """Interrupt whatever it does, and make void what was asked for before; never blocks."""
         self._stop_wanted = why
+        self.commands.void()
         self.brake.pull()
         self._wake.set()
 
@@ -187,6 +191,10 @@ class PipetteWorker(Worker):
         if self._helm is not None:
             self._helm.injection.stop(time.perf_counter(), why)
         self._manipulator.stop()
+        for void in self.commands.take_void():
+            if not isinstance(void, Descend | LetGo):  # these come and go by themselves
+                name = type(void).__name__
+                self.board.tell(f"{name}: void, Stop was pressed after it", "warning", command=name)
 
     def _listen(self) -> None:
         """Hear what the guardian did by itself."""
@@ -208,7 +216,9 @@ class PipetteWorker(Worker):
         helm = self._helm
         sighting = self.sightings.take()
         self._tracks = self._tracks if sighting is None else sighting
-        for command in self.commands.take_all():
+        if self._stop_wanted:
+            return  # pressed meanwhile: it is next, and nothing begins before it
+        while (command := self.commands.take()) is not None:
             refusal = self._refusal
             if helm is not None:
                 helm.at_work()
@@ -226,7 +236,7 @@ class PipetteWorker(Worker):
         # A way may outlast the patience with who is idle; to wait for the stage is no work.
         if helm.injection.is_busy and helm.injection.step is not Step.CARRYING:
             helm.at_work()
-        if order is not None:
+        if order is not None and not self._stop_wanted:
             self._carry_out(order, helm)
         self.outlook = helm.injection.outlook(self._sense(helm, now_s))
         for note in helm.injection.notes():

@@ -115,7 +115,9 @@ class StageWorker(Worker):
 
     @property
     def state(self) -> MotionState:
-        """The interlocks as of now."""
+        """The interlocks as of now; FAULT once this thread has died, whatever it did before."""
+        if self.failure is not None:
+            return MotionState(Mode.FAULT, self.obituary)
         return self._pilot.state
 
     @property
@@ -129,11 +131,13 @@ class StageWorker(Worker):
         return self._pilot.error_um
 
     def submit(self, command: Command) -> None:
-        """Leave a command; Stop overtakes all others. Never blocks."""
-        urgent = isinstance(command, Stop)
-        if urgent:
+        """Leave a command; Stop overtakes all others, and makes them void. Never blocks."""
+        if isinstance(command, Stop):
             self.stop_asked_s = min(self.stop_asked_s, time.perf_counter())
-        self.commands.put(command, urgent=urgent)
+            self.commands.void()
+        self.commands.put(command)
+        if self.failure is not None:  # nobody takes it; of a Stop the watchdog takes care
+            self.board.tell(f"{_name(command)}: {self.obituary}", "warning")
 
     def touch(self) -> None:
         """Note that a person is at work with what moves beside the stage. Never blocks."""
@@ -156,7 +160,7 @@ class StageWorker(Worker):
         if self._touched:
             self._touched = False
             self._pilot.touch(time.perf_counter())
-        for command in self.commands.take_all():
+        while (command := self.commands.take()) is not None:
             self._obey(command)
         fresh = self._take_sighting()
         due = fresh or time.perf_counter() - self._sent_s >= RENEW_S
@@ -212,6 +216,9 @@ class StageWorker(Worker):
             if self._refusing:
                 self._talk(self._reconnect)
                 self._take_sighting()
+        for void in self.commands.take_void():
+            if not isinstance(void, Stop):
+                self.board.tell(f"{_name(void)}: void, Stop was pressed after it", "warning")
         now_s = time.perf_counter()
         refusal = self._pilot.obey(command, now_s, self._health(now_s), calibration)
         self.board.tell(
@@ -236,9 +243,9 @@ class StageWorker(Worker):
             return
         for kind, why in self._stage.events():
             if kind == "deadman":
-                self._pilot.give_up(time.perf_counter(), f"the stage was stopped: {why}")
+                self._end(self._pilot.give_up, f"the stage was stopped: {why}")
             elif kind == "hand":
-                self._pilot.hand_over(time.perf_counter(), why)
+                self._end(self._pilot.hand_over, why)
             else:
                 raise GuardianError("stage", why, "arm again")
 
@@ -250,6 +257,8 @@ class StageWorker(Worker):
             self.board.clear(self.role)
 
     def _act(self, *, fresh: bool) -> None:
+        if math.isfinite(self.stop_asked_s):
+            return  # a Stop was pressed while something else was obeyed: it is next
         now_s = time.perf_counter()
         action = self._pilot.act(now_s, self._health(now_s))
         if action is None:
@@ -291,7 +300,7 @@ class StageWorker(Worker):
         try:
             exchange()
         except NotNow as error:
-            self._pilot.hand_over(time.perf_counter(), str(error))
+            self._end(self._pilot.hand_over, str(error))
         except DeviceError as error:
             if math.isfinite(self.stop_asked_s):
                 return  # cancelled by a Stop that overtook it; this thread sees it next
@@ -308,6 +317,13 @@ class StageWorker(Worker):
                     self._stage.stop()
                 except DeviceError as silent:
                     self.board.tell(f"the stop was not confirmed: {silent}", "fault")
+
+    def _end(self, end: Callable[[float, str], None], why: str) -> None:
+        """End what is under way; following shows why as HOLD, of a planned move it is told here."""
+        planned = self._pilot.state.mode is Mode.ARMED and self._pilot.is_driving
+        end(time.perf_counter(), why)
+        if planned:
+            self.board.tell(f"the move has ended: {why}", "warning")
 
     def _tell(self, state: MotionState, before: MotionState) -> None:
         told = state.mode is Mode.FAULT and state.reason == self._faults()  # the board's own words
@@ -327,6 +343,10 @@ def _said(command: Command) -> str:
         return command.why
     if isinstance(command, Arm):
         return f"armed, objective {command.objective} confirmed"
+    return _name(command)
+
+
+def _name(command: Command) -> str:
     name = type(command).__name__
     text = "".join(" " + letter.lower() if letter.isupper() else letter for letter in name).strip()
     track_id = getattr(command, "track_id", None)

@@ -48,6 +48,11 @@ class Worker(threading.Thread):
         self.stopping = threading.Event()
         self.finished = False
 
+    @property
+    def obituary(self) -> str:
+        """What a person is told who presses what this thread would do, once it has died."""
+        return f"the {self.role} thread has died; end the program, and start it again"
+
     def open(self) -> None:
         """Get what the loop needs; runs in the thread."""
 

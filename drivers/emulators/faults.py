@@ -29,6 +29,13 @@ KINDS = {
 }
 
 
+_RANGES = {
+    "p": (0, 1), "nth": (0, math.inf), "byte": (-1, math.inf), "after": (0, math.inf),
+    "lasting": (0, math.inf), "by": (0, math.inf), "um": (-1e6, 1e6), "count": (0, 1_000_000),
+    "keep": (0, math.inf),
+}  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One thing that goes wrong.
@@ -116,9 +123,13 @@ def _fault(kind: str, pairs: list[str]) -> Fault:
 
 def _number(key: str, value: str, kind: type[int] | type[float]) -> float:
     try:
-        return kind(value)
+        number = kind(value)
     except ValueError as error:
         raise _mistake(f"{key}={value!r}", "a number is needed") from error
+    low, high = _RANGES.get(key, (-math.inf, math.inf))
+    if not low <= number <= high:
+        raise _mistake(f"{key}={value!r}", f"allowed: {low:g} to {high:g}")
+    return number
 
 
 def _mistake(what: str, hint: str) -> DeviceError:

@@ -56,7 +56,8 @@ class TcpLink:
 
     def __init__(self, address: str) -> None:
         host, _, port = address.rpartition(":")
-        if host not in ("127.0.0.1", "localhost") or not port.isdigit():
+        is_port = port.isascii() and port.isdigit() and int(port) < 65536
+        if host not in ("127.0.0.1", "localhost") or not is_port:
             raise PortError(
                 f"emulator at {address!r}", "is not HOST:PORT on this machine",
                 "write 127.0.0.1:0 for any free port",

@@ -165,6 +165,8 @@ class ProScanCommands:
         if not arguments:
             return [f"{max(1, round(percent[verb]))}"]  # a whole number, whatever it was set by
         in_um = arguments[-1] == "U"
+        if arguments == ["U"]:
+            raise Refusal(PARSE)
         value = numbers(arguments[:-1] if in_um else arguments)[0]
         if in_um:
             settings = self._controller.plant.settings

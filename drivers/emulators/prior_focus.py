@@ -5,6 +5,7 @@ Source: ProScan III manual, focus commands; the user unit is 0.1 um, a turn of t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from drivers.emulators.prior_controller import (
@@ -14,6 +15,8 @@ from drivers.emulators.prior_controller import (
     Refusal,
     Z,
 )
+
+LARGEST = 2.0**31  # what a controller counts with
 
 Action = Callable[[str, list[str], float], list[str] | None]
 
@@ -93,11 +96,16 @@ class FocusCommands:
 
 
 def numbers(arguments: list[str]) -> list[float]:
-    """Read arguments. Raises Refusal for what is no number."""
+    """Read arguments. Raises Refusal for what is no number, or larger than any count."""
     try:
-        return [float(argument) for argument in arguments]
+        values = [float(argument) for argument in arguments]
     except ValueError as error:
         raise Refusal(PARSE) from error
+    if not all(math.isfinite(value) for value in values):  # Python takes INF and NAN for numbers
+        raise Refusal(PARSE)
+    if any(abs(value) > LARGEST for value in values):
+        raise Refusal(RANGE)
+    return values
 
 
 def whole(value: float) -> int:

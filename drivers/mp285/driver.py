@@ -103,8 +103,10 @@ class MP285:
         """As last known, without I/O. None is unknown."""
         return {State.IDLE: False, State.MOVING: True}.get(self._state)
 
-    def connect(self) -> str:
+    def connect(self, *, anew: bool = False) -> str:
         """Make sure that an MP-285 answers, stop what still moves, and read where it is.
+
+        It is set up the same way each time, ``anew`` or not.
 
         Returns
         -------
@@ -134,7 +136,8 @@ class MP285:
     def read_pose(self) -> Pose:
         """Where it is, read at rest; while it moves, where it was last, with ``moving`` true.
 
-        While somebody turns the knobs it is where it was last, with ``moving`` None.
+        While readings creep, as somebody turns the knobs, it is where it was last, with ``moving``
+        None; for ``hands_off_s`` after a place that two readings agree upon, that place.
 
         Raises
         ------
@@ -155,6 +158,10 @@ class MP285:
             if last is None:
                 raise
             return Pose(last.time_s, last.x_um, last.y_um, last.z_um, moving=None)
+
+    def on_grid(self, target_um: Sequence[float]) -> tuple[float, ...]:
+        """Give the nearest place, um, in whole microsteps. No I/O."""
+        return tuple([round(round(um * self._scale) / self._scale, 6) for um in target_um])
 
     def prepare(self, speed_um_s: float) -> None:
         """Do nothing: the speed goes out with the move."""

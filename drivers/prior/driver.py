@@ -30,6 +30,12 @@ _STOPPED_S = (0.15, 0.15, 0.30, 0.60, 0.30)
 _REST_S = 0.25
 """How long a ramp down may last at full acceleration: twice that of the fastest stage at half."""
 
+_LATE_S = 1.0
+"""How long a planned move may take beyond one and a half times what its way needs."""
+
+_REACHED_UM_S = 3_000.0
+"""Not every stage is as fast as it is told to be beyond this: commissioning asks for more."""
+
 _POLL_S = 0.05
 T = TypeVar("T")
 
@@ -92,6 +98,8 @@ class ProScan:
         self._acceleration_scale = 1.0
         self._ramps_known = False
         self._next_poll_s = 0.0
+        self._at_um: tuple[float, float] | None = None
+        self._arrival_due_s = math.inf
         self._rest_due_s = math.inf
         self._stops_in_vain = 0
         self._doubt = ""
@@ -116,9 +124,11 @@ class ProScan:
         """Size of the user unit that the controller has confirmed."""
         return self._units.um
 
-    def connect(self) -> str:
+    def connect(self, *, anew: bool = False) -> str:
         """Find the controller, and set it up. Moves nothing; stops what still runs.
 
+        Its ramps are set and read at the first time, and ``anew``, as a power cut may have changed
+        them; not each time, as the words for that are one flipped bit from ``SIS``.
         Raises WrongDevice with what was read, ReplyTimeout when nothing was, in less than 3 s.
         """
         find(self._line, self._bauds)
@@ -142,7 +152,7 @@ class ProScan:
         serial = self._line.ask("SERIAL", decode=_text, tries=3)
         stage, microsteps_per_um = identify_stage(self._line)
         self._units.settle(self._line, microsteps_per_um)
-        if not self._ramps_known:
+        if anew or not self._ramps_known:
             self._set_ramps()
         return f"ProScan {version / 100:.2f} no. {serial}, stage {stage}, {self._units.um:g} um"
 
@@ -169,9 +179,14 @@ class ProScan:
                 if self._plausible.settles(readings):
                     break
         self._plausible.believe(reading)
+        self._at_um = reading.x_um, reading.y_um
         if not self._following and not (self._joystick_off and self._moving is False):
             self._ask_whether_moving()
         return Pose(reading.time_s, reading.x_um, reading.y_um, math.nan, self._moving)
+
+    def on_grid(self, target_um: Sequence[float]) -> tuple[float, ...]:
+        """Give the nearest place, um, in whole user units. No I/O."""
+        return tuple([round(round(um / self._units.um) * self._units.um, 6) for um in target_um])
 
     def prepare(self, speed_um_s: float) -> None:
         """Set the speed of planned moves, unless it is set already."""
@@ -187,7 +202,7 @@ class ProScan:
         self._take_over()
         self._following = False
         self._moving = None
-        self._rest_due_s = math.inf
+        self._rest_due_s = self._arrival_due_s = math.inf
         self.prepare(speed_um_s)
         x, y = (round(um / self._units.um) for um in target_um)
         self._plausible.moves(speed_um_s)
@@ -201,13 +216,19 @@ class ProScan:
                 self._confirm_arrival(x, y)
                 return
         self._moving = True
-        self._next_poll_s = time.perf_counter() + _POLL_S
+        now_s = time.perf_counter()
+        self._next_poll_s = now_s + _POLL_S
+        if self._at_um is not None:
+            way_um = max(abs(to - at) for to, at in zip(target_um, self._at_um, strict=True))
+            travel_s = way_um / min(speed_um_s, _REACHED_UM_S)
+            self._arrival_due_s = now_s + 1.5 * travel_s + 2 * self._ramp_s + _LATE_S
 
     def set_velocity(self, velocity_um_s: Sequence[float]) -> None:
         """Run at this velocity. One round trip."""
         self._take_over()
         vx, vy = map(self._units.per_second, velocity_um_s)
         self._moving, self._following = None, False
+        self._arrival_due_s = math.inf
         sent_s = time.perf_counter()
         # no longer than a velocity lives: until it is said again, nobody knows how fast it runs
         self._line.ask("VS", vx, vy, decode=codec.decode_acknowledgement, timeout_s=_ACCEPT_S)
@@ -222,13 +243,19 @@ class ProScan:
     def service(self) -> None:
         """Follow a move, or a ramp down, to its end.
 
-        Raises DeviceError when it still moves after it was told to stop, and has had its time.
+        Raises DeviceError when it still moves after it was told to stop, and has had its time, or
+        when a move takes half as long again as its way needs, and a second.
         """
         now_s = time.perf_counter()
         if self._following or self._moving is False or now_s < self._next_poll_s:
             return
         self._ask_whether_moving()
         self._next_poll_s = time.perf_counter() + _POLL_S
+        if self._moving and time.perf_counter() > self._arrival_due_s:
+            raise ReplyTimeout(
+                self._wire.device, "a move did not end in time",
+                "look for an obstacle; where the stage is slower than move_speed_um_s, lower that",
+            )  # fmt: skip
         if self._moving and time.perf_counter() > self._rest_due_s:
             if not self._joystick_off:  # a hand on it goes on after a stop: not after this one
                 self._switch_joystick(on=False)
@@ -250,6 +277,7 @@ class ProScan:
         """
         self._moving = None
         self._following = False
+        self._arrival_due_s = math.inf
         self._next_poll_s = 0.0
         self._plausible.moves(0.0)
         requests = [b"VS,0,0\rI\r", b"I\rVS,0,0\r"] * 2 + [codec.HARD_STOP + b"VS,0,0\r"]

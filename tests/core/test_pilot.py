@@ -8,10 +8,10 @@ from virtual_loop import VirtualLoop
 
 from app.config import ServoConfig
 from app.core.interlocks import Health
-from app.core.messages import Arm, Disarm, Follow, FollowBest, Mode, MoveBy, Resume, Stop
+from app.core.messages import Arm, Disarm, Follow, FollowBest, Mode, MoveBy, Release, Resume, Stop
 from app.core.pilot import Halt, Pilot
 from app.core.pose_history import PoseHistory
-from app.core.servo import Move
+from app.core.servo import Move, Velocity
 from drivers.types import Pose
 from models.types import Tracks
 
@@ -174,6 +174,85 @@ def test_a_new_choice_right_after_a_hold_still_halts_before_it_moves() -> None:
     assert pilot.obey(Follow(far), now_s, GOOD, "") == ""
     assert isinstance(pilot.act(now_s, GOOD), Halt)
     assert isinstance(pilot.act(now_s + 0.03, GOOD), Move)
+
+
+def test_a_move_that_is_asked_for_right_after_a_release_is_made_from_rest() -> None:
+    pilot = following(identity=1.0)
+    assert isinstance(pilot.act(0.05, GOOD), Velocity)
+    assert pilot.obey(Release(), 0.06, GOOD, "") == ""
+    assert pilot.obey(MoveBy(500.0, 0.0), 0.06, GOOD, "") == ""
+    assert isinstance(pilot.act(0.06, GOOD), Halt)
+    action = pilot.act(0.08, GOOD)
+    assert isinstance(action, Move)
+    assert action.to_um[0] == pytest.approx(500.0, abs=5.0)
+
+
+def test_who_is_released_on_the_way_to_the_centre_is_gone_to_no_more() -> None:
+    pilot = Pilot(ServoConfig(approach_um=3.0), PoseHistory(0.026), 30.0)
+    pilot.read(pose(0.0, 0.0), 0.0)
+    pilot.see(near_centre(0.0, 1.0), 0.0)
+    pilot.obey(Arm("20x"), 0.0, GOOD, "")
+    assert pilot.obey(Follow(3), 0.0, GOOD, "") == ""
+    assert isinstance(pilot.act(0.0, GOOD), Move)
+    pilot.obey(Release(), 0.01, GOOD, "")
+    assert pilot.state.mode is Mode.ARMED
+    assert isinstance(pilot.act(0.02, GOOD), Halt)
+    assert pilot.act(0.04, GOOD) is None
+    assert not pilot.is_driving
+
+
+@pytest.mark.parametrize("released", [True, False])
+def test_who_is_chosen_amid_a_planned_move_ends_it_first(released: bool) -> None:
+    pilot = Pilot(ServoConfig(), PoseHistory(0.026), 30.0)
+    pilot.read(pose(0.0, 0.0), 0.0)
+    pilot.see(near_centre(0.0, 1.0), 0.0)
+    pilot.obey(Arm("20x"), 0.0, GOOD, "")
+    if released:
+        pilot = Pilot(ServoConfig(approach_um=3.0), PoseHistory(0.026), 30.0)
+        pilot.read(pose(0.0, 0.0), 0.0)
+        pilot.see(near_centre(0.0, 1.0), 0.0)
+        pilot.obey(Arm("20x"), 0.0, GOOD, "")
+        pilot.obey(Follow(3), 0.0, GOOD, "")
+    else:
+        pilot.obey(MoveBy(9_000.0, 0.0), 0.0, GOOD, "")
+    assert isinstance(pilot.act(0.0, GOOD), Move)
+    if released:
+        pilot.obey(Release(), 0.02, GOOD, "")
+    assert pilot.obey(Follow(3), 0.02, GOOD, "") == ""
+    assert isinstance(pilot.act(0.02, GOOD), Halt)  # a velocity amid a move would be refused
+    assert isinstance(pilot.act(0.04, GOOD), Move if released else Velocity)
+    assert pilot.state.mode in (Mode.CENTERING, Mode.FOLLOWING)
+
+
+def test_a_move_that_a_choice_has_overtaken_is_not_made_later() -> None:
+    pilot = Pilot(ServoConfig(), PoseHistory(0.026), 30.0)
+    pilot.read(pose(0.0, 0.0), 0.0)
+    pilot.see(near_centre(0.0, 1.0), 0.0)
+    pilot.obey(Arm("20x"), 0.0, GOOD, "")
+    assert pilot.obey(MoveBy(800.0, 0.0), 0.0, GOOD, "") == ""
+    assert "wait for a move's end" in pilot.obey(MoveBy(1.0, 0.0), 0.0, GOOD, "")
+    assert pilot.obey(Follow(3), 0.0, GOOD, "") == ""
+    assert isinstance(pilot.act(0.01, GOOD), Velocity)
+    pilot.obey(Release(), 0.02, GOOD, "")
+    later = [pilot.act(0.02 * k, GOOD) for k in range(1, 5)]
+    assert [type(action) for action in later if action is not None] == [Halt]
+
+
+def test_s7_a_long_move_may_take_its_time_and_one_that_stands_may_not() -> None:
+    pilot = moving()
+    pilot.give_up(0.1, "")
+    assert isinstance(pilot.act(0.1, GOOD), Halt)
+    assert pilot.obey(MoveBy(9_000.0, 0.0), 0.2, GOOD, "") == ""
+    assert isinstance(pilot.act(0.2, GOOD), Move)
+    for k in range(1, 161):  # 4 s at 2 mm/s, then it stands
+        pilot.read(pose(0.2 + 0.025 * k, 50.0 * k, True), 0.2 + 0.025 * k)
+        assert pilot.act(0.2 + 0.025 * k, GOOD) is None
+    assert pilot.fault == ""
+    for k in range(161, 250):
+        pilot.read(pose(0.2 + 0.025 * k, 8_000.0, True), 0.2 + 0.025 * k)
+        pilot.act(0.2 + 0.025 * k, GOOD)
+    assert "did not end in time" in pilot.fault
+    assert pilot.state.mode is Mode.FAULT
 
 
 def test_a_move_from_an_unknown_position_is_refused() -> None:

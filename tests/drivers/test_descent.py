@@ -170,6 +170,25 @@ def test_the_manipulator_has_no_words_for_origin_and_reset():
     assert not {b"o\r", b"r\r", b"b\r"} & set(said)
 
 
+def test_a_window_as_wide_as_all_confines_all_the_same():
+    settings = GuardianSettings("proscan", "", "stage", (-900.0,) * 2, (900.0,) * 2, 1_000.0)
+    permission = Permission("stage", settings)
+    assert permission.move_speed_um_s(2_000.0) == 2_000.0
+    permission.confine((0.0, 0.0), 2_000.0, 1_000.0)
+    assert permission.confined
+    assert permission.move_speed_um_s(2_000.0) == 1_000.0
+    permission.release()
+    assert not permission.confined
+
+
+@pytest.mark.parametrize("half_um", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_window_that_is_none_is_refused(half_um):
+    box = SoftLimits((-900.0,) * 2, (900.0,) * 2, 1_000.0)
+    for window in ((half_um, 100.0), (100.0, half_um)):
+        with pytest.raises(LimitError, match=r"are no window; nothing was confined"):
+            box.window("stage", (0.0, 0.0), *window)
+
+
 SETTINGS = GuardianSettings("mp285", "COM1", "pipette", (-5e3,) * 3, (5e3,) * 3, safe_z_um=10.0)
 heights = st.floats(-5_000, 5_000)
 

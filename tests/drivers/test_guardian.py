@@ -68,6 +68,28 @@ def test_p1_killing_the_host_leaves_the_stage_at_rest_within_250_ms(proscan, how
     guardian.wait(5.0)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process without asking it")
+@pytest.mark.parametrize("asked", ["SIGTERM", "SIGHUP", "SIGINT"])
+def test_p1_host_and_guardian_asked_to_end_at_once_leave_the_stage_at_rest(proscan, asked):
+    # as a machine does that shuts down: neither is left to stop what the other drove
+    program = Path(__file__).with_name("host_that_dies.py")
+    host = subprocess.Popen(
+        [sys.executable, str(program), proscan.url, "velocity"],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+    assert host.stdout is not None
+    guardian = psutil.Process(int(host.stdout.readline().split()[1]))
+    begun(proscan)
+    asked_s = time.perf_counter()
+    guardian.send_signal(getattr(signal, asked))
+    host.kill()
+    host.wait()
+    host.stdout.close()
+    assert proscan.rest_s() - asked_s <= 0.250
+    guardian.wait(5.0)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot stop a process for a while")
 def test_a_host_that_hangs_is_as_good_as_dead(proscan):
     program = Path(__file__).with_name("host_that_dies.py")
@@ -240,6 +262,17 @@ def test_mistakes_in_options_are_one_clear_line(proscan, tmp_path):
     with stage_on(proscan, transcript=tmp_path / "wire.txt") as stage:
         stage.read_pose()
     assert "> b'?\\r'" in (tmp_path / "wire.txt").read_text()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_ends_the_transcript_and_nothing_else(proscan):
+    with stage_on(proscan, transcript=Path("/dev/full"), deadman_s=1.0) as stage:
+        stage.set_velocity(2_000.0, 0.0)
+        begun(proscan)
+        stage.stop()
+        proscan.rest_s()
+        remarks = [data for _, way, data in stage.transcript(400) if way == "!"]
+        assert remarks == [b"the transcript has ended: No space left on device"]
 
 
 def test_the_guardian_starts_fast_and_imports_nothing_heavy():

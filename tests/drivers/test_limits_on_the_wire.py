@@ -19,12 +19,13 @@ from drivers.mp285.driver import MP285
 from drivers.prior.driver import ProScan
 from tests.faults.virtual import VirtualGuardian, virtual_time
 
-LOW_UM, HIGH_UM = (-1_000.0, -500.0), (2_000.0, 700.0)
+LOW_UM, HIGH_UM = (-1_000.03, -500.0), (2_000.0, 700.05)  # two ends are off the grid
 SPEED_UM_S = 1_500.0
-NEEDLE_LOW_UM, NEEDLE_HIGH_UM = (-800.0, -700.0, -300.0), (900.0, 600.0, 400.0)
+NEEDLE_LOW_UM, NEEDLE_HIGH_UM = (-800.0, -700.0, -300.03), (900.03, 600.0, 400.0)
 SAFE_UM = -100.0
 UNIT_UM = 0.08  # of the controller
 HALF_STEP_UM = 0.021
+EXACT_UM = 1e-6  # of numbers that are added up in another order
 
 
 class Recorded:
@@ -116,8 +117,8 @@ def test_m1_of_3500_targets_of_a_stage_no_byte_leaves_for_one_outside():
         assert recorded.guardian.faults() == []
     print(f"M1 stage: {recorded.refused} of 3500 targets refused, {len(targets)} sent, 0 outside")
     assert len(targets) == granted > 300
-    assert np.all(targets >= np.array(LOW_UM) - 0.5 * UNIT_UM)
-    assert np.all(targets <= np.array(HIGH_UM) + 0.5 * UNIT_UM)
+    assert np.all(targets >= np.array(LOW_UM) - EXACT_UM)
+    assert np.all(targets <= np.array(HIGH_UM) + EXACT_UM)
 
 
 def test_m1_of_3500_velocities_none_leads_out_or_is_too_fast():
@@ -162,8 +163,8 @@ def test_m1_of_3000_targets_of_a_pipette_no_byte_leaves_for_one_outside_or_too_l
     targets = np.array([struct.unpack("<3i", data[1:-1]) for data in moves]) / 25.0
     print(f"M1 pipette: {recorded.refused} of 3000 refused, {len(targets)} sent, 0 outside")
     assert len(targets) == granted > 100
-    assert np.all(targets >= np.array(NEEDLE_LOW_UM) - HALF_STEP_UM)
-    assert np.all(targets <= np.array(NEEDLE_HIGH_UM) + HALF_STEP_UM)
+    assert np.all(targets >= np.array(NEEDLE_LOW_UM) - EXACT_UM)
+    assert np.all(targets <= np.array(NEEDLE_HIGH_UM) + EXACT_UM)
     assert np.all(targets[:, 2] >= SAFE_UM - 0.5 - HALF_STEP_UM)
 
 

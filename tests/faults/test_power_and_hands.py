@@ -26,7 +26,7 @@ REACH = SoftLimits((-12_000.0,) * 3, (12_000.0,) * 3, 3_000.0)
 
 
 @contextmanager
-def stage_box(**options: bool) -> Iterator[tuple[GuardedStage, ProScanEmulator]]:
+def stage_box(**options: float | bool) -> Iterator[tuple[GuardedStage, ProScanEmulator]]:
     box = ProScanEmulator(time_s=time.perf_counter())
     with served(box) as url, GuardedStage(url, WIDE, deadman_s=1.0, options=options) as stage:
         yield stage, box
@@ -317,6 +317,21 @@ def test_a_controller_set_to_gentle_ramps_is_given_more_way_to_brake():
             wait_until(lambda: stage.set_velocity(1_000.0, 0.0))
         wait_until(lambda: box.plant.rest_s < time.perf_counter())
         assert 0.0 <= box.plant.motor_um(time.perf_counter())[0] <= 800.0
+
+
+def test_ramps_are_set_and_known_anew_after_the_power_was_off():
+    with stage_box(acceleration_percent=20, s_curve_percent=50) as (stage, box):
+        assert (box._controller.percent["SAS"], box._controller.percent["SCS"]) == (20.0, 50.0)
+        stage.move_to(100.0, 0.0)
+        arrive(stage)
+        box.switch_off(time.perf_counter())
+        box.switch_on(time.perf_counter())  # with the settings of the factory
+        with pytest.raises(DeviceError):
+            wait_until(lambda: stage.read_pose().moving is None)
+        with pytest.raises(GuardianError, match="at the origin"):
+            wait_until(lambda: stage.reconnect().moving is None)
+        stage.reconnect(new_frame=True)
+        assert (box._controller.percent["SAS"], box._controller.percent["SCS"]) == (20.0, 50.0)
 
 
 def test_an_end_of_travel_is_told_by_the_name_of_its_switch():

@@ -136,6 +136,22 @@ def test_s7_a_controller_that_falls_silent_in_motion_is_a_fault():
             stage.move_to(0.0, 0.0)
 
 
+def test_s7_a_move_that_never_ends_is_a_fault():
+    # it says that it moves, and stands: half as long again as its way needs, and a second
+    box = ProScanEmulator(time_s=time.perf_counter())
+    with served(box) as url, GuardedStage(url, WIDE, deadman_s=1.0) as stage:
+        box._controller.go = lambda *_, **__: None
+        box._controller.busy = lambda _: 3
+        stage.move_to(300.0, 0.0)
+        sent_s = time.perf_counter()
+        told: list[tuple[str, str]] = []
+        wait_until(lambda: told.extend(stage.events()) or told, 4.0)
+        assert time.perf_counter() - sent_s > 1.2
+        assert "a move did not end in time" in told[0][1]
+        with pytest.raises(GuardianError, match="refuses motion"):
+            stage.move_to(0.0, 0.0)
+
+
 def test_s1_garbled_commands_are_refused_or_noticed():
     # one byte in 200 to the controller has a bit inverted: VS,100,0 may become VS,900,0
     with (

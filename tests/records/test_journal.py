@@ -54,6 +54,43 @@ def test_any_byte_that_is_changed_is_found(tmp_path: Path, data: st.DataObject) 
     assert abs(verdict.first_bad - (good[:place].count(b"\n") + 1)) <= 1
 
 
+def test_who_writes_does_not_wait_for_the_disk_and_what_is_written_reaches_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk, reached = threading.Event(), threading.Semaphore(0)
+
+    def slow(_: int) -> None:
+        disk.wait(10.0)
+        reached.release()
+
+    monkeypatch.setattr("app.records.journal.os.fsync", slow)
+    journal = Journal(tmp_path / "j.jsonl", wall)
+    for k in range(3):  # returns, while nothing has reached the disk
+        journal.write("event", k * 0.1, {"value": k})
+    disk.set()
+    assert reached.acquire(timeout=5.0)
+    journal.write("event", 1.0, {"value": 3})  # the last for a long time
+    assert reached.acquire(timeout=5.0)
+    journal.close()
+    assert verify_journal(tmp_path / "j.jsonl").entries == 4
+
+
+def test_a_disk_that_fails_behind_ones_back_is_told_at_the_next_entry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    journal = Journal(tmp_path / "j.jsonl", wall)
+    with monkeypatch.context() as patch:
+        patch.setattr("app.records.journal.os.fsync", full)
+        journal.write("event", 0.0, {})
+        journal._syncer.join(5.0)
+        with pytest.raises(OSError, match="No space left"):
+            journal.write("event", 0.1, {})
+    journal.close()
+
+
 def test_a_line_that_is_missing_or_twice_is_found(tmp_path: Path) -> None:
     lines = written(tmp_path / "j.jsonl").read_bytes().splitlines(keepends=True)
     for changed in (lines[:5] + lines[6:], [*lines[:5], lines[4], *lines[5:]], lines[1:]):

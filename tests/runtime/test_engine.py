@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from emulated import wait_until
 from small_rig import DiscDetector, SmallRig
 
 from app.core.messages import Arm, Command, Disarm, Follow, FollowBest, Mode, MoveBy, Snapshot, Stop
-from app.records.journal import verify_journal
+from app.records.journal import Value, verify_journal
 from app.runtime.engine import Engine
 from app.runtime.operator import ScriptedOperator
 from drivers.errors import CameraError, PortError
@@ -148,6 +150,30 @@ def test_nothing_moves_before_arming_or_after_a_stop() -> None:
     assert speed[:2] == (0.0, 0.0)
 
 
+def test_m2_a_stop_does_not_wait_for_a_disk_that_is_slow(tmp_path: Path) -> None:
+    parts = SmallRig()
+    disk = threading.Event()
+    with running(parts, tmp_path) as engine:
+        follow_best(engine)
+        assert engine._session is not None
+        write = engine._session.journal.write
+
+        def slow(kind: str, time_s: float, data: dict[str, Value]) -> None:
+            disk.wait(10.0)
+            write(kind, time_s, data)
+
+        engine._session.journal.write = slow  # type: ignore[method-assign]
+        asked_s = time.perf_counter()
+        presses = threading.Thread(target=engine.submit, args=(Stop(),))
+        presses.start()
+        wait_until(lambda: any(what == "stop" and at_s > asked_s for what, at_s in parts.stage.log))
+        assert presses.is_alive()
+        disk.set()
+        presses.join()
+    stops_s = [at_s for what, at_s in parts.stage.log if what == "stop" and at_s > asked_s]
+    assert stops_s[0] - asked_s < 0.2
+
+
 def test_a_planned_move_arrives_and_disarming_ends_it() -> None:
     parts = SmallRig()
     with running(parts) as engine:
@@ -233,6 +259,25 @@ def test_a_thread_that_raises_is_named_and_stops_the_stage() -> None:
         stop_s = time.perf_counter()
     assert time.perf_counter() - stop_s < 3.0
     assert parts.stage.plant.velocity_um_s(time_s + 0.2)[:2] == (0.0, 0.0)
+
+
+def test_a_stage_thread_that_dies_is_a_fault_and_whoever_presses_is_told() -> None:
+    parts = SmallRig()
+    with running(parts) as engine:
+        follow_best(engine)
+        assert engine._stage is not None
+
+        def die(*_: object) -> None:
+            raise RuntimeError("odd tracks")
+
+        engine._stage._pilot.see = die  # type: ignore[method-assign]
+        wait(engine, lambda s: s.motion.mode is Mode.FAULT)
+        assert "the stage thread has died" in engine.motion.reason
+        assert engine.faults == ("stage: RuntimeError: odd tracks",)
+        assert parts.stage.log[-1][0] == "stop"
+        engine.submit(Arm("20x"))
+        wait_events(engine, "arm: the stage thread has died; end the program")
+        assert engine.motion.mode is Mode.FAULT
 
 
 def test_a_port_that_vanishes_is_a_fault_and_can_come_back() -> None:

@@ -192,6 +192,28 @@ def test_a_command_that_is_refused_because_of_a_person_holds_too() -> None:
     assert not any(word.startswith("reconnect") for word in bench.stage.log)
 
 
+def test_a_planned_move_that_a_person_or_the_guardian_ends_is_told() -> None:
+    bench = Bench()
+    bench.step(2)
+    bench.worker.submit(Arm("20x"))
+    bench.step()
+    bench.stage.broken = NotNow("stage", "somebody has the joystick", "let go, wait a second")
+    bench.worker.submit(MoveBy(50.0, 0.0))
+    bench.step()
+    why = "the move has ended: stage: somebody has the joystick; let go, wait a second"
+    assert bench.board.told.count(why) == 1
+    bench.stage.broken = None
+    for kind in ("hand", "deadman"):
+        bench.worker.submit(MoveBy(50.0, 0.0))
+        bench.worker.sightings.put(one_sperm(time.perf_counter()))
+        bench.stage.news = [(kind, f"because of {kind}")]
+        bench.step()
+        assert any(
+            "the move has ended" in t and f"because of {kind}" in t for t in bench.board.told
+        )
+    assert bench.worker.state.mode is Mode.ARMED
+
+
 def test_positions_that_are_lost_come_back_only_with_a_new_calibration() -> None:
     bench = Bench()
     bench.follow()

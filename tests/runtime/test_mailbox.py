@@ -34,7 +34,7 @@ def test_one_that_waits_is_woken_at_once() -> None:
     assert waited[0] < 0.5
 
 
-def test_the_inbox_loses_nothing_and_lets_the_urgent_pass() -> None:
+def test_the_inbox_loses_nothing_and_keeps_the_order() -> None:
     wake = threading.Event()
     inbox: Inbox[int] = Inbox(wake)
 
@@ -49,10 +49,19 @@ def test_the_inbox_loses_nothing_and_lets_the_urgent_pass() -> None:
     while any(thread.is_alive() for thread in threads) or len(inbox):
         wake.wait(0.1)
         wake.clear()
-        taken += inbox.take_all()
+        while (item := inbox.take()) is not None:
+            taken.append(item)
     assert sorted(taken) == [*range(1000), *range(10_000, 11_000)]
     assert [k for k in taken if k < 10_000] == list(range(1000))
+
+
+def test_what_was_left_before_a_stop_is_void_and_can_be_told() -> None:
+    inbox: Inbox[int] = Inbox()
     inbox.put(1)
     inbox.put(2)
-    inbox.put(99, urgent=True)
-    assert inbox.take_all() == [99, 1, 2]
+    inbox.void()
+    inbox.put(99)
+    inbox.put(3)
+    assert [inbox.take(), inbox.take(), inbox.take()] == [99, 3, None]
+    assert inbox.take_void() == [1, 2]
+    assert inbox.take_void() == []

@@ -254,3 +254,11 @@ def test_a_look_at_the_sequence_alone_clears_no_fault() -> None:
         worker.step()  # a tenth of a second each; the position is asked for twice a second
         assert board.faults == {"pipette": "pipette: no answer; check the cable"}
     assert deaf.asked == 1
+
+
+def test_who_presses_what_a_dead_thread_would_do_is_told() -> None:
+    board = Board()
+    worker = PipetteWorker(object(), board)  # type: ignore[arg-type]
+    worker.failure = RuntimeError("odd")
+    worker.submit(Park())
+    assert board.told == ["Park: the pipette thread has died; end the program, and start it again"]

@@ -8,6 +8,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from emulated import wait_until
 from notice_board import Board
 
 from app.core.messages import Arm, Command, Follow, FollowBest, Mode, MotionState, Release, Snapshot
@@ -93,6 +94,25 @@ def test_a_stop_that_the_stage_thread_does_not_see_is_sent_by_the_watchdog() -> 
     watchdog.join(5.0)
     watchdog.step()
     assert stops
+
+
+def test_a_stop_that_is_not_confirmed_is_told_and_the_watchdog_looks_on() -> None:
+    board, tried = Board(), []
+
+    def stop() -> None:
+        tried.append(0.0)
+        raise PortError("stage", "the port has vanished", "plug the cable in again")
+
+    asked_s = time.perf_counter() - 0.2
+    watchdog = Watchdog([], lambda: asked_s, stop, board)
+    watchdog.start()
+    wait_until(lambda: len(tried) > 1)
+    watchdog.halt()
+    watchdog.join(5.0)
+    assert watchdog.failure is None
+    assert board.faults == {}  # one that nothing could ever clear would forbid arming for good
+    (told,) = board.told
+    assert "the stop was not confirmed: stage: the port has vanished" in told
 
 
 def test_the_watchdog_ends() -> None:
