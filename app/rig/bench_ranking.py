@@ -80,7 +80,7 @@ class RankingRun:
             age_s = time_s - one.since_s
             if age_s > VERDICT_BY_S + 1e-6:
                 continue
-            one.seen += int(np.isfinite(tracks.box_um[k]).all())
+            one.seen += int(tracks.detection[k] >= 0)
             one.told = "; ".join(measured.reasons[k][:1]) or measured.quality[k]
             one.progress |= age_s >= _PROGRESS_S and bool(one.told)
             if np.isfinite(measured.values["score"][k]):
