@@ -177,15 +177,18 @@ def note(
 
 
 @njit(cache=True, nogil=True)
-def faint_swimmers(records: Records, hits: int, moved_um: float, faint: float) -> NDArray[np.bool_]:
+def faint_swimmers(
+    records: Records, hits: int, moved_um: float, moved_um_s: float, faint: float
+) -> NDArray[np.bool_]:
     """Which tracks (N,) move, but score low: weak detections may continue them.
 
     They have so many detections of their own in their trail, the oldest and the newest at least
-    ``moved_um`` apart, and a smoothed score below ``faint``.
+    ``moved_um`` apart, a speed of ``moved_um_s`` or more now, and a smoothed score below ``faint``.
     """
     found = np.zeros(records.shape[0], np.bool_)
     for i in range(records.shape[0]):
-        if records[i].score >= faint:
+        vx, vy = records[i].mean[2], records[i].mean[3]
+        if records[i].score >= faint or vx * vx + vy * vy < moved_um_s * moved_um_s:
             continue
         trail = records[i].trail
         count, first, last = 0, -1, -1

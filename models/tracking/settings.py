@@ -100,9 +100,10 @@ class TrackerSettings:
         sperm: the younger ends.
     established_hits : int
         A track with so many detections of its own within ``recall_s`` is not such a second one.
-    faint, moved_um : float
-        Weak detections may continue a track whose smoothed score is below the first, and whose
-        oldest and newest detection of late are so far apart: what rests may be debris.
+    faint, moved_um, moved_um_s : float
+        Weak detections may continue a track whose smoothed score is below the first, whose oldest
+        and newest detection of late are so far apart, and which is so fast: what rests may be
+        debris, and a track on it have been led astray.
     score_s : float
         Time constant of that score.
     weak_weight : float
@@ -187,6 +188,7 @@ class TrackerSettings:
     merge_s: float = 0.3
     established_hits: int = 10
     moved_um: float = 4.0
+    moved_um_s: float = 4.0
     faint: float = 0.9
     score_s: float = 0.3
     weak_weight: float = 0.02

@@ -235,7 +235,11 @@ class Tracker:
         """
         settings, records = self._settings, self._tracks.records
         takes_weak = faint_swimmers(
-            records, settings.established_hits, settings.moved_um, settings.faint
+            records,
+            settings.established_hits,
+            settings.moved_um,
+            settings.moved_um_s,
+            settings.faint,
         )
         pairs = candidates(
             records["mode_mean"], records["mode_covariance"], self._motion.variance, measured,

@@ -77,6 +77,18 @@ def test_a_speck_that_scores_low_does_not_take_a_swimmer_away() -> None:
     assert tracks.velocity_um_s[0, 0] == pytest.approx(40.0, abs=5.0)
 
 
+def test_a_track_led_to_a_speck_is_not_held_there() -> None:
+    tracker, path = Tracker(), path_um(80, 40.0)
+    for k in range(80):
+        weak = k >= 40
+        place = path[min(k, 40)]
+        tracks = tracker.step(
+            k / FPS, place[None], np.full((1, 4), 10.0), np.array([0.3 if weak else FAINT]),
+            np.ones(1, np.int8), FIELD, int(weak),
+        )  # fmt: skip
+    assert len(tracks) == 0
+
+
 def test_a_weak_detection_that_is_no_number_is_left_out_like_any_other() -> None:
     tracker = Tracker()
     for k, place in enumerate(path_um(50, 40.0)):
