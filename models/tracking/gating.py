@@ -115,7 +115,7 @@ def _gate(
         low_x = low_y = np.inf
         high_x = high_y = -np.inf
         for k in range(modes):
-            _spread(covariance[i, k], variance[k], spread[k])
+            _spread(covariance, variance, i, k, spread)
             rx, ry = reach * np.sqrt(spread[k, 0]), reach * np.sqrt(spread[k, 2])
             low_x = min(low_x, predicted[i, k, 0] - rx)
             high_x = max(high_x, predicted[i, k, 0] + rx)
@@ -130,7 +130,7 @@ def _gate(
                 continue
             for k in range(modes):
                 dx, dy = x - predicted[i, k, 0], y - predicted[i, k, 1]
-                if _distance2(dx, dy, spread[k]) <= threshold:
+                if _distance2(dx, dy, spread, k) <= threshold:
                     if count == room:
                         track, measurement = _doubled(track), _doubled(measurement)
                         room *= 2
@@ -147,12 +147,12 @@ def _gate(
     density = np.empty((count, modes))
     for i in range(n):
         for k in range(modes):
-            _spread(covariance[i, k], variance[k], spread[k])
+            _spread(covariance, variance, i, k, spread)
             scale = 2.0 * np.pi * np.sqrt(spread[k, 3])
             for e in range(start[i], start[i + 1]):
                 j = measurement[e]
                 dx, dy = measured[j, 0] - predicted[i, k, 0], measured[j, 1] - predicted[i, k, 1]
-                d2 = _distance2(dx, dy, spread[k])
+                d2 = _distance2(dx, dy, spread, k)
                 innovation[e, k, 0], innovation[e, k, 1] = dx, dy
                 density[e, k] = np.exp(-0.5 * d2) / scale
                 distance2[e] = min(distance2[e], d2)
@@ -168,7 +168,7 @@ def _nearest(
     for e in range(begin, end):
         x, y = measured[measurement[e]]
         for k in range(predicted.shape[0]):
-            far = _distance2(x - predicted[k, 0], y - predicted[k, 1], spread[k])
+            far = _distance2(x - predicted[k, 0], y - predicted[k, 1], spread, k)
             distance2[e - begin] = min(distance2[e - begin], far)
     nearest = measurement[begin:end][np.argsort(distance2, kind="mergesort")[:MOST]].copy()
     measurement[begin : begin + MOST] = nearest
@@ -176,18 +176,18 @@ def _nearest(
 
 
 @njit(cache=True, nogil=True)
-def _spread(covariance: Float64, variance: float, out: Float64) -> None:
-    """Covariance xx, xy, yy of an innovation, and its determinant."""
-    xx, xy = covariance[0, 0] + variance, covariance[0, 1]
-    yy = covariance[1, 1] + variance
-    out[0], out[1], out[2], out[3] = xx, xy, yy, xx * yy - xy * xy
+def _spread(covariance: Float64, variance: Float64, i: int, k: int, out: Float64) -> None:
+    """Write the innovation's covariance of track i in mode k, xx, xy, yy, and its determinant."""
+    xx, xy = covariance[i, k, 0, 0] + variance[k], covariance[i, k, 0, 1]
+    yy = covariance[i, k, 1, 1] + variance[k]
+    out[k, 0], out[k, 1], out[k, 2], out[k, 3] = xx, xy, yy, xx * yy - xy * xy
 
 
 @njit(cache=True, nogil=True)
-def _distance2(dx: float, dy: float, spread: Float64) -> float:
-    """Squared Mahalanobis distance of an innovation."""
-    total = spread[2] * dx * dx - 2.0 * spread[1] * dx * dy + spread[0] * dy * dy
-    return float(total / spread[3])
+def _distance2(dx: float, dy: float, spread: Float64, k: int) -> float:
+    """Squared Mahalanobis distance of an innovation in mode k."""
+    total = spread[k, 2] * dx * dx - 2.0 * spread[k, 1] * dx * dy + spread[k, 0] * dy * dy
+    return float(total / spread[k, 3])
 
 
 @njit(cache=True, nogil=True)

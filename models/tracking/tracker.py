@@ -234,13 +234,13 @@ class Tracker:
         ``close`` are rows of tracks that might coalesce.
         """
         settings, records = self._settings, self._tracks.records
-        takes_weak = faint_swimmers(
-            records,
-            settings.established_hits,
-            settings.moved_um,
-            settings.moved_um_s,
-            settings.faint,
-        )
+        some_weak = sure < len(measured)
+        takes_weak = np.zeros(len(records), np.bool_)
+        if some_weak:
+            takes_weak = faint_swimmers(
+                records, settings.established_hits, settings.moved_um, settings.moved_um_s,
+                settings.faint,
+            )  # fmt: skip
         pairs = candidates(
             records["mode_mean"], records["mode_covariance"], self._motion.variance, measured,
             settings.gate, takes_weak, sure,
@@ -252,7 +252,8 @@ class Tracker:
                 records["mode"], pairs.track, pairs.density, chance, self._clutter_per_um2,
                 settings.gate_probability,
             )  # fmt: skip
-        weight[pairs.measurement >= sure] *= settings.weak_weight
+        if some_weak:
+            weight[pairs.measurement >= sure] *= settings.weak_weight
         association = associate(
             pairs.start,
             pairs.measurement,
