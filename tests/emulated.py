@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 
@@ -19,6 +22,7 @@ from drivers.emulators.shared_pose import PoseReader
 from drivers.process import end_process, start_module
 
 _numbers = itertools.count(1)
+_HOST = Path(__file__).with_name("drivers") / "host_that_dies.py"
 
 
 def wait_until(condition: Callable[[], object], timeout_s: float = 10.0) -> None:
@@ -27,6 +31,15 @@ def wait_until(condition: Callable[[], object], timeout_s: float = 10.0) -> None
     while not condition():
         assert time.perf_counter() < end_s, "it never happened"
         time.sleep(0.005)
+
+
+def start_host(url: str, how: str) -> subprocess.Popen[bytes]:
+    """Start a program that drives a stage, to be ended; it names its guardian's process first."""
+    return subprocess.Popen(
+        [sys.executable, str(_HOST), url, how],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
 
 
 class Witness:

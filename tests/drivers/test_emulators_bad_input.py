@@ -28,28 +28,26 @@ commands = st.builds(
 )
 
 
-@given(st.sampled_from(list(VARIANTS)), st.lists(commands | st.binary(max_size=20), max_size=6))
-def test_no_line_ends_an_emulated_proscan(variant, lines):
-    box, now_s = ProScanEmulator(variant), 0.0
-    for line in [*lines, b"\rP\r"]:
-        box.receive(line, now_s)
-        now_s += 0.1
-        while box.take_output(now_s):
-            pass
-        box.next_event_s(now_s)
-        list(box.plant.samples(now_s - 0.01, now_s, 0.002))
-
-
-@given(st.sampled_from(list(MP285_VARIANTS)), st.lists(st.binary(max_size=60), max_size=6))
-def test_no_bytes_end_an_emulated_mp285(variant, pieces):
-    box, now_s = MP285Emulator(variant), 0.0
-    for piece in [*pieces, b"c\r"]:
+def outlives(box, pieces):
+    """Receive these, a tenth of a second apart, and answer and move meanwhile."""
+    now_s = 0.0
+    for piece in pieces:
         box.receive(piece, now_s)
         now_s += 0.1
         while box.take_output(now_s):
             pass
         box.next_event_s(now_s)
         list(box.plant.samples(now_s - 0.01, now_s, 0.002))
+
+
+@given(st.sampled_from(list(VARIANTS)), st.lists(commands | st.binary(max_size=20), max_size=6))
+def test_no_line_ends_an_emulated_proscan(variant, lines):
+    outlives(ProScanEmulator(variant), [*lines, b"\rP\r"])
+
+
+@given(st.sampled_from(list(MP285_VARIANTS)), st.lists(st.binary(max_size=60), max_size=6))
+def test_no_bytes_end_an_emulated_mp285(variant, pieces):
+    outlives(MP285Emulator(variant), [*pieces, b"c\r"])
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from emulated import Emulated, emulated, wait_until
+from emulated import Emulated, emulated, start_host, wait_until
 
 from drivers.errors import DeviceError, GuardianError, LimitError, PortError, WrongDevice
 from drivers.guarded import GuardedManipulator, GuardedStage
@@ -51,13 +51,7 @@ def begun(emulator: Emulated) -> None:
 
 @pytest.mark.parametrize("how", ["velocity", "move"])
 def test_p1_killing_the_host_leaves_the_stage_at_rest_within_250_ms(proscan, how):
-    program = Path(__file__).with_name("host_that_dies.py")
-    host = subprocess.Popen(
-        [sys.executable, str(program), proscan.url, how],
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-    )
-    assert host.stdout is not None
+    host = start_host(proscan.url, how)
     guardian = psutil.Process(int(host.stdout.readline().split()[1]))
     begun(proscan)
     killed_s = time.perf_counter()
@@ -72,13 +66,7 @@ def test_p1_killing_the_host_leaves_the_stage_at_rest_within_250_ms(proscan, how
 @pytest.mark.parametrize("asked", ["SIGTERM", "SIGHUP", "SIGINT"])
 def test_p1_host_and_guardian_asked_to_end_at_once_leave_the_stage_at_rest(proscan, asked):
     # as a machine does that shuts down: neither is left to stop what the other drove
-    program = Path(__file__).with_name("host_that_dies.py")
-    host = subprocess.Popen(
-        [sys.executable, str(program), proscan.url, "velocity"],
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-    )
-    assert host.stdout is not None
+    host = start_host(proscan.url, "velocity")
     guardian = psutil.Process(int(host.stdout.readline().split()[1]))
     begun(proscan)
     asked_s = time.perf_counter()
@@ -92,13 +80,7 @@ def test_p1_host_and_guardian_asked_to_end_at_once_leave_the_stage_at_rest(prosc
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot stop a process for a while")
 def test_a_host_that_hangs_is_as_good_as_dead(proscan):
-    program = Path(__file__).with_name("host_that_dies.py")
-    host = subprocess.Popen(
-        [sys.executable, str(program), proscan.url, "move"],
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-    )
-    assert host.stdout is not None
+    host = start_host(proscan.url, "move")
     host.stdout.readline()
     begun(proscan)
     stopped_s = time.perf_counter()

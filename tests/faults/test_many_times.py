@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from emulated import Emulated, Witness, emulated, wait_until
+from emulated import Emulated, Witness, emulated, start_host, wait_until
 
 from drivers.errors import DeviceError
 from drivers.guarded import GuardedStage
@@ -23,7 +23,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 WIDE = SoftLimits((-50_000.0, -30_000.0), (50_000.0, 30_000.0), 5_000.0)
 ROOT = Path(__file__).parents[2]
-HOST = Path(__file__).parents[1] / "drivers" / "host_that_dies.py"
 PROGRAM = Path(__file__).parent / "program_that_dies.py"
 FOLLOWED_S = 0.5
 WAITING: dict[str, dict[str, object]] = {
@@ -120,11 +119,7 @@ def test_p1_a_bare_host_killed_forty_five_times(proscan):
     rest_s = []
     for number in range(45):
         how = ("velocity", "move")[number % 2]
-        host = subprocess.Popen(
-            [sys.executable, str(HOST), proscan.url, how],
-            stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        )
+        host = start_host(proscan.url, how)
         assert host.stdout is not None
         guardian = psutil.Process(int(host.stdout.readline().split()[1]))
         at_full_speed(proscan)

@@ -31,6 +31,12 @@ def cut(centre_px: Float64) -> Float64 | None:
     return np.concatenate([(low + high) / 2, high - low])
 
 
+def detections(box: Float64 | None) -> Detections:
+    """One head, or none."""
+    rows = np.zeros((0, 4), np.float32) if box is None else box[None].astype(np.float32)
+    return Detections(rows, np.ones(len(rows), np.float32), np.ones(len(rows), np.int8))
+
+
 def leaving(side: str, speed_px: float) -> tuple[list[Float64], list[Float64 | None]]:
     """Where a head is, and its box, in 40 frames in the last of which it is outside."""
     way = np.array(OUTWARD[side], float)
@@ -46,9 +52,7 @@ def tracked(side: str, speed_px: float) -> tuple[list[Float64], list[Tracks]]:
     pipeline = Pipeline(TRANSFORM, WIDTH, HEIGHT, Tracker(), LiveMotility())
     told = []
     for k, box in enumerate(boxes):
-        rows = np.zeros((0, 4), np.float32) if box is None else box[None].astype(np.float32)
-        found = Detections(rows, np.ones(len(rows), np.float32), np.ones(len(rows), np.int8))
-        told.append(pipeline.follow(k / FPS, np.zeros(2), found))
+        told.append(pipeline.follow(k / FPS, np.zeros(2), detections(box)))
     return true, told
 
 
@@ -75,15 +79,11 @@ def test_the_table_goes_on_to_the_last_frame_in_which_it_was_found() -> None:
     for k, tracks in enumerate(told):
         middle_known = k < found[-1] - 1  # as where the picture is looked at: not of cut heads
         raw = tracks.raw_um if middle_known else np.full_like(tracks.raw_um, np.nan)
-        table.add(k, _with_raw(tracks, raw))
+        table.add(k, replace(tracks, raw_um=raw))
     rows = table.finish(online=False).tracks
     assert list(rows["frame"])[-1] == found[-1]
     at_px = np.array([list(rows["x_px"])[-1], list(rows["y_px"])[-1]], float)
     assert at_px == pytest.approx(true[found[-1]], abs=1.0)
-
-
-def _with_raw(tracks: Tracks, raw_um: Float64) -> Tracks:
-    return replace(tracks, raw_um=raw_um)
 
 
 def test_only_cut_boxes_near_a_track_change() -> None:
@@ -110,9 +110,6 @@ def test_a_stage_that_goes_after_the_chosen_sperm_brings_it_back_from_just_outsi
         # When it is 14 um outside, the stage goes after it.
         pose_um = np.array([max(0.0, 6.0 * (k - 27)), 0.0])
         shown = TRANSFORM.stage_to_image(TRANSFORM.image_to_stage(place_px, np.zeros(2)), pose_um)
-        box = cut(shown)
-        rows = np.zeros((0, 4), np.float32) if box is None else box[None].astype(np.float32)
-        found = Detections(rows, np.ones(len(rows), np.float32), np.ones(len(rows), np.int8))
-        tracks = pipeline.follow(k / FPS, pose_um, found, chosen=1)
+        tracks = pipeline.follow(k / FPS, pose_um, detections(cut(shown)), chosen=1)
     assert tracks.track_id.tolist() == [1]
     assert np.isfinite(tracks.box_um).all()
