@@ -20,7 +20,8 @@ class Ranking:
     apart, and whoever shows or uses the order says which it is.
 
     A sperm has a score once its head and speed are known, and one that has had it for a second may
-    be first; from then on one without is not ranked.
+    be first, one that fails a limit only if nobody else was for a while (see Standing); from then
+    on one without is not ranked.
     The first keeps its place nearer to the border, and while an encounter hides it, than others
     are ranked at all.
 
@@ -62,9 +63,15 @@ class Ranking:
         usable |= first & staying & (tracks.state != TrackState.TENTATIVE)
         rows = np.flatnonzero(usable & np.isfinite(score))
         score_sd = np.nan_to_num(measurements.values.get("score_sd", np.zeros(len(tracks))))
+        fails = measurements.values.get("healthy", np.full(len(tracks), np.nan)) == 0.0
         order = self._standing.update(
             tracks.time_s,
-            {int(tracks.track_id[k]): Candidate(float(score[k]), float(score_sd[k])) for k in rows},
+            {
+                int(tracks.track_id[k]): Candidate(
+                    float(score[k]), float(score_sd[k]), bool(fails[k])
+                )
+                for k in rows
+            },
             "is lost" if not first.any() else "has no score" if staying[first].all() else "leaves",
         )
         if self._standing.first is None:

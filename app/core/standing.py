@@ -10,6 +10,7 @@ HOLD_S = 1.0  # a lead must have lasted so long
 ABSENT_S = 0.5  # so long the first place is kept for one that is not seen
 BLINK_S = 0.3  # a shorter gap is a miss or two; who comes and goes at the border is gone for longer
 LEAST_LEAD = 0.01  # what is shown as equal is no lead
+PATIENCE_S = 10.0  # so long a free place waits for one that fails no limit: shapes come in by then
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +21,13 @@ class Candidate:
     ----------
     score, score_sd : float
         0 to 1, and its standard uncertainty.
+    fails : bool
+        A limit is broken for sure: not normal, whatever else will be known.
     """
 
     score: float
     score_sd: float = 0.0
+    fails: bool = False
 
 
 class Standing:
@@ -32,7 +36,8 @@ class Standing:
     A challenger takes the first place when it has led the first for ``HOLD_S`` without a break, by
     more than their combined uncertainty. One that is gone for ``ABSENT_S`` is replaced, and a place
     that is free is given, to the best of those that have been candidates for ``HOLD_S``; not while
-    another that has not leads that one by more than the uncertainty. Who is missed for less than
+    another that has not leads that one by more than the uncertainty, and for ``PATIENCE_S`` not to
+    one that fails a limit: the first to be judged are seldom the best. Who is missed for less than
     ``BLINK_S`` goes on being a candidate, and a lead goes on; while the first is not seen its last
     score stands for it. A lead ends when the challenger is seen without it.
 
@@ -51,6 +56,7 @@ class Standing:
         self.change = ""
         self.changes = 0
         self._seen_s = -math.inf
+        self._free_since_s = math.inf
         self._holder = Candidate(0.0)  # the first as it was last seen
         self._lead_since_s: dict[int, float] = {}
         self._since_s: dict[int, float] = {}
@@ -99,9 +105,13 @@ class Standing:
         if self.first is not None and self.first in candidates:
             self._seen_s, self._holder = time_s, candidates[self.first]
         if self.first is not None and time_s - self._seen_s < ABSENT_S:
+            self._free_since_s = math.inf
             self._challenge(time_s, self.first, candidates)
-        else:
-            if heir is None or any(_leads(one, candidates[heir]) for _, one in self._last.values()):
+        elif heir is not None:
+            self._free_since_s = min(self._free_since_s, time_s)
+            if candidates[heir].fails and time_s - self._free_since_s < PATIENCE_S - 1e-9:
+                return
+            if any(_leads(one, candidates[heir]) for _, one in self._last.values()):
                 return
             if self.first is not None:
                 self.changes += 1
@@ -130,6 +140,7 @@ class Standing:
 
     def _enthrone(self, track: int, time_s: float, one: Candidate) -> None:
         self.first, self._seen_s, self._holder = track, time_s, one
+        self._free_since_s = math.inf
         self._lead_since_s = {}
 
 

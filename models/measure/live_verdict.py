@@ -31,11 +31,14 @@ VERDICT_S = 0.33
 _FITTED_BY = 0.7  # of that time: all heads of a frame are fitted
 # Speeds of one second waver with the path; a verdict rests on some seconds.
 _STEADY_S = 1.5
+# Whether it beats shows in two to four of them: of one second alone a sperm's beat can be missed.
+_BEAT_S = 4.0
 # Relative standard uncertainty of a live speed, and of a ratio; from specimens.
 _SPEED_SD = 0.08
 _RATIO_SD = 0.05
 _RATIOS = ("lin", "wob", "str")
 _STEADIED = (*MOTILITY, "swing")
+_MEMORY_S = np.array([_STEADY_S] * len(MOTILITY) + [_BEAT_S])
 _OUT = (*SHAPE, "score", "score_sd", "morphology_normal", "motility_normal", "healthy", "frames")
 _UNKNOWN = (math.nan,) * len(_OUT)
 
@@ -232,11 +235,11 @@ class LiveVerdict:
 
 
 def _steady(one: _Known, speeds: Float64, time_s: float) -> None:
-    """Take new speeds into the mean, which forgets over ``_STEADY_S``."""
-    share = 1.0 - math.exp(-(time_s - one.time_s) / _STEADY_S)
+    """Take new speeds into the means, which forget over ``_MEMORY_S``."""
+    share = 1.0 - np.exp(-(time_s - one.time_s) / _MEMORY_S)
     old = np.where(np.isfinite(one.speeds), one.speeds, speeds)
     # A ratio that is no longer known was that of a sperm that swam.
-    one.speeds = old + min(max(share, 0.0), 1.0) * (speeds - old)
+    one.speeds = old + np.clip(share, 0.0, 1.0) * (speeds - old)
     one.time_s = time_s
 
 

@@ -65,6 +65,7 @@ class _Ring:
     seen: int = 0
     refused: Int64 = field(default_factory=lambda: np.zeros(4, np.int64))  # by _REFUSED
     tail_refused: Int64 = field(default_factory=lambda: np.zeros(3, np.int64))  # by _TAIL_REFUSED
+    tail_um: float = math.nan  # as it was known last
 
     def add(self, columns: slice, values: Float64) -> None:
         self.values[self.at[columns.start] % KEPT, columns] = values
@@ -140,7 +141,8 @@ class ShapeRecord:
             values[4] = abs(float(np.median(bend)))
             spread[4] = math.hypot(float(_standard_error(bend)[0]), _FLOOR[4])
         if frames[5] >= LEAST_TAILS:
-            values[5], spread[5] = _tail(ring.values[: frames[5], 5])
+            values[5], spread[5] = _tail(ring.values[: frames[5], 5], ring.tail_um)
+            ring.tail_um = values[5]
         why_not = self._why_not(ring, int(frames[0]))
         tail = "" if math.isfinite(values[5]) else self._tail_why_not(ring, int(frames[5]), why_not)
         return Shape(values, spread, frames, why_not, tail)
@@ -169,13 +171,18 @@ def _standard_error(values: Float64) -> Float64:
     return np.asarray(1.2533 * sd / np.sqrt(max(len(values) / 2.0, 1.0)))
 
 
-def _tail(lengths: Float64) -> tuple[float, float]:
-    """Length that enough frames agree upon, and its uncertainty; NaN where they do not."""
+def _tail(lengths: Float64, former: float) -> tuple[float, float]:
+    """Length that enough frames agree upon, and its uncertainty; NaN where they do not.
+
+    Where they do not any more, the ``former`` length stands while as many frames as made it known
+    still show it: two tips beyond it are no reason to know nothing.
+    """
     top = float(np.quantile(lengths, _TAIL_QUANTILE))
-    agree = np.abs(lengths - top) <= _TAIL_AGREES * top
-    count = int(agree.sum())
-    if count < LEAST_TAILS or count < _LEAST_AGREEING * len(lengths):
-        return math.nan, math.nan
-    value = float(np.median(lengths[agree]))
-    sd = float(np.std(lengths[agree])) / math.sqrt(max(count / 2.0, 1.0))
-    return value, math.hypot(sd, _FLOOR[5] * value)
+    for length, least in ((top, _LEAST_AGREEING * len(lengths)), (former, 0.0)):
+        agree = np.abs(lengths - length) <= _TAIL_AGREES * length
+        count = int(agree.sum())
+        if count >= max(LEAST_TAILS, least):
+            value = float(np.median(lengths[agree]))
+            sd = float(np.std(lengths[agree])) / math.sqrt(max(count / 2.0, 1.0))
+            return value, math.hypot(sd, _FLOOR[5] * value)
+    return math.nan, math.nan

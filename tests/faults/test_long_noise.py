@@ -148,7 +148,8 @@ def follow(exchanges: int, fault: str, variant: str = "proscan3", *, live: bool 
                 failed_s = min(failed_s, clock.now_s)
                 guardian.idle(0.05)
                 if guardian.keeper._brake.fault or hand:
-                    while any(inner.plant.velocity_um_s(clock.now_s)[:2]):
+                    # Not its speed: that is still zero when a garbled stop has begun a crawl.
+                    while inner.plant.rest_s > clock.now_s and clock.now_s - before_s < 60.0:
                         guardian.idle(0.02)
                     tally.rests_s.append(inner.plant.rest_s - before_s)
                 if guardian.keeper._brake.fault:

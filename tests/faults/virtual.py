@@ -18,7 +18,7 @@ import drivers.prior.driver
 import drivers.prior.line
 import drivers.wire
 from drivers.emulators.instrument import Instrument
-from drivers.errors import DeviceError
+from drivers.errors import DeviceError, FrameLost
 from drivers.guarded_device import GuardedDevice
 from drivers.guardian_messages import GuardianSettings, Json, decode_error
 from drivers.keeper import Keeper
@@ -148,11 +148,13 @@ class VirtualGuardian:
         return [str(m["why"]) for m in self.sent if m.get("event") == "fault"]
 
     def reconnect(self, tries: int = 20) -> None:
-        """Until it works, as an operator would."""
+        """Until it works, as an operator would, who finds the place again where it is lost."""
+        found = False
         for _ in range(tries):
             try:
-                self.ask("connect", new_frame=True)
-            except DeviceError:
+                self.ask("connect", new_frame=found)
+            except DeviceError as error:
+                found |= isinstance(error, FrameLost)
                 self.idle(0.1)
             else:
                 return

@@ -188,6 +188,23 @@ def test_what_moves_without_beating_is_not_called_progressive() -> None:
     assert found.values["motility_normal"][1] == 1.0
 
 
+def test_a_second_without_a_beat_does_not_undo_what_many_with_one_have_shown() -> None:
+    rng = np.random.default_rng(4)
+    verdict, motility = LiveVerdict(0.5, 480, 640), LiveMotility()
+    for k in range(round(8 * FPS)):
+        pauses = 5.0 <= k / FPS < 7.0
+        across_um = 0.0 if pauses else 0.5 * np.sin(2 * np.pi * 7.0 * k / FPS)
+        place = np.array([[25.0 * k / FPS, across_um]]) + rng.normal(0.0, 0.1, (1, 2))
+        tracks = as_tracks(k / FPS, np.array([3]), place)
+        live = motility.update(tracks)
+        found = shown_by(verdict, tracks, live, None)
+        if 6.1 < k / FPS < 7.0:
+            assert live.values["swing"][0] <= 1.0  # of the last second alone one would say so
+        if k / FPS > 1.5:
+            assert CARRIED not in found.reasons[0], k / FPS
+            assert found.values["motility_normal"][0] == 1.0
+
+
 @pytest.mark.parametrize("name", ["paper", "who6_wet"])
 def test_heads_are_measured_by_the_estimators_of_the_criteria(name: str) -> None:
     specimen = Specimen(profile("exam"), 33)

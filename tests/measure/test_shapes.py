@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from models.measure.instances import identity_map
-from models.measure.shape_record import COLUMNS, LEAST_HEADS, ShapeRecord
+from models.measure.shape_record import COLUMNS, KEPT, LEAST_HEADS, ShapeRecord
 from models.measure.shapes import Flag, Shapes, ShapeSettings, measure_shapes
 from models.measure.soft import Planes, planes_of, planes_of_logits, planes_of_parts
 from models.specimen.profiles import profile
@@ -194,3 +195,23 @@ def test_without_good_frames_there_is_a_reason_and_no_number() -> None:
     assert record.shape(2).why_not == "not segmented"
     with pytest.raises(ValueError, match="um_per_px"):
         ShapeRecord(0.0)
+
+
+def test_a_known_tail_stays_known_while_as_many_frames_show_it() -> None:
+    record, one = ShapeRecord(1.0), measured(*drawing([], [(70.0, 60.0, 0.0)]))
+
+    def see(*tails_um: float) -> float:
+        for tail_um in tails_um:
+            values = np.array([[12.0, 4.8, 3.1, 1.5, 3.0, tail_um]])
+            shapes = replace(one, values=values, flags=np.zeros(1, np.int64))
+            record.add(np.array([7]), np.array([0]), shapes)
+        return float(record.shape(7).values[5])
+
+    assert np.isnan(see(35.0, 36.0, 34.0))  # three are too few
+    assert see(36.0) == pytest.approx(35.5)
+    # Two tips too far, or two broken off, and the frames agree upon no other length.
+    assert see(52.0, 47.0, 58.0) == pytest.approx(35.5)
+    # More that show another length, and that is known; the former one is no ballast.
+    assert see(*[48.0] * 9) == pytest.approx(48.0)
+    assert np.isnan(see(*np.geomspace(5.0, 300.0, KEPT)))  # none is like another
+    assert record.shape(7).tail_why_not == "its frames disagree"
