@@ -99,16 +99,17 @@ class Plausible:
         """Whether the last of some readings, one right after the other, is confirmed.
 
         It is when it agrees with the one before, as far as the motion is not known exactly; or when
-        the last three lie on one line in time; the last four, where that line is faster than the
-        stage was told to be: two garbled ones may lie on such a line with a true one. Something
-        else is moving the stage then, and that is for others to judge.
+        the last three lie on one line in time; the last four, where the commands do not lead along
+        that line: two garbled ones may lie on one with a true one. Something else is moving the
+        stage then, and that is for others to judge.
         """
         vague = not self._streaming
         if vague and len(readings) > 1 and self._agree(readings[-2], readings[-1]):
             return True
         if len(readings) < 3 or not _in_line(*readings[-3:]):
             return False
-        if self._is_told(readings[-3], readings[-1]):
+        told = self._leads if self._streaming else self._is_told
+        if told(readings[-3], readings[-1]):
             return True
         return len(readings) > 3 and _in_line(*readings[-4:-1])
 
@@ -129,7 +130,7 @@ class Plausible:
         )
 
     def _is_told(self, first: Reading, last: Reading) -> bool:
-        """Whether the stage was told to be as fast as it is between two readings."""
+        """Whether the stage may be as fast as it is between two readings; where to is not known."""
         way_um = math.hypot(last.x_um - first.x_um, last.y_um - first.y_um)
         slack_um = 2 * _GRAIN_UM
         return way_um <= _FASTER * self._speed_um_s * (last.time_s - first.time_s) + slack_um

@@ -33,6 +33,8 @@ _FITTED_BY = 0.7  # of that time: all heads of a frame are fitted
 _STEADY_S = 1.5
 # Whether it beats shows in two to four of them: of one second alone a sperm's beat can be missed.
 _BEAT_S = 4.0
+# One that was seen to beat does until this little is left of it: jitter alone gives 0.7.
+_LEAST_BEAT = 0.85
 # Relative standard uncertainty of a live speed, and of a ratio; from specimens.
 _SPEED_SD = 0.08
 _RATIO_SD = 0.05
@@ -63,6 +65,7 @@ class _Known:
 
     speeds: Float64 = field(default_factory=lambda: np.full(len(_STEADIED), np.nan))
     time_s: float = -math.inf
+    beats: bool = False
     shape: Shape | None = None
     frames: int = 0
     row: tuple[float, ...] = _UNKNOWN
@@ -241,6 +244,7 @@ def _steady(one: _Known, speeds: Float64, time_s: float) -> None:
     # A ratio that is no longer known was that of a sperm that swam.
     one.speeds = old + np.clip(share, 0.0, 1.0) * (speeds - old)
     one.time_s = time_s
+    one.beats = bool(one.speeds[-1] > (_LEAST_BEAT if one.beats else 1.0))
 
 
 def _columns(rows: list[_Known]) -> tuple[dict[str, Float64], dict[str, Float64]]:
@@ -252,6 +256,7 @@ def _columns(rows: list[_Known]) -> tuple[dict[str, Float64], dict[str, Float64]
     shape_sd = np.array([unknown if s is None else s.uncertainty for s in shapes])
     shape, shape_sd = (a.reshape(len(rows), len(SHAPE)) for a in (shape, shape_sd))
     values = {name: speeds[:, k] for k, name in enumerate(_STEADIED)}
+    values["swing"] = np.where([one.beats for one in rows], np.inf, values["swing"])
     spread = {
         name: np.full(len(rows), _RATIO_SD) if name in _RATIOS else _SPEED_SD * values[name]
         for name in MOTILITY

@@ -231,14 +231,21 @@ def _turning(path: Float64, real: NDArray[np.bool_], least_um: float) -> float:
 
 
 @njit(cache=True, nogil=True)
+def _without(values: Float64, shape: Float64) -> Float64:
+    """Take off the share of ``shape`` that fits best; (N,), both without mean."""
+    return values - shape * ((values * shape).sum() / (shape**2).sum())
+
+
+@njit(cache=True, nogil=True)
 def swing_of(
     time_s: Float64, path: Float64, real: NDArray[np.bool_], localisation_um: float
 ) -> float:
     """Motion across the course over what localisation explains; at most 1: no beating is seen.
 
-    A parabola is taken off each second of the path, so that a curved way or a slowly changing flow
-    is no beat. What is left across the course is held against what is left along it, where a beat
-    shows little; that is taken to be ``localisation_um`` at least.
+    A cubic is taken off each second of the path, so that a curved way or a slowly changing flow
+    is no beat, and a small circle (along the course it bends twice) no noise. What is left across
+    the course is held against what is left along it, where a beat shows little; that is taken to be
+    ``localisation_um`` at least.
 
     Parameters
     ----------
@@ -254,22 +261,22 @@ def swing_of(
     for piece in range(pieces):
         rows = np.flatnonzero(real[n * piece // pieces : n * (piece + 1) // pieces])
         rows = rows + n * piece // pieces
-        if rows.shape[0] < 5:
+        if rows.shape[0] < 6:
             continue
         x = time_s[rows] - time_s[rows].mean()
-        square = x**2 - (x**2).mean()
-        square = square - x * ((x * square).sum() / (x**2).sum())
+        square = _without(x**2 - (x**2).mean(), x)
+        cube = _without(_without(x**3 - (x**3).mean(), x), square)
         left = np.empty((2, rows.shape[0]))
         course = np.empty(2)
         for a in range(2):
             p = path[rows, a] - path[rows, a].mean()
             course[a] = (x * p).sum() / (x**2).sum()
-            left[a] = p - course[a] * x - square * ((square * p).sum() / (square**2).sum())
+            left[a] = _without(_without(p - course[a] * x, square), cube)
         speed = np.hypot(course[0], course[1])
         ux, uy = (course[0] / speed, course[1] / speed) if speed > 0.0 else (1.0, 0.0)
         across += ((ux * left[1] - uy * left[0]) ** 2).sum()
         along += ((ux * left[0] + uy * left[1]) ** 2).sum()
-        free += rows.shape[0] - 3
+        free += rows.shape[0] - 4
     if free == 0:
         return np.nan
     noise = min(max(np.sqrt(along / free), localisation_um), _MOST_LOCALISATION_UM)

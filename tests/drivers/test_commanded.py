@@ -146,3 +146,18 @@ def test_a_late_reading_and_two_close_ones_make_no_line_of_a_speed_that_nobody_a
     ]
     assert not plausible.confirms(late)
     assert plausible.confirms([Reading(last_s + 0.088, -311.6, 0.0), *late])
+
+
+def test_two_garbled_readings_that_lie_on_a_line_with_a_true_one_are_not_believed():
+    plausible = Plausible()
+    plausible.believe(Reading(594.634, -278.88, 662.88))
+    for time_s, took_s in ((594.673, 0.012), (594.706, 0.074)):  # the last one was sent again
+        plausible.streamed(time_s, (-86.1, -83.6), took_s)
+    met = [
+        Reading(594.786, -292.32, 650.56), Reading(594.798, -293.44, 649.60),
+        Reading(594.810, -294.40, 651.84), Reading(594.822, -295.52, 655.60),
+    ]  # fmt: skip
+    assert not plausible.confirms(met[:3])
+    assert not plausible.confirms(met)
+    true = [*met[:2], Reading(594.810, -294.40, 648.64)]
+    assert plausible.confirms(true)

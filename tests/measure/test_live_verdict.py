@@ -205,6 +205,25 @@ def test_a_second_without_a_beat_does_not_undo_what_many_with_one_have_shown() -
             assert found.values["motility_normal"][0] == 1.0
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_beat_that_is_hardly_seen_does_not_come_and_go(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    verdict, motility = LiveVerdict(0.5, 480, 640), LiveMotility()
+    told: list[bool] = []
+    swing: list[float] = []
+    for k in range(round(20 * FPS)):
+        across_um = 0.25 * np.sin(2 * np.pi * 7.3 * k / FPS)
+        place = np.array([[25.0 * k / FPS, across_um]]) + rng.normal(0.0, 0.1, (1, 2))
+        tracks = as_tracks(k / FPS, np.array([3]), place)
+        live = motility.update(tracks)
+        found = shown_by(verdict, tracks, live, None)
+        if k / FPS > 1.5:
+            told.append(CARRIED in found.reasons[0])
+            swing.append(float(live.values["swing"][0]))
+    assert np.mean(np.array(swing) <= 1.0) > 0.1  # the single seconds do not agree
+    assert np.abs(np.diff(np.array(told, float))).sum() <= 1
+
+
 @pytest.mark.parametrize("name", ["paper", "who6_wet"])
 def test_heads_are_measured_by_the_estimators_of_the_criteria(name: str) -> None:
     specimen = Specimen(profile("exam"), 33)
