@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from typing import Protocol
 
-from drivers.errors import DeviceError
+from drivers.errors import DeviceError, NotNow
 from drivers.limits import SoftLimits
 from drivers.pose import Pose
 from drivers.protocols import Manipulator
@@ -49,7 +50,8 @@ class Descent:
     The stage is confined before the first byte of a move that leads below the safe height, and
     when the pipette is found there, by hand or from an earlier session; it is released once the
     pipette has been read at rest above. A height that is not known from the beginning counts as
-    low. A stage that cannot be confined (a fault, no position) keeps the pipette up.
+    low. A stage that cannot be confined (a fault, no position) keeps the pipette up, and never
+    hides where the pipette is: the way up stays open.
 
     Parameters
     ----------
@@ -86,9 +88,13 @@ class Descent:
         self._max_speed_um_s = max_speed_um_s
         self._lock = threading.RLock()
         self._window: SoftLimits | None = None
+        self._told = ""
+        self._events: list[tuple[str, str]] = []
         try:
-            self.read_pose()
+            low = self._is_low(self._pipette.read_pose().z_um)
         except DeviceError:
+            low = True
+        if low:
             self._confine()
 
     @property
@@ -97,15 +103,20 @@ class Descent:
         return self._window
 
     def read_pose(self) -> Pose:
-        """Position as read back; releases the stage when it is at rest and above."""
+        """Position as read back; releases the stage when it is at rest and above.
+
+        A stage that cannot be confined while the pipette is low is an event, told once. One that
+        cannot be released, as after a fault of its own, stays confined until it can.
+        """
         with self._lock:
             pose = self._pipette.read_pose()
             if self._is_low(pose.z_um):
-                self._confine()
+                self._confine_or_tell()
             elif self._window is not None and pose.moving is False:
-                self._pipette.forbid_descent()
-                self._stage.release()
-                self._window = None
+                with suppress(DeviceError):
+                    self._pipette.forbid_descent()
+                    self._stage.release()
+                    self._window = None
             return pose
 
     def move_to(self, x_um: float, y_um: float, z_um: float, speed_um_s: float) -> None:
@@ -127,7 +138,21 @@ class Descent:
 
     def events(self) -> list[tuple[str, str]]:
         """Take what happened unasked: (kind, why), kind 'deadman', 'fault' or 'died'."""
-        return self._pipette.events()
+        with self._lock:
+            own, self._events = self._events, []
+        return own + self._pipette.events()
+
+    def _confine_or_tell(self) -> None:
+        try:
+            self._confine()
+        except NotNow:
+            return  # somebody moves it; the next reading tries again
+        except DeviceError as error:
+            if str(error) != self._told:
+                self._told = str(error)
+                self._events.append(("fault", f"it is low, and the stage is free to move: {error}"))
+        else:
+            self._told = ""
 
     def _confine(self) -> None:
         if self._window is None:

@@ -77,6 +77,8 @@ def refusal(command: PipetteCommand, standing: Standing, sense: Sense) -> str:
             return "the oocyte's place has not been taught"
         case Carry() if standing.low:
             return "retract first"
+        case Carry() if sense.stage_um is None:
+            return "the stage's position is not known"
         case Teach() if sense.stage_um is None or not sense.stage_rests:
             return "the stage must be at rest above the oocyte"
     return ""

@@ -57,6 +57,7 @@ def test_up_can_be_asked_for_disarmed_and_nothing_else(step, armed, moves) -> No
         (Tap(), IDLE, SENSE, "not in contact"),
         (Carry(), replace(IDLE, oocyte_taught=False), SENSE, "not been taught"),
         (Carry(), replace(IDLE, low=True), SENSE, "retract first"),
+        (Carry(), IDLE, replace(SENSE, stage_um=None), "stage's position is not known"),
         (Teach(), IDLE, replace(SENSE, stage_rests=False), "at rest"),
         (StandBy(), IDLE, replace(SENSE, pipette=None), "position is not known"),
         (Abort(), IDLE, replace(SENSE, pipette=None), "position is not known"),

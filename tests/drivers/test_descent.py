@@ -145,6 +145,45 @@ def test_a_stage_that_cannot_be_confined_keeps_the_pipette_up(rig):
     assert isinstance(truth, Emulated)
 
 
+def test_a_stage_that_fails_with_the_pipette_down_leaves_the_way_up_open(rig):
+    stage, pipette, _ = rig
+    descent = tied(stage, pipette)
+    descent.move_to(0.0, 0.0, -200.0, 1_300.0)
+    arrive(descent)
+    psutil.Process(stage.guardian_pid).kill()
+    wait_until(lambda: any(kind == "died" for kind, _ in stage.events()))
+    descent.move_to(0.0, 0.0, 0.0, 1_300.0)
+    arrive(descent)
+    assert descent.read_pose().z_um == pytest.approx(0.0, abs=0.1)
+    descent.move_to(-40.0, 0.0, 0.0, 1_300.0)  # the second leg of an abort
+    arrive(descent)
+    assert descent.events() == []
+    assert descent.window is not None
+    stage.reconnect()
+    arrive(descent)
+    assert descent.window is None  # free again, once it can be told so
+
+
+def test_a_pipette_found_down_beside_a_stage_that_failed_is_told_and_can_be_raised(rig):
+    stage, pipette, _ = rig
+    descent = tied(stage, pipette)
+    psutil.Process(stage.guardian_pid).kill()
+    wait_until(lambda: any(kind == "died" for kind, _ in stage.events()))
+    pipette.permit_descent()  # as a hand on its knobs would
+    pipette.move_to(0.0, 0.0, -200.0, 1_300.0)
+    arrive(pipette)
+    for _ in range(3):
+        assert descent.read_pose().z_um == pytest.approx(-200.0, abs=0.1)
+    ((kind, why),) = descent.events()
+    assert kind == "fault"
+    assert "it is low, and the stage is free to move" in why
+    with pytest.raises(DeviceError):
+        descent.move_to(0.0, 0.0, -210.0, 100.0)
+    descent.move_to(0.0, 0.0, 0.0, 1_300.0)
+    arrive(descent)
+    stage.reconnect()
+
+
 def test_no_speed_is_set_while_the_pipette_is_down(rig):
     # SMS is one flipped bit from SIS, which drives into the ends
     stage, pipette, _ = rig
