@@ -10,6 +10,7 @@ from models.types import Float64, Measurements, Tracks, TrackState
 
 BORDER_PX = 60.0  # a tail's length: nearer to the border a sperm is about to leave
 LEAVING_PX = 20.0  # the first keeps its place so far out: no change for each turn at the border
+MOST_OF_UNKNOWN = 0.5  # what is not known counts as the worst, and the least is half of a score
 FASTEST_UM_S = 150.0  # faster is a mistaken association, not a sperm
 
 
@@ -20,8 +21,8 @@ class Ranking:
     apart, and whoever shows or uses the order says which it is.
 
     A sperm has a score once its head and speed are known, and one that has had it for a second may
-    be first, one that fails a limit only if nobody else was for a while (see Standing); from then
-    on one without is not ranked.
+    be first; one that fails a limit, or of which something is not known, only if there was nobody
+    else for a while (see Standing). From then on one without is not ranked.
     The first keeps its place nearer to the border, and while an encounter hides it, than others
     are ranked at all.
 
@@ -63,12 +64,12 @@ class Ranking:
         usable |= first & staying & (tracks.state != TrackState.TENTATIVE)
         rows = np.flatnonzero(usable & np.isfinite(score))
         score_sd = np.nan_to_num(measurements.values.get("score_sd", np.zeros(len(tracks))))
-        fails = measurements.values.get("healthy", np.full(len(tracks), np.nan)) == 0.0
+        wants = wanting(measurements)
         order = self._standing.update(
             tracks.time_s,
             {
                 int(tracks.track_id[k]): Candidate(
-                    float(score[k]), float(score_sd[k]), bool(fails[k])
+                    float(score[k]), float(score_sd[k]), bool(wants[k])
                 )
                 for k in rows
             },
@@ -77,6 +78,14 @@ class Ranking:
         if self._standing.first is None:
             return rank(tracks, track_px, measurements, self._width_px, self._height_px)
         return order
+
+
+def wanting(measurements: Measurements) -> NDArray[np.bool_]:
+    """Say who fails a limit, or is not known in all that is judged; nobody where nothing is."""
+    healthy = measurements.values.get("healthy")
+    if healthy is None:
+        return np.zeros(len(measurements.track_id), np.bool_)
+    return np.asarray((healthy != 1.0) | ~(measurements.values["score"] > MOST_OF_UNKNOWN))
 
 
 def can_be_ranked(

@@ -10,7 +10,7 @@ HOLD_S = 1.0  # a lead must have lasted so long
 ABSENT_S = 0.5  # so long the first place is kept for one that is not seen
 BLINK_S = 0.3  # a shorter gap is a miss or two; who comes and goes at the border is gone for longer
 LEAST_LEAD = 0.01  # what is shown as equal is no lead
-PATIENCE_S = 10.0  # so long a free place waits for one that fails no limit: shapes come in by then
+PATIENCE_S = 10.0  # so long a free place waits for one that is known and normal: shapes come in by then
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +21,13 @@ class Candidate:
     ----------
     score, score_sd : float
         0 to 1, and its standard uncertainty.
-    fails : bool
-        A limit is broken for sure: not normal, whatever else will be known.
+    wanting : bool
+        A limit is broken, or something is not known yet: seldom the best of a field.
     """
 
     score: float
     score_sd: float = 0.0
-    fails: bool = False
+    wanting: bool = False
 
 
 class Standing:
@@ -37,7 +37,7 @@ class Standing:
     more than their combined uncertainty. One that is gone for ``ABSENT_S`` is replaced, and a place
     that is free is given, to the best of those that have been candidates for ``HOLD_S``; not while
     another that has not leads that one by more than the uncertainty, and for ``PATIENCE_S`` not to
-    one that fails a limit: the first to be judged are seldom the best. Who is missed for less than
+    one that is ``wanting``. Who is missed for less than
     ``BLINK_S`` goes on being a candidate, and a lead goes on; while the first is not seen its last
     score stands for it. A lead ends when the challenger is seen without it.
 
@@ -109,7 +109,7 @@ class Standing:
             self._challenge(time_s, self.first, candidates)
         elif heir is not None:
             self._free_since_s = min(self._free_since_s, time_s)
-            if candidates[heir].fails and time_s - self._free_since_s < PATIENCE_S - 1e-9:
+            if candidates[heir].wanting and time_s - self._free_since_s < PATIENCE_S - 1e-9:
                 return
             if any(_leads(one, candidates[heir]) for _, one in self._last.values()):
                 return

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from app.core.ranking import BORDER_PX, LEAVING_PX, Ranking, rank
+from app.core.ranking import BORDER_PX, LEAVING_PX, Ranking, rank, wanting
 from app.core.selection import find_target, may_be_chosen
+from app.core.standing import HOLD_S, PATIENCE_S
 from models.types import Measurements, Tracks, TrackState
 
 
@@ -103,6 +104,25 @@ def test_the_target_and_its_neighbours() -> None:
     assert find_target(tracks, 9) is None
     assert "not in view" in may_be_chosen(tracks, 9)
     assert may_be_chosen(tracks, 3) == ""
+
+
+def test_one_that_fails_a_limit_or_is_not_known_in_all_waits_for_the_first_place() -> None:
+    for score, healthy in ((0.9, 0.0), (0.4, 1.0), (0.9, np.nan)):
+        ranking = Ranking(640, 480)
+        for k in range(330):
+            tracks = tracks_at([MIDDLE] * 2, time_s=k / 30)
+            values = {
+                "vap_um_s": np.array([20.0, 30.0]), "score": np.array([score, np.nan]),
+                "healthy": np.array([healthy, np.nan]),
+            }  # fmt: skip
+            measured = Measurements(tracks.track_id, values, ("ok",) * 2)
+            order = ranking.update(tracks, np.array([MIDDLE] * 2), measured)
+            if k / 30 < HOLD_S + PATIENCE_S - 0.1:
+                assert not ranking.judged
+                assert order == (2, 1)  # by speed until then
+        assert ranking.judged
+        assert order == (1,)
+    assert not wanting(Measurements(np.arange(2), {"score": np.full(2, 0.1)}, ("ok",) * 2)).any()
 
 
 def test_the_first_keeps_its_place_at_the_border_until_it_leaves() -> None:

@@ -80,10 +80,10 @@ def test_the_place_is_not_given_while_a_better_one_is_new() -> None:
     assert found[0][0] == pytest.approx(0.8 + HOLD_S, abs=0.07)
 
 
-def test_one_that_fails_a_limit_is_first_only_where_nobody_else_comes() -> None:
+def test_one_that_wants_something_is_first_only_where_nobody_else_comes() -> None:
     def scores(time_s: float) -> dict[int, Candidate]:
-        fails = {1: Candidate(0.6, 0.02, fails=True), 2: Candidate(0.5, 0.02, fails=True)}
-        return fails | ({3: Candidate(0.7, 0.02)} if time_s > 6.0 and other else {})
+        wanting = {1: Candidate(0.6, 0.02, wanting=True), 2: Candidate(0.5, 0.02, wanting=True)}
+        return wanting | ({3: Candidate(0.7, 0.02)} if time_s > 6.0 and other else {})
 
     other = True
     assert play(30.0, scores, 12.0) == [(pytest.approx(6.0 + HOLD_S, abs=0.07), 3)]
@@ -95,14 +95,14 @@ def test_one_that_fails_a_limit_is_first_only_where_nobody_else_comes() -> None:
 def test_the_heir_of_one_that_has_gone_may_wait_too_and_leads_the_order_meanwhile() -> None:
     standing = Standing()
     for k in range(60):
-        standing.update(k / 30, {1: Candidate(0.9), 2: Candidate(0.4, fails=True)})
+        standing.update(k / 30, {1: Candidate(0.9), 2: Candidate(0.4, wanting=True)})
     for k in range(60, 60 + round(30 * (PATIENCE_S + ABSENT_S)) - 3):
-        assert standing.update(k / 30, {2: Candidate(0.4, fails=True)}) == (2,)
+        assert standing.update(k / 30, {2: Candidate(0.4, wanting=True)}) == (2,)
         assert standing.changes == 0
     for k in range(
         3 + round(30 * (PATIENCE_S + ABSENT_S)), 12 + round(30 * (PATIENCE_S + ABSENT_S))
     ):
-        standing.update((k + 60) / 30, {2: Candidate(0.4, fails=True)})
+        standing.update((k + 60) / 30, {2: Candidate(0.4, wanting=True)})
     assert standing.first == 2
     assert standing.changes == 1
 
