@@ -133,7 +133,7 @@ def _behind(frames: int, duration_s: float) -> str:
 
 def _reason(term: Term, value: float, merit: float, sd: float, behind: str, why_not: str) -> Reason:
     name, _, decimals = NAMES[term.measure]
-    if math.isnan(value):
+    if not math.isfinite(value):
         costs = "no score without it" if term.needed else "the worst is assumed in the score"
         why = f": {why_not}; {costs}" if why_not else f": {costs}"
         return Reason(term.measure, f"{name} not known{why}", math.nan, False)

@@ -191,6 +191,7 @@ def test_normal_sperm_of_the_specimen_satisfy_the_default_profile(modality: str)
         ("needed = 1", "needed"),
         ("x = " + "[" * 5000, "not valid TOML"),
         ("=", "not valid TOML"),
+        ("weight = 1" + "0" * 5000, "too many digits"),
     ],
 )
 def test_a_bad_profile_gets_one_line(change: str, message: str) -> None:
