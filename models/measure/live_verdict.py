@@ -196,6 +196,9 @@ class LiveVerdict:
                 _steady(one, speeds, tracks.time_s)
             self._look_at_shape(track, one)
         values, spread = _columns(rows)
+        if self.profile.estimators == "paper":
+            # What these give is the head's angle to the picture, which is no bend of the neck.
+            values["head_angle_deg"] = spread["head_angle_deg"] = np.full(len(rows), np.nan)
         if "vcl_noise_um_s" in measured.values:
             values["vcl_noise_um_s"] = measured.values["vcl_noise_um_s"]
         verdicts = judge(values, self.profile, spread)

@@ -15,7 +15,7 @@ from models.measure.paper_head import with_paper_heads
 from models.measure.profile import named_profile
 from models.measure.reasons import CARRIED
 from models.measure.shape_record import LEAST_HEADS, ShapeRecord
-from models.measure.shapes import measure_shapes
+from models.measure.shapes import Shapes, measure_shapes
 from models.measure.soft import planes_of
 from models.specimen.profiles import profile
 from models.specimen.scene import Specimen
@@ -203,6 +203,19 @@ def test_a_second_without_a_beat_does_not_undo_what_many_with_one_have_shown() -
         if k / FPS > 1.5:
             assert CARRIED not in found.reasons[0], k / FPS
             assert found.values["motility_normal"][0] == 1.0
+
+
+def test_the_papers_angle_to_the_picture_is_no_bend_of_the_neck() -> None:
+    verdict = LiveVerdict(0.5, 480, 640, named_profile("paper"))
+    shape = np.array([[60.0, 10.0, 6.0, 1.7, 80.0, 90.0]])  # px; 80 degrees to the rows
+    for k in range(LEAST_HEADS + 1):
+        tracks = as_tracks(0.5 * k, np.array([3]), np.array([[9.0, 9.0]]))
+        nowhere, none = np.full((1, 2), np.nan), np.zeros(1, np.int64)
+        seen = Shapes(shape, nowhere, nowhere, none, np.zeros((1, 0, 2)), none)
+        verdict.record.add(tracks.track_id, tracks.detection, seen)
+        found = shown_by(verdict, tracks, LiveMotility().update(tracks), None)
+    assert found.values["head_length_um"] == pytest.approx([5.0])
+    assert np.isnan(found.values["head_angle_deg"]).all()
 
 
 @pytest.mark.parametrize("name", ["paper", "who6_wet"])
