@@ -11,6 +11,16 @@ from calibration.transform import ImageToStage
 from models.types import Float64, Int64, TrackState
 
 
+def seen_in(columns: dict[str, NDArray[np.generic]]) -> NDArray[np.bool_]:
+    """Tell in which rows (N,) of tracks.csv a head was found.
+
+    Of one that the border cuts the middle is not known, and its raw place is empty: the state says
+    that it was found.
+    """
+    found = state_value(columns["state"].tolist()) == TrackState.CONFIRMED
+    return np.asarray(found | np.isfinite(np.asarray(columns["x_raw_px"], np.float64)))
+
+
 def rows_of(
     columns: dict[str, NDArray[np.generic]], track_id: Int64, transform: ImageToStage
 ) -> Rows:
@@ -30,9 +40,8 @@ def rows_of(
         for name, column in columns.items()
         if name not in ("state", "label")
     }
-    seen = np.isfinite(number["x_raw_px"])
     # Of the rows of a joined sperm in one frame the one that was seen.
-    order = np.lexsort([~seen, number["frame"], track_id])
+    order = np.lexsort([~seen_in(columns), number["frame"], track_id])
     order = order[track_id[order] > 0]
     key = np.stack([track_id[order].astype(np.float64), number["frame"][order]], axis=1)
     first = np.ones(len(order), np.bool_)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -89,6 +90,26 @@ def test_a_split_track_gets_a_new_name_and_joining_brings_it_back(analysis: Path
     # A name is never given twice.
     again = edit_analysis(analysis, [Edit("split", (whole,), 60)])
     assert again["new_tracks"] == [6]
+
+
+def test_a_head_that_the_border_cuts_was_seen_too(analysis: Path) -> None:
+    path = analysis / "tracks.csv"
+    _, second = split_one(analysis)
+    rows = table(path)
+    for row in rows:
+        if row["track_id"] == str(second) and row["state"] == "confirmed":  # middle not known
+            row["x_raw_px"] = row["y_raw_px"] = ""
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    # Cut wherever it is confirmed, and so not told by its raw places alone.
+    first = next(int(r["frame"]) for r in rows_of(analysis, second) if not r["x_raw_px"])
+    other = next(n for n, row in sperm(analysis).items() if int(row["frames"]) == FRAMES)
+    edit_analysis(analysis, [Edit("split", (other,), first)])
+    other = max(sperm(analysis))
+    with pytest.raises(DataError, match=r"both seen in frame \d+: they are two sperm"):
+        edit_analysis(analysis, [Edit("join", (other, second))])
 
 
 def test_edits_can_be_undone(analysis: Path) -> None:
