@@ -197,6 +197,20 @@ def test_live_values_are_those_of_the_last_second() -> None:
             assert found.values[name][row] == pytest.approx(whole[name], nan_ok=True)
 
 
+@pytest.mark.parametrize("fps", [9.0, 200.0, 750.0])
+def test_a_window_holds_a_second_at_any_frame_rate(fps: float) -> None:
+    t = clock(fps, 2.0)
+    path = np.column_stack([50.0 * t, 3.0 * np.sin(2.0 * np.pi * 7.0 * t)])
+    live = LiveMotility(1.0)
+    for now, place in zip(t, path, strict=True):
+        found = live.update(as_tracks(float(now), place[None]))
+    assert found.quality == (OK,)
+    last = t >= t[-1] - 1.0 - 1e-9
+    whole = measure_path(t[last], path[last]).values
+    for name in COLUMNS:
+        assert found.values[name][0] == pytest.approx(whole[name], nan_ok=True)
+
+
 def test_live_values_are_those_of_the_newest_unbroken_piece() -> None:
     live = LiveMotility(1.0)
     for k in range(90):
