@@ -205,6 +205,23 @@ def test_a_second_without_a_beat_does_not_undo_what_many_with_one_have_shown() -
             assert found.values["motility_normal"][0] == 1.0
 
 
+def test_speeds_of_long_ago_are_no_verdict() -> None:
+    verdict, motility = LiveVerdict(0.5, 480, 640), LiveMotility()
+    graded = {}
+    for k in range(round(9 * FPS)):
+        place = np.array([[50.0 * k / FPS, BEAT_UM[k % 3]]])
+        if k > 2 * FPS and k % 12 >= 5:  # never seen for half a second without a long gap
+            place[:] = np.nan
+        tracks = as_tracks(k / FPS, np.array([3]), place)
+        found = shown_by(verdict, tracks, motility.update(tracks), None)
+        graded[k] = found.grade[0]
+    assert graded[2 * FPS] == graded[4 * FPS] == "rapid"
+    assert found.quality == ("insufficient track",)
+    assert found.grade == ("",)
+    assert math.isnan(found.values["motility_normal"][0])
+    assert "VAP not known: no score without it" in found.reasons[0]
+
+
 def test_the_papers_angle_to_the_picture_is_no_bend_of_the_neck() -> None:
     verdict = LiveVerdict(0.5, 480, 640, named_profile("paper"))
     shape = np.array([[60.0, 10.0, 6.0, 1.7, 80.0, 90.0]])  # px; 80 degrees to the rows
