@@ -164,6 +164,18 @@ def test_what_needs_the_beat_is_empty_where_frames_do_not_show_it(fps: float, sh
         assert "9.0 frames a second do not show the beat" in beat_unseen(found.frame_rate_hz)
 
 
+@pytest.mark.parametrize(("seen", "quality"), [(2, INSUFFICIENT), (4, INSUFFICIENT), (5, OK)])
+def test_frames_that_are_bridged_do_not_make_a_track(seen: int, quality: str) -> None:
+    t = clock(9.0, 1.0)[:9]
+    path = np.full((len(t), 2), np.nan)
+    rows = np.linspace(0, 4 if seen == 2 else 8, seen).astype(int)
+    path[rows] = np.column_stack([50.0 * t, 2.0 * np.sin(40.0 * t)])[rows]
+    found = measure_path(t, path)
+    assert found.quality == quality
+    assert found.frames == seen
+    assert np.isfinite(found.values["vcl_um_s"]) == (quality == OK)
+
+
 def test_fifteen_frames_at_thirty_a_second_are_enough() -> None:
     t = np.arange(15) / 30.0
     assert measure_path(t, np.stack([40.0 * t, t], axis=1)).quality == OK
