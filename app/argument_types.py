@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import argparse
 import math
+from typing import Final
+
+_LEAST_PIXEL_UM: Final = 0.001
+_MOST_PIXEL_UM: Final = 100.0
 
 
 def positive(text: str) -> float:
@@ -17,6 +21,22 @@ def positive(text: str) -> float:
     value = float(text)
     if not (math.isfinite(value) and value > 0):
         raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+def pixel_size(text: str) -> float:
+    """Read a pixel size, micrometres: as of any microscope, and of no other unit.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        It is none.
+    """
+    value = positive(text)
+    if not _LEAST_PIXEL_UM <= value <= _MOST_PIXEL_UM:
+        raise argparse.ArgumentTypeError(
+            f"{text} um is no pixel of a microscope; {_LEAST_PIXEL_UM:g} to {_MOST_PIXEL_UM:g} are"
+        )
     return value
 
 

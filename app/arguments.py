@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from app.argument_types import count, inner_share, positive, seed
+from app.argument_types import count, inner_share, pixel_size, positive, seed
 from app.edit_verb import add_edit
 
 VARIANTS = ("lite", "r50")
@@ -30,7 +30,7 @@ def _add_rig(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_scale(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--um-per-px", type=positive, help="pixel size, micrometres")
+    parser.add_argument("--um-per-px", type=pixel_size, help="pixel size, micrometres")
     parser.add_argument("--fps", type=positive, help="frame rate, where the file's is wrong")
 
 
@@ -156,7 +156,7 @@ def _add_network(verbs: argparse._SubParsersAction[_Parser], common: _Parser) ->
     detectors = ("sfcnet", "threshold", "threshold-specimen")
     said = "thresholding is tuned on recordings, or on the specimen alone"
     parser.add_argument("--detector", choices=detectors, default="sfcnet", help=said)
-    parser.add_argument("--um-per-px", type=positive, help="pixel size, micrometres")
+    parser.add_argument("--um-per-px", type=pixel_size, help="pixel size, micrometres")
     parser.add_argument("--skip-bad", action="store_true", help="leave out what cannot be read")
     parser.add_argument("--resample", type=positive, metavar="SCALE",
                         help="show frames at this size: 0.5 for 40x to weights of 20x")  # fmt: skip

@@ -238,7 +238,8 @@ def _shared(tracks: Tracks, position_um: Float64) -> Float64:
     shared_um = np.full((len(tracks), 2), np.nan)
     for row in np.flatnonzero(tracks.state == TrackState.COASTING):
         away_um = np.hypot(*(position_um - tracks.position_um[row]).T)
-        nearest = int(away_um.argmin())
+        # A detection that is no number would be the least of all.
+        nearest = int(np.where(np.isnan(away_um), np.inf, away_um).argmin())
         if away_um[nearest] <= _TOGETHER_UM:
             shared_um[row] = position_um[nearest]
     shared_um.setflags(write=False)

@@ -10,7 +10,7 @@ HOLD_S = 1.0  # a lead must have lasted so long
 ABSENT_S = 0.5  # so long the first place is kept for one that is not seen
 BLINK_S = 0.3  # a shorter gap is a miss or two; who comes and goes at the border is gone for longer
 LEAST_LEAD = 0.01  # what is shown as equal is no lead
-PATIENCE_S = 10.0  # so long a free place waits for one that is known and normal: shapes come in by then
+PATIENCE_S = 10.0  # a free place waits so long for one that is known and normal: shapes come in
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +37,9 @@ class Standing:
     more than their combined uncertainty. One that is gone for ``ABSENT_S`` is replaced, and a place
     that is free is given, to the best of those that have been candidates for ``HOLD_S``; not while
     another that has not leads that one by more than the uncertainty, and for ``PATIENCE_S`` not to
-    one that is ``wanting``. Who is missed for less than
-    ``BLINK_S`` goes on being a candidate, and a lead goes on; while the first is not seen its last
-    score stands for it. A lead ends when the challenger is seen without it.
+    one that is ``wanting``. Who is missed for less than ``BLINK_S`` goes on being a candidate, and
+    a lead goes on; while the first is not seen its last score stands for it. A lead ends when the
+    challenger is seen without it.
 
     Attributes
     ----------

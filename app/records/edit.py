@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from app.records.edit_rows import rows_of
+from app.records.edit_rows import rows_of, seen_in
 from app.records.export import SPERM, TRACKS, to_parquet, write_table
 from app.records.finished import (
     About,
@@ -104,7 +104,7 @@ def edit_analysis(folder: Path, edits: Sequence[Edit]) -> dict[str, object]:
     about = read_about(folder)
     columns = read_tracks(folder)
     frame, track_id = (_whole(columns[name]) for name in ("frame", "track_id"))
-    seen = np.isfinite(np.asarray(columns["x_raw_px"], np.float64))
+    seen = seen_in(columns)
     shapes, masks = read_shapes_of(folder), Masks(folder)
     criteria, notice = criteria_of(folder, about)
     shape_frame, shape_id = (

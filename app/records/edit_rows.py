@@ -11,6 +11,17 @@ from calibration.transform import ImageToStage
 from models.types import Float64, Int64, TrackState
 
 
+def seen_in(columns: dict[str, NDArray[np.generic]]) -> NDArray[np.bool_]:
+    """Tell in which rows (N,) of tracks.csv a head was found.
+
+    Of one that the border cuts the middle is not known, and its raw place is empty: its score and
+    state say that it was found.
+    """
+    raw, score = (np.isfinite(np.asarray(columns[n], np.float64)) for n in ("x_raw_px", "score"))
+    confirmed = state_value(columns["state"].tolist()) == TrackState.CONFIRMED
+    return np.asarray(raw | score | confirmed)
+
+
 def rows_of(
     columns: dict[str, NDArray[np.generic]], track_id: Int64, transform: ImageToStage
 ) -> Rows:
@@ -30,7 +41,7 @@ def rows_of(
         for name, column in columns.items()
         if name not in ("state", "label")
     }
-    seen = np.isfinite(number["x_raw_px"])
+    seen = seen_in(columns)
     # Of the rows of a joined sperm in one frame the one that was seen.
     order = np.lexsort([~seen, number["frame"], track_id])
     order = order[track_id[order] > 0]
@@ -43,7 +54,7 @@ def rows_of(
     raw = np.stack([number["x_raw_px"], number["y_raw_px"]], axis=1)[order]
     # Where a head was found, but its middle is not known, its place is what was told of it.
     place = np.stack([number["x_px"], number["y_px"]], axis=1)[order]
-    told_only = np.isnan(raw[:, :1]) & (state == TrackState.CONFIRMED)[:, None]
+    told_only = (np.isnan(raw[:, 0]) & seen[order])[:, None]
     found = np.where(told_only, place, raw)
     rows: Rows = {
         "frame": number["frame"][order].astype(np.int64), "time_s": number["time_s"][order],
@@ -57,7 +68,7 @@ def rows_of(
     }  # fmt: skip
     # What a person leaves is a sperm, also where the tracker had not come to say so.
     told = np.unique(track_id[order][state == TrackState.CONFIRMED])
-    rows["state"][np.isfinite(raw[:, 0]) & ~np.isin(track_id[order], told)] = TrackState.CONFIRMED
+    rows["state"][seen[order] & ~np.isin(track_id[order], told)] = TrackState.CONFIRMED
     return _without_holes(rows)
 
 

@@ -23,11 +23,13 @@ from app.records.shape_table import read_shapes
 from models.errors import DataError
 from models.measure.profile import names_a_file
 
-# All that the rows are made of again; positions in px follow from those in um.
+# All that the rows are made of again.
 _NEEDED = (
-    "frame", "time_s", "track_id", "w_px", "h_px", "x_raw_px", "y_raw_px", "score", "p_exist",
-    "state", "x_um", "y_um", "label",
+    "frame", "time_s", "track_id", "x_px", "y_px", "w_px", "h_px", "x_raw_px", "y_raw_px", "score",
+    "p_exist", "state", "x_um", "y_um", "label",
 )  # fmt: skip
+# Never empty: a sperm is somewhere in each frame of its track, also where it was not seen.
+_PLACES = ("x_px", "y_px", "x_um", "y_um")
 _AGAIN = "analyse the recording again"
 Columns = dict[str, NDArray[np.generic]]
 
@@ -151,8 +153,16 @@ def read_tracks(folder: Path) -> Columns:
         )
     time_s = np.asarray(columns["time_s"], np.float64)
     refuse_unknown(path, "time_s", time_s)
+    for name in _PLACES:
+        refuse_unknown(path, name, np.asarray(columns[name], np.float64))
     refuse_sparse(path, frame.astype(np.float64))
-    known, row = np.unique(frame, return_index=True)
+    known, row, of = np.unique(frame, return_index=True, return_inverse=True)
+    other = np.flatnonzero(time_s != time_s[row][of])
+    if len(other):
+        raise DataError(
+            f"{path}: line {other[0] + 2}: time_s is {time_s[other[0]]:g}, but "
+            f"{time_s[row][of][other[0]]:g} in another row of frame {frame[other[0]]}; correct it"
+        )
     back = np.flatnonzero(np.diff(time_s[row]) <= 0.0)
     if len(back):
         raise DataError(

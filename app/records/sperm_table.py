@@ -23,6 +23,8 @@ from models.types import Float64
 _SPEED_SD = 0.05
 _RATIO_SD = 0.03
 _RATIOS = ("lin", "wob", "str")
+# Of a path that was measured, ratios are not known only then.
+_AT_REST = "it hardly moves"
 # The angle of the paper's rectangle to the picture, which is no bend of the neck.
 _IMAGE_ANGLE = "head_image_angle_deg"
 _UNITS = ("_um_s", "_um2", "_um", "_deg", "_hz")
@@ -138,6 +140,15 @@ def _flags(column: Float64) -> list[int | None]:
     return [None if math.isnan(one) else int(one) for one in column.tolist()]
 
 
+def _why_not(motility: Motility, shape: Shape) -> dict[str, str]:
+    """Say why what is not known of a sperm is not known."""
+    unmeasured = "" if motility.quality == OK else motility.quality
+    return {
+        **dict.fromkeys(SHAPE, shape.why_not), "tail_length_um": shape.tail_why_not,
+        **dict.fromkeys(MOTILITY, unmeasured), **dict.fromkeys(_RATIOS, unmeasured or _AT_REST),
+    }  # fmt: skip
+
+
 def _reasons(
     row: int,
     motility: Motility,
@@ -159,7 +170,7 @@ def _reasons(
         {name: float(column[row]) for name, column in spread.items()},
         frames,
         dict.fromkeys(MOTILITY, motility.duration_s),
-        {"tail_length_um": shape.tail_why_not},
+        _why_not(motility, shape),
         carried=bool(verdicts.carried[row]),
     )
     return sentence(found, profile, motility.frame_rate_hz)

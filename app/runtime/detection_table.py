@@ -24,6 +24,7 @@ _HEAD_PX = 10.0
 # Outside of these times are no seconds: at less than the first nobody can be followed, and a step
 # of 1/30 s written in milliseconds gives 0.03; written in minutes, 1800.
 _LEAST_HZ, _MOST_HZ = 1.5, 1500.0
+_MOST_PX = 1e6  # no picture is as large; a place beyond is a slip
 
 
 def read_detections(path: Path, fps: float | None) -> tuple[Float64, list[Detections]]:
@@ -38,8 +39,8 @@ def read_detections(path: Path, fps: float | None) -> tuple[Float64, list[Detect
     Raises
     ------
     DataError
-        A table that is missing or damaged, frames that do not count from 0, or times that are no
-        seconds.
+        A table that is missing or damaged, frames that do not count from 0, places or sizes that no
+        picture has, or times that are no seconds.
     """
     columns = read_columns(path, DETECTIONS, required=("frame", "x_px", "y_px"))
     number = {
@@ -55,6 +56,9 @@ def read_detections(path: Path, fps: float | None) -> tuple[Float64, list[Detect
     for name in ("w_px", "h_px", "score"):  # empty is allowed there, and means the usual
         if name in number:
             refuse_unknown(path, name, np.where(np.isnan(number[name]), 0.0, number[name]))
+    for name in ("x_px", "y_px", "w_px", "h_px"):
+        least = 0.0 if name in ("w_px", "h_px") else -_MOST_PX
+        _refuse_impossible(path, name, number.get(name, np.zeros(0)), least)
     if (frame < 0).any() or (frame % 1 != 0).any():
         raise DataError(f"{path}: frame must count 0, 1, 2, ...; number the frames so")
     refuse_sparse(path, frame)
@@ -78,6 +82,16 @@ def read_detections(path: Path, fps: float | None) -> tuple[Float64, list[Detect
         for a, b in pairwise(bounds.tolist())
     ]
     return _frame_times(path, row_frame, number.get("time_s"), fps), frames
+
+
+def _refuse_impossible(path: Path, name: str, px: Float64, least_px: float) -> None:
+    """Tell the first place or size (N,) that no picture has, with its line; NaN is none."""
+    bad = np.flatnonzero((px < least_px) | (px > _MOST_PX))
+    if len(bad):
+        raise DataError(
+            f"{path}: line {bad[0] + 2}: {name} is {px[bad[0]]:g}, where {least_px:g} to "
+            f"{_MOST_PX:g} are possible; correct it"
+        )
 
 
 def _frame_times(path: Path, frame: Int64, time_s: Float64 | None, fps: float | None) -> Float64:

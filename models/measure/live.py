@@ -19,14 +19,14 @@ from models.measure.motility import (
 from models.measure.settings import MotilitySettings
 from models.types import Float64, Int64, Measurements, Tracks
 
-_CAPACITY = 256
+_CAPACITY = 1024  # frames of a track: a second of the fastest cameras
 
 
 class LiveMotility:
-    """Motility over the last ``window_s``; one thread calls ``update`` once a frame.
+    """Motility over the last ``window_s``, of 1024 frames at most.
 
-    Of each track the newest unbroken piece inside the window is measured: a track that coasts
-    keeps its values until they are older than the window.
+    One thread calls ``update`` once a frame. Of each track the newest unbroken piece inside the
+    window is measured: a track that coasts keeps its values until they are older than the window.
     """
 
     def __init__(self, window_s: float = 1.0, settings: MotilitySettings | None = None) -> None:

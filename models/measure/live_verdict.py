@@ -197,8 +197,14 @@ class LiveVerdict:
                     [measured.values[n][k] if n in measured.values else np.nan for n in _STEADIED]
                 )
                 _steady(one, speeds, tracks.time_s)
+            elif tracks.time_s - one.time_s > _BEAT_S:
+                # It may have died since: what was measured so long ago is not how it swims.
+                one.speeds = np.full(len(_STEADIED), np.nan)
             self._look_at_shape(track, one)
         values, spread = _columns(rows)
+        if self.profile.estimators == "paper":
+            # What these give is the head's angle to the picture, which is no bend of the neck.
+            values["head_angle_deg"] = spread["head_angle_deg"] = np.full(len(rows), np.nan)
         if "vcl_noise_um_s" in measured.values:
             values["vcl_noise_um_s"] = measured.values["vcl_noise_um_s"]
         verdicts = judge(values, self.profile, spread)

@@ -35,6 +35,7 @@ SLOWEST_RATE_HZ = 24.0
 """Least frames a second for ALH, MAD and BCF: twice a common beat, 12 Hz. Below, a beat looks
 slower than it is: of 8 to 12 Hz, BCF is right from 24 on; at 9 it is a fifth, and so is ALH."""
 _RATE_TOLERANCE = 0.97  # a camera of 24 frames a second gives 23.976, and not evenly
+_LEAST_FRAMES = 5  # in which a sperm was seen
 _SWING_PIECE_S = 1.0
 # Of the noise's own scatter: so far above it lateral motion is a beat, not chance.
 _SWING_CHANCE = 2.0
@@ -309,7 +310,8 @@ def path_measures(
         return out
     out[10], out[12] = time_s[last] - time_s[first], real[first : last + 1].sum()
     # Fifteen frames at 30 a second span 14 steps: they are the half second that is asked for.
-    if out[10] < minimum_s - 1.25 * step_s or last - first < 4:
+    # What is bridged is no sight: two places and a line between them have a LIN of 1.
+    if out[10] < minimum_s - 1.25 * step_s or out[12] < _LEAST_FRAMES:
         return out
     time_s, real = time_s[first : last + 1], real[first : last + 1]
     path = raw_um[first : last + 1].copy()

@@ -44,8 +44,8 @@ class Term(_Strict):
     low, high : float or None
         Limits, included; at least one. Units are the measure's.
     best_low, best_high : float or None
-        Left out: the middle between two limits; of one limit, as far inside it as the worst
-        lies outside.
+        Left out: the other of the two, and without either the middle between two limits; of one
+        limit, as far inside it as the worst lies outside.
     worst_low, worst_high : float or None
         Left out: as far outside the limit as the best lies inside; without either, both lie 1/4
         of the limit away from it.
@@ -230,3 +230,5 @@ def parse_profile(text: str, where: str) -> CriteriaProfile:
         key = ".".join(str(part) for part in first["loc"])
         message = first["msg"].removeprefix("Value error, ").replace("\n", " ")
         raise ModelError(f"{where}: {key or 'profile'}: {message}") from error
+    except ValueError:  # Python reads no whole number of more than some thousand digits
+        raise ModelError(f"{where}: a number has too many digits; correct it") from None

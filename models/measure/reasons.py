@@ -132,8 +132,8 @@ def _behind(frames: int, duration_s: float) -> str:
 
 
 def _reason(term: Term, value: float, merit: float, sd: float, behind: str, why_not: str) -> Reason:
-    name, _, decimals = NAMES[term.measure]
-    if math.isnan(value):
+    name, unit, decimals = NAMES[term.measure]
+    if not math.isfinite(value):
         costs = "no score without it" if term.needed else "the worst is assumed in the score"
         why = f": {why_not}; {costs}" if why_not else f": {costs}"
         return Reason(term.measure, f"{name} not known{why}", math.nan, False)
@@ -141,16 +141,22 @@ def _reason(term: Term, value: float, merit: float, sd: float, behind: str, why_
     text = f"{name} {number(term.measure, value)}"
     low = -math.inf if term.low is None else term.low
     high = math.inf if term.high is None else term.high
-    broken = False
-    if value < low:
-        broken = value + given < low
-        text += f", {'below' if broken else 'at the limit of'} {low:.{_digits(low, decimals)}f}"
-    elif value > high:
-        broken = value - given > high
-        text += f", {'above' if broken else 'at the limit of'} {high:.{_digits(high, decimals)}f}"
+    broken = value + given < low or value - given > high
+    if not low <= value <= high:
+        side, limit = ("below", low) if value < low else ("above", high)
+        if broken:
+            text = f"{name} {value:.{_apart(value, limit, decimals)}f} {unit}".rstrip()
+        else:
+            side = "at the limit of"
+        text += f", {side} {limit:.{_digits(limit, decimals)}f}"
     if not term.judges and not low <= value <= high:
         text += SCORE_ONLY
     return Reason(term.measure, text + behind, merit, broken and term.judges)
+
+
+def _apart(value: float, limit: float, decimals: int) -> int:
+    """Enough decimals that a value beyond a limit is not written as the limit itself."""
+    return next((k for k in range(decimals, 4) if round(value, k) != round(limit, k)), 4)
 
 
 def _digits(limit: float, decimals: int) -> int:

@@ -67,7 +67,8 @@ def judge(
     Parameters
     ----------
     values : mapping of str to (N,) float64
-        By column of sperm.csv, NaN where unknown; a column that is missing is unknown. With
+        By column of sperm.csv, NaN where unknown (infinite is no better); a column that is missing
+        is unknown. With
         ``vcl_noise_um_s``, the VCL of a cell at rest, immotile and nonprogressive sperm are told
         apart; with ``swing`` (see models.measure.motility) swimming and being carried are.
     profile : CriteriaProfile
@@ -119,9 +120,10 @@ def judge(
 
 
 def merit_of(term: Term, value: Float64) -> Float64:
-    """Give the merit of values of one term, 0 to 1; NaN where the value is."""
+    """Give the merit of values of one term, 0 to 1; NaN where the value is NaN or infinite."""
     x, y = _curve(term)
-    return np.asarray(np.interp(value, x, y), dtype=np.float64)
+    known = np.where(np.isfinite(value), value, np.nan)
+    return np.asarray(np.interp(known, x, y), dtype=np.float64)
 
 
 @lru_cache(maxsize=256)

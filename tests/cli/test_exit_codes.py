@@ -58,6 +58,8 @@ def test_the_exit_codes_are_in_the_help(capsys: pytest.CaptureFixture[str]) -> N
         ["specimen", "--out", "o", "--frames", "many"],
         ["live", "--headless", "inf"],
         ["specimen", "--out", "o", "--seed", "-1"],
+        ["track", "d.csv", "--out", "o", "--um-per-px", "1e300"],
+        ["analyze", "a.mp4", "--out", "o", "--um-per-px", "1e-300"],
         ["analyse"],
         [],
     ],

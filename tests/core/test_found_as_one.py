@@ -53,6 +53,16 @@ def test_the_one_without_a_head_is_told_where_the_shared_one_lies(
         assert target.shared_um == pytest.approx((1.5, 0.0), abs=1e-3)
 
 
+def test_a_detection_that_is_no_number_hides_no_shared_one(
+    followed: tuple[Pipeline, ImageToStage],
+) -> None:
+    pipeline, affine = followed
+    tracks = pipeline.follow(2.0, HERE, detections(affine, [(1.5, 0.0), (np.nan, np.nan)]))
+    alone = tracks.state == TrackState.COASTING
+    assert alone.any()
+    np.testing.assert_allclose(tracks.shared_um[alone][:, 0], 1.5, atol=1e-3)
+
+
 def test_a_head_of_its_own_is_not_shared_and_a_far_one_is_no_ones(
     followed: tuple[Pipeline, ImageToStage],
 ) -> None:

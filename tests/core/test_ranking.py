@@ -109,7 +109,7 @@ def test_the_target_and_its_neighbours() -> None:
 def test_one_that_fails_a_limit_or_is_not_known_in_all_waits_for_the_first_place() -> None:
     for score, healthy in ((0.9, 0.0), (0.4, 1.0), (0.9, np.nan)):
         ranking = Ranking(640, 480)
-        for k in range(330):
+        for k in range(345):
             tracks = tracks_at([MIDDLE] * 2, time_s=k / 30)
             values = {
                 "vap_um_s": np.array([20.0, 30.0]), "score": np.array([score, np.nan]),

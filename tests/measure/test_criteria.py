@@ -160,6 +160,23 @@ def test_reasons_say_value_limit_and_frames() -> None:
     assert {term.measure for one in PROFILES for term in one.term} <= set(NAMES)
 
 
+@pytest.mark.parametrize(
+    ("measure", "value", "text"),
+    [
+        ("head_width_um", 2.46, "head width 2.46 um, below 2.5"),
+        ("vap_um_s", 4.97, "VAP 4.97 um/s, below 5.0"),
+        ("head_angle_deg", 45.4, "neck bend 45.4 deg, above 45"),
+        ("head_ellipticity", 2.004, "ellipticity 2.004, above 2.00"),
+    ],
+)
+def test_no_value_is_written_as_the_limit_that_it_breaks(
+    measure: str, value: float, text: str
+) -> None:
+    found = reasons({measure: value}, {measure: 0.4}, named_profile())
+    assert found[0].text == text
+    assert found[0].broken
+
+
 @pytest.mark.parametrize("modality", ["brightfield", "phase"])
 def test_normal_sperm_of_the_specimen_satisfy_the_default_profile(modality: str) -> None:
     specimen = Specimen(specimen_profile("exam", modality=modality), 5)
@@ -191,6 +208,7 @@ def test_normal_sperm_of_the_specimen_satisfy_the_default_profile(modality: str)
         ("needed = 1", "needed"),
         ("x = " + "[" * 5000, "not valid TOML"),
         ("=", "not valid TOML"),
+        ("weight = 1" + "0" * 5000, "too many digits"),
     ],
 )
 def test_a_bad_profile_gets_one_line(change: str, message: str) -> None:

@@ -15,7 +15,7 @@ from models.measure.paper_head import with_paper_heads
 from models.measure.profile import named_profile
 from models.measure.reasons import CARRIED
 from models.measure.shape_record import LEAST_HEADS, ShapeRecord
-from models.measure.shapes import measure_shapes
+from models.measure.shapes import Shapes, measure_shapes
 from models.measure.soft import planes_of
 from models.specimen.profiles import profile
 from models.specimen.scene import Specimen
@@ -222,6 +222,36 @@ def test_a_beat_that_is_hardly_seen_does_not_come_and_go(seed: int) -> None:
             swing.append(float(live.values["swing"][0]))
     assert np.mean(np.array(swing) <= 1.0) > 0.1  # the single seconds do not agree
     assert np.abs(np.diff(np.array(told, float))).sum() <= 1
+
+
+def test_speeds_of_long_ago_are_no_verdict() -> None:
+    verdict, motility = LiveVerdict(0.5, 480, 640), LiveMotility()
+    graded = {}
+    for k in range(round(9 * FPS)):
+        place = np.array([[50.0 * k / FPS, BEAT_UM[k % 3]]])
+        if k > 2 * FPS and k % 12 >= 5:  # never seen for half a second without a long gap
+            place[:] = np.nan
+        tracks = as_tracks(k / FPS, np.array([3]), place)
+        found = shown_by(verdict, tracks, motility.update(tracks), None)
+        graded[k] = found.grade[0]
+    assert graded[2 * FPS] == graded[4 * FPS] == "rapid"
+    assert found.quality == ("insufficient track",)
+    assert found.grade == ("",)
+    assert math.isnan(found.values["motility_normal"][0])
+    assert "VAP not known: no score without it" in found.reasons[0]
+
+
+def test_the_papers_angle_to_the_picture_is_no_bend_of_the_neck() -> None:
+    verdict = LiveVerdict(0.5, 480, 640, named_profile("paper"))
+    shape = np.array([[60.0, 10.0, 6.0, 1.7, 80.0, 90.0]])  # px; 80 degrees to the rows
+    for k in range(LEAST_HEADS + 1):
+        tracks = as_tracks(0.5 * k, np.array([3]), np.array([[9.0, 9.0]]))
+        nowhere, none = np.full((1, 2), np.nan), np.zeros(1, np.int64)
+        seen = Shapes(shape, nowhere, nowhere, none, np.zeros((1, 0, 2)), none)
+        verdict.record.add(tracks.track_id, tracks.detection, seen)
+        found = shown_by(verdict, tracks, LiveMotility().update(tracks), None)
+    assert found.values["head_length_um"] == pytest.approx([5.0])
+    assert np.isnan(found.values["head_angle_deg"]).all()
 
 
 @pytest.mark.parametrize("name", ["paper", "who6_wet"])

@@ -164,6 +164,18 @@ def test_what_needs_the_beat_is_empty_where_frames_do_not_show_it(fps: float, sh
         assert "9.0 frames a second do not show the beat" in beat_unseen(found.frame_rate_hz)
 
 
+@pytest.mark.parametrize(("seen", "quality"), [(2, INSUFFICIENT), (4, INSUFFICIENT), (5, OK)])
+def test_frames_that_are_bridged_do_not_make_a_track(seen: int, quality: str) -> None:
+    t = clock(9.0, 1.0)[:9]
+    path = np.full((len(t), 2), np.nan)
+    rows = np.linspace(0, 4 if seen == 2 else 8, seen).astype(int)
+    path[rows] = np.column_stack([50.0 * t, 2.0 * np.sin(40.0 * t)])[rows]
+    found = measure_path(t, path)
+    assert found.quality == quality
+    assert found.frames == seen
+    assert np.isfinite(found.values["vcl_um_s"]) == (quality == OK)
+
+
 def test_fifteen_frames_at_thirty_a_second_are_enough() -> None:
     t = np.arange(15) / 30.0
     assert measure_path(t, np.stack([40.0 * t, t], axis=1)).quality == OK
@@ -195,6 +207,20 @@ def test_live_values_are_those_of_the_last_second() -> None:
         whole = measure_path(t[-31:], paths[-31:, row]).values
         for name in COLUMNS:
             assert found.values[name][row] == pytest.approx(whole[name], nan_ok=True)
+
+
+@pytest.mark.parametrize("fps", [9.0, 200.0, 750.0])
+def test_a_window_holds_a_second_at_any_frame_rate(fps: float) -> None:
+    t = clock(fps, 2.0)
+    path = np.column_stack([50.0 * t, 3.0 * np.sin(2.0 * np.pi * 7.0 * t)])
+    live = LiveMotility(1.0)
+    for now, place in zip(t, path, strict=True):
+        found = live.update(as_tracks(float(now), place[None]))
+    assert found.quality == (OK,)
+    last = t >= t[-1] - 1.0 - 1e-9
+    whole = measure_path(t[last], path[last]).values
+    for name in COLUMNS:
+        assert found.values[name][0] == pytest.approx(whole[name], nan_ok=True)
 
 
 def test_live_values_are_those_of_the_newest_unbroken_piece() -> None:

@@ -35,6 +35,17 @@ def test_hiding_a_value_never_raises_the_score(
         assert verdicts.score[1] <= verdicts.score[0] + 1e-12
 
 
+@pytest.mark.parametrize("infinite", [np.inf, -np.inf])
+@pytest.mark.parametrize("profile", PROFILES, ids=lambda p: p.name)
+def test_what_is_infinite_is_unknown(profile: CriteriaProfile, infinite: float) -> None:
+    for hidden in profile.term:
+        values: dict[str, Float64] = {t.measure: np.full(2, t.knots[2]) for t in profile.term}
+        values[hidden.measure] = np.array([infinite, np.nan])
+        verdicts = judge(values, profile)
+        assert np.isnan(verdicts.merit[profile.term.index(hidden)]).all()
+        np.testing.assert_array_equal(verdicts.score[0], verdicts.score[1])
+
+
 def test_a_cut_tail_is_not_ahead_of_one_that_is_known() -> None:
     profile = named_profile()
     values: dict[str, Float64] = {t.measure: np.full(2, t.knots[2]) for t in profile.term}

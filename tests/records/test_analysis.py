@@ -234,6 +234,8 @@ def test_frames_without_detections_pass_and_rates_may_be_stated(tmp_path: Path) 
         ("frame,time_s,x_px,y_px\n0,0,inf,1\n", "line 2: x_px is infinite"),
         ("frame,time_s,x_px,y_px,w_px\n0,0,1,1,inf\n", "line 2: w_px is infinite"),
         ("frame,frame,time_s,x_px,y_px\n0,0,0,1,1\n", "frame stands twice"),
+        ("frame,x_px,y_px,time_s\n0,1,1,0\n1,1e300,1,0.03\n", "line 3: x_px is 1e\\+300"),
+        ("frame,x_px,y_px,time_s,w_px\n0,1,1,0,-4\n", "line 2: w_px is -4"),
     ],
 )
 def test_a_table_that_cannot_be_tracked_is_told(tmp_path: Path, text: str, message: str) -> None:

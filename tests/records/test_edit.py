@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -89,6 +90,30 @@ def test_a_split_track_gets_a_new_name_and_joining_brings_it_back(analysis: Path
     # A name is never given twice.
     again = edit_analysis(analysis, [Edit("split", (whole,), 60)])
     assert again["new_tracks"] == [6]
+
+
+def test_a_head_that_the_border_cuts_was_seen_too(analysis: Path) -> None:
+    path = analysis / "tracks.csv"
+    _, second = split_one(analysis)
+    rows = table(path)
+    for row in rows:
+        if row["track_id"] == str(second):  # found in each frame, its middle not known
+            row["x_raw_px"] = row["y_raw_px"] = ""
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    whole = [n for n, row in sperm(analysis).items() if int(row["frames"]) == FRAMES]
+    with pytest.raises(DataError, match="both seen in frame 80: they are two sperm"):
+        edit_analysis(analysis, [Edit("join", (whole[0], second))])
+    # An edit of another leaves its rows alone, also those from before it was confirmed.
+    before = rows_of(analysis, second)
+    assert before[0]["state"] == "tentative"
+    edit_analysis(analysis, [Edit("delete", (whole[0],))])
+    assert [r["frame"] for r in rows_of(analysis, second)] == [r["frame"] for r in before]
+    # Nor is a piece of it lost that was not confirmed yet.
+    edit_analysis(analysis, [Edit("split", (second,), int(before[2]["frame"]))])
+    assert len(rows_of(analysis, second)) == 2
 
 
 def test_edits_can_be_undone(analysis: Path) -> None:

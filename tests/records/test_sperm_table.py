@@ -99,6 +99,19 @@ def test_why_a_tail_is_not_known_is_told(flags: Flag, frames: int, why: str) -> 
     assert np.isnan(np.asarray(columns["tail_length_um"], float)).all()
 
 
+def test_why_heads_and_speeds_are_not_known_is_told() -> None:
+    brief = SpermPath(1, 0, 9, np.arange(9) / FPS, np.zeros((9, 2)))
+    columns = sperm_table([brief], record(int(Flag.BLURRED)), named_profile()).columns
+    assert columns["quality"] == ["insufficient track"]
+    (reasons,) = columns["reasons"]
+    assert "head width not known: out of focus; no score without it" in str(reasons)
+    assert "VAP not known: insufficient track; no score without it" in str(reasons)
+    rests = SpermPath(1, 0, 60, np.arange(60) / FPS, np.zeros((60, 2)))
+    (reasons,) = sperm_table([rests], record(), named_profile()).columns["reasons"]
+    assert "LIN not known: it hardly moves; the worst is assumed in the score" in str(reasons)
+    assert "VAP 0.0 um/s, below 5" in str(reasons)
+
+
 def test_a_tail_whose_head_is_mostly_refused_has_the_heads_reason() -> None:
     found = record(int(Flag.TAIL_CUT), frames=2)
     for _ in range(9):
