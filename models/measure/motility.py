@@ -234,7 +234,9 @@ def _turning(path: Float64, real: NDArray[np.bool_], least_um: float) -> float:
 @njit(cache=True, nogil=True)
 def _without(values: Float64, shape: Float64) -> Float64:
     """Take off the share of ``shape`` that fits best; (N,), both without mean."""
-    return values - shape * ((values * shape).sum() / (shape**2).sum())
+    share = (values * shape).sum() / (shape**2).sum()
+    left: Float64 = values - share * shape
+    return left
 
 
 @njit(cache=True, nogil=True)

@@ -23,6 +23,7 @@ from models.tracking.gating import Candidates, candidates
 from models.tracking.identity import Meetings
 from models.tracking.life import begin, live_on, predict_existence
 from models.tracking.motion import MotionModel, advance
+from models.tracking.piles import PLENTY, piled
 from models.tracking.population import Population
 from models.tracking.settings import TrackerSettings
 from models.tracking.view import View
@@ -141,6 +142,11 @@ class Tracker:
         bad, flaws, unknown = flawed(measured, box, scores, labels)
         if unknown:
             raise ValueError("Tracker.step: a label is no SpermClass")
+        self.unusable += flaws
+        if not flaws and len(measured) > PLENTY:
+            bad = piled(measured, scores)
+            flaws = int(bad.sum())
+            self.overloads += flaws > 0
         if flaws:
             return self._without(bad, time_s, measured, box, scores, labels, view, weak, chosen)
         sure = len(measured) - weak
@@ -186,7 +192,6 @@ class Tracker:
     ) -> Tracks:
         """Follow with the usable detections alone; rows are those of all."""
         usable = ~bad
-        self.unusable += int(bad.sum())
         tracks = self.step(
             time_s, measured[usable], box_px[usable], score[usable],
             label[usable].astype(np.int8), view, int(usable[len(usable) - weak :].sum()),

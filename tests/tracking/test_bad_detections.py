@@ -7,10 +7,13 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.core.pipeline import Pipeline
 from calibration.transform import ImageToStage
 from models.measure.live import LiveMotility
+from models.tracking.piles import piled
 from models.tracking.settings import TrackerSettings
 from models.tracking.tracker import Tracker
 from models.types import Detections, Float64, Tracks, TrackState
@@ -83,6 +86,30 @@ def test_sixty_false_detections_on_one_spot_are_passed_in_time(sigma_um: float) 
         taken.append(timed(tracker, k / 30.0, rng.normal(120.0, sigma_um, (60, 2)))[1])
     assert np.percentile(taken, 90) < MOST_S
     assert tracker.overloads > 0
+
+
+@pytest.mark.parametrize("sigma_um", [0.0, 1e-6, 1.0, 5.0])
+def test_five_hundred_detections_in_a_heap_are_passed_in_time(sigma_um: float) -> None:
+    rng, tracker, taken = np.random.default_rng(0), Tracker(), []
+    for k in range(24):
+        tracks, step_s = timed(tracker, k / 30.0, rng.normal(120.0, sigma_um, (500, 2)))
+        taken.append(step_s)
+    assert np.percentile(taken, 90) < GENEROUS_S
+    assert tracker.overloads > 0
+    assert tracker.unusable == 0
+    assert len(tracks) > 0
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0.1, 300.0))
+def test_of_a_heap_the_best_are_kept_and_where_there_is_room_all_are(
+    seed: int, wide_um: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    place_um, score = rng.uniform(0.0, wide_um, (400, 2)), rng.uniform(0.0, 1.0, 400)
+    bad = piled(place_um, score)
+    for k in range(400):
+        same = (np.floor(place_um / 4.0) == np.floor(place_um[k] / 4.0)).all(axis=1)
+        assert bad[k] == ((score[same] > score[k]).sum() >= 4)
 
 
 @pytest.mark.parametrize("broken", ["position", "box", "score"])
