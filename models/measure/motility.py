@@ -36,6 +36,7 @@ SLOWEST_RATE_HZ = 24.0
 slower than it is: of 8 to 12 Hz, BCF is right from 24 on; at 9 it is a fifth, and so is ALH."""
 _RATE_TOLERANCE = 0.97  # a camera of 24 frames a second gives 23.976, and not evenly
 _LEAST_FRAMES = 5  # in which a sperm was seen
+_LEAST_SHARE = 0.5  # of the frames: else the path is that of another frame rate, and mostly bridged
 _SWING_PIECE_S = 1.0
 # Of the noise's own scatter: so far above it lateral motion is a beat, not chance.
 _SWING_CHANCE = 2.0
@@ -313,7 +314,8 @@ def path_measures(
     out[10], out[12] = time_s[last] - time_s[first], real[first : last + 1].sum()
     # Fifteen frames at 30 a second span 14 steps: they are the half second that is asked for.
     # What is bridged is no sight: two places and a line between them have a LIN of 1.
-    if out[10] < minimum_s - 1.25 * step_s or out[12] < _LEAST_FRAMES:
+    least = max(_LEAST_FRAMES, _LEAST_SHARE * (last - first + 1))
+    if out[10] < minimum_s - 1.25 * step_s or out[12] < least:
         return out
     time_s, real = time_s[first : last + 1], real[first : last + 1]
     path = raw_um[first : last + 1].copy()

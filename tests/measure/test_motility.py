@@ -176,6 +176,16 @@ def test_frames_that_are_bridged_do_not_make_a_track(seen: int, quality: str) ->
     assert np.isfinite(found.values["vcl_um_s"]) == (quality == OK)
 
 
+@pytest.mark.parametrize(
+    ("every", "quality"), [(1, OK), (2, OK), (3, INSUFFICIENT), (4, INSUFFICIENT)]
+)
+def test_a_path_that_is_mostly_bridged_is_not_measured(every: int, quality: str) -> None:
+    t = clock(30.0, 2.0)[:61]
+    path = np.stack([30.0 * t, 3.0 * np.sin(2.0 * np.pi * 9.0 * t)], axis=1)
+    path[np.arange(61) % every != 0] = np.nan
+    assert measure_path(t, path).quality == quality
+
+
 def test_fifteen_frames_at_thirty_a_second_are_enough() -> None:
     t = np.arange(15) / 30.0
     assert measure_path(t, np.stack([40.0 * t, t], axis=1)).quality == OK
