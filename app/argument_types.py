@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import math
+from pathlib import Path
 from typing import Final
 
 _LEAST_PIXEL_UM: Final = 0.001
 _MOST_PIXEL_UM: Final = 100.0
+_LEAST_RATE_HZ: Final = 0.1
+_MOST_RATE_HZ: Final = 10_000.0
 
 
 def positive(text: str) -> float:
@@ -38,6 +41,35 @@ def pixel_size(text: str) -> float:
             f"{text} um is no pixel of a microscope; {_LEAST_PIXEL_UM:g} to {_MOST_PIXEL_UM:g} are"
         )
     return value
+
+
+def frame_rate(text: str) -> float:
+    """Read frames a second: as of any camera.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        It is none.
+    """
+    value = positive(text)
+    if not _LEAST_RATE_HZ <= value <= _MOST_RATE_HZ:
+        raise argparse.ArgumentTypeError(
+            f"{text} is no frame rate; {_LEAST_RATE_HZ:g} to {_MOST_RATE_HZ:g} a second are"
+        )
+    return value
+
+
+def folder(text: str) -> Path:
+    """Read the name of a folder or file.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        It is empty, as of a variable that was never set: the current folder was not meant.
+    """
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty; name a folder, or . for this one")
+    return Path(text)
 
 
 def inner_share(text: str) -> float:

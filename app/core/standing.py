@@ -74,6 +74,7 @@ class Standing:
         that would follow it; the others follow by score, and in their former order where scores
         are shown as equal.
         """
+        candidates = {t: one for t, one in candidates.items() if math.isfinite(one.score)}
         former = {track: k for k, track in enumerate(self._order)}
         behind = len(former)
         order = sorted(

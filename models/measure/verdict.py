@@ -89,7 +89,11 @@ def judge(
         sd = np.nan_to_num(given.get(term.measure, np.zeros(n)))
         known = np.isfinite(value)
         merit[k] = merit_of(term, value)
-        spread = 0.5 * np.abs(merit_of(term, value + sd) - merit_of(term, value - sd))
+        # The farther of both sides: about the best value they lead to the same merit.
+        spread = np.maximum(
+            np.abs(merit_of(term, value + sd) - merit[k]),
+            np.abs(merit_of(term, value - sd) - merit[k]),
+        )
         slope_sd[k] = np.where(known, spread, 0.0)
         if term.needed:
             complete &= known

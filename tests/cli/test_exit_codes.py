@@ -60,6 +60,8 @@ def test_the_exit_codes_are_in_the_help(capsys: pytest.CaptureFixture[str]) -> N
         ["specimen", "--out", "o", "--seed", "-1"],
         ["track", "d.csv", "--out", "o", "--um-per-px", "1e300"],
         ["analyze", "a.mp4", "--out", "o", "--um-per-px", "1e-300"],
+        ["track", "d.csv", "--out", "o", "--fps", "1e9"],
+        ["track", "d.csv", "--out", ""],
         ["analyse"],
         [],
     ],

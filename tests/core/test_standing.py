@@ -107,6 +107,14 @@ def test_the_heir_of_one_that_has_gone_may_wait_too_and_leads_the_order_meanwhil
     assert standing.changes == 1
 
 
+def test_what_has_no_number_has_no_place() -> None:
+    standing = Standing()
+    for k in range(40):
+        order = standing.update(k / 30, {1: Candidate(float("nan")), 2: Candidate(0.3)})
+        assert order == (2,)
+    assert standing.first == 2
+
+
 def test_one_that_comes_and_goes_at_the_border_is_no_heir() -> None:
     def scores(time_s: float) -> dict[int, Candidate]:
         steady = {3: Candidate(0.74, 0.03)}

@@ -282,3 +282,17 @@ def test_slow_speeds_are_right_to_half_a_micrometre_a_second(speed_um_s: float) 
         seen = measure_path(time_s, straight + rng.normal(0.0, 0.1, straight.shape)).values
         assert seen["vsl_um_s"] == pytest.approx(speed_um_s, abs=0.5)
         assert seen["vap_um_s"] == pytest.approx(speed_um_s, abs=0.5)
+
+
+def test_what_is_best_but_uncertain_has_an_uncertain_score() -> None:
+    profile = named_profile("who6_wet")
+    best = {
+        "head_length_um": 4.85, "head_width_um": 3.05, "head_ellipticity": 1.6,
+        "head_angle_deg": 3.0, "tail_length_um": 46.0, "vap_um_s": 60.0, "lin": 0.9,
+    }  # fmt: skip
+    values = {name: np.array([value, value]) for name, value in best.items()}
+    sure = {"head_width_um": np.array([0.01, 0.8])}
+    found = judge(values, profile, sure)
+    assert found.score[0] == found.score[1] == pytest.approx(1.0)
+    assert found.score_sd[0] == pytest.approx(0.0, abs=1e-9)
+    assert found.score_sd[1] > 0.05
