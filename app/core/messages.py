@@ -91,7 +91,7 @@ class Snapshot:
     overloads : int
         Crowds since start that were too dense to weigh all ways of who is who.
     judged : bool
-        Whether ``ranking`` is by score; else it is by speed, and no sperm is judged yet.
+        Whether ``ranking`` is by score; else it is by speed, and none has the first place yet.
     """
 
     frame: Frame
@@ -140,7 +140,7 @@ class Follow:
 
 @dataclass(frozen=True, slots=True)
 class FollowBest:
-    """Follow the first of the ranking: by speed while none is judged (``Snapshot.judged``)."""
+    """Follow the first of the ranking, by score or by speed (see ``Snapshot.judged``)."""
 
 
 @dataclass(frozen=True, slots=True)

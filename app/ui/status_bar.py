@@ -41,7 +41,7 @@ class StatusBar(QWidget):
             ("Sperm", "Sperm in the table: confirmed, or hidden for a moment", "888"),
             (
                 "Order",
-                "Whether the order of the sperm is by score, or by speed as none is judged yet",
+                "By score; or by speed, for ten seconds at most, while none is known to be normal",
                 "by speed",
             ),
             ("Crowds", "Crowds too dense to weigh all ways of who is who, since start", "8888"),
