@@ -100,7 +100,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
     Action("follow", "Follow", "Bring the chosen sperm to the centre and keep it there",
            ("F",), lambda c: c.follow(), MOVABLE, NOT_ARMED),
     Action("follow_best", "Follow best",
-           "Follow the best by score, or the fastest while no order by score is told",
+           "Follow the best by score, or the fastest while none is first",
            ("B",), lambda c: c.follow_best(), MOVABLE, NOT_ARMED),
     Action("release", "Release", "Stop following; stay armed", ("L",), lambda c: c.release(),
            BUSY, "Nothing is followed"),

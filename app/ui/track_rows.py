@@ -46,8 +46,8 @@ class ColumnText:
 
 COLUMNS: Final[dict[Column, ColumnText]] = {
     Column.KEY: ColumnText(
-        "Key", "Place in the order (by score; by speed while none is known to be normal), and the key "
-        "that chooses it", "Key 8",
+        "Key", "Place in the order (by score; by speed while none is known to be normal), and the "
+        "key that chooses it", "Key 8",
     ),
     Column.ID: ColumnText(
         "No.", "Number of the sperm, as on the picture. (12): not found in this frame; "
