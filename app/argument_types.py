@@ -5,12 +5,6 @@ from __future__ import annotations
 import argparse
 import math
 from pathlib import Path
-from typing import Final
-
-_LEAST_PIXEL_UM: Final = 0.001
-_MOST_PIXEL_UM: Final = 100.0
-_LEAST_RATE_HZ: Final = 0.1
-_MOST_RATE_HZ: Final = 10_000.0
 
 
 def positive(text: str) -> float:
@@ -35,12 +29,7 @@ def pixel_size(text: str) -> float:
     argparse.ArgumentTypeError
         It is none.
     """
-    value = positive(text)
-    if not _LEAST_PIXEL_UM <= value <= _MOST_PIXEL_UM:
-        raise argparse.ArgumentTypeError(
-            f"{text} um is no pixel of a microscope; {_LEAST_PIXEL_UM:g} to {_MOST_PIXEL_UM:g} are"
-        )
-    return value
+    return _within(text, 0.001, 100.0, "um is no pixel of a microscope")
 
 
 def frame_rate(text: str) -> float:
@@ -51,12 +40,7 @@ def frame_rate(text: str) -> float:
     argparse.ArgumentTypeError
         It is none.
     """
-    value = positive(text)
-    if not _LEAST_RATE_HZ <= value <= _MOST_RATE_HZ:
-        raise argparse.ArgumentTypeError(
-            f"{text} is no frame rate; {_LEAST_RATE_HZ:g} to {_MOST_RATE_HZ:g} a second are"
-        )
-    return value
+    return _within(text, 0.1, 10_000.0, "frames a second are no camera's")
 
 
 def folder(text: str) -> Path:
@@ -111,4 +95,11 @@ def seed(text: str) -> int:
     value = int(text)
     if value < 0:
         raise argparse.ArgumentTypeError(f"{text} is negative; a seed is 0 or more")
+    return value
+
+
+def _within(text: str, least: float, most: float, otherwise: str) -> float:
+    value = positive(text)
+    if not least <= value <= most:
+        raise argparse.ArgumentTypeError(f"{text} {otherwise}; {least:g} to {most:g} are possible")
     return value
