@@ -199,7 +199,7 @@ class LiveVerdict:
                 _steady(one, speeds, tracks.time_s)
             elif tracks.time_s - one.time_s > _BEAT_S:
                 # It may have died since: what was measured so long ago is not how it swims.
-                one.speeds = np.full(len(_STEADIED), np.nan)
+                one.speeds, one.beats = np.full(len(_STEADIED), np.nan), False
             self._look_at_shape(track, one)
         values, spread = _columns(rows)
         if self.profile.estimators == "paper":
