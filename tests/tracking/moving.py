@@ -6,17 +6,20 @@ stage's frame. As in ``analysed``, truth are the heads that can be seen, and wha
 another true head counts neither way. Nobody can know a sperm again that was out of the picture for
 longer than a track lives unseen: it counts as another when it comes back. Over the border of a
 picture that moves more sperm come and go, and each is missed for the frames until it is found and
-confirmed: so what is in the inner field, ``INNER_PX`` from the border, is scored beside it.
+confirmed: so what is in the inner field, ``INNER_PX`` from the border, is scored beside it, and
+what an analysis of the same frames tells, which knows a sperm from its first frame on.
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.core.pipeline import Pipeline
+from app.records.track_table import TrackTable
 from calibration.transform import ImageToStage
 from models.detector import Detector
 from models.measure.live import LiveMotility
@@ -37,28 +40,50 @@ NEAR_PX = 10.0
 INNER_PX = 60.0
 
 
-Row = tuple[int, int, Float64]
+@dataclass(frozen=True)
+class Frame:
+    """What there was to find: pose, heads (N, 2) in the stage's frame, who counts, under which
+    name since it last came into the picture.
+    """
+
+    pose_um: Float64
+    place_um: Float64
+    place_px: Float64
+    clear: NDArray[np.bool_]
+    visit: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Of one specimen: on line, in the whole picture and in its inner field; off line, as an
+    analysis of a recording would tell it, in the whole picture; share of the heads detected.
+    """
+
+    whole: IdentityScores
+    inner: IdentityScores
+    off_line: IdentityScores
+    detected: float
 
 
 def watch(
-    detector: Detector, seed: int, frames: int, speed_um_s: float
-) -> tuple[IdentityScores, IdentityScores, float]:
-    """Follow one specimen, the stage on a circle: scores of all that is in the picture, of its
-    inner field, and the share of heads detected.
-    """
-    specimen = Specimen(profile("exam"), seed)
+    detector: Detector, seed: int, frames: int, speed_um_s: float, *, progressive: bool = False
+) -> Scores:
+    """Follow one specimen, the stage on a circle."""
+    chosen = profile("exam")
+    specimen = Specimen(replace(chosen, interlaced_share=0.0) if progressive else chosen, seed)
     width, height = specimen.width_px, specimen.height_px
     transform = ImageToStage.nominal(specimen.look.um_per_px, width, height)
-    pipeline = Pipeline(transform, width, height, Tracker(), LiveMotility())
+    tracker = Tracker()
+    pipeline = Pipeline(transform, width, height, tracker, LiveMotility())
+    table = TrackTable(transform, tracker.settings)
 
     def pose(time_s: Float64) -> Float64:
         angle = np.asarray(time_s) * speed_um_s / RADIUS_UM
         return RADIUS_UM * np.stack([np.sin(angle), 1.0 - np.cos(angle)], axis=-1)
 
-    near_um = NEAR_PX * specimen.look.um_per_px
     detected, names = 0, dict[int, tuple[int, int]]()
-    true: tuple[list[Row], list[Row]] = ([], [])
-    found: tuple[list[Row], list[Row]] = ([], [])
+    shown: list[Frame] = []
+    told: list[tuple[int, int, Float64]] = []
     for k in range(frames):
         time_s = k / FPS
         here = pose(np.array(time_s))
@@ -68,30 +93,55 @@ def watch(
         clear = _inside(place_px, width, height) & truth.visible
         found_px = detector.detect(image)
         tracks = pipeline.follow(time_s, here, found_px.detections, image, found_px.weak)
+        table.add(k, tracks)
         away = place_px[clear][:, None] - found_px.detections.box_px[None, :, :2]
-        detected += int(
-            (np.hypot(*away.transpose(2, 0, 1)).min(axis=1, initial=np.inf) < 5.0).sum()
-        )
-        at_px = transform.stage_to_image(tracks.position_um, here)
-        shown = np.flatnonzero(
-            (tracks.state != TrackState.TENTATIVE) & _inside(at_px, width, height)
-        )
-        visit = {n: _visit(names, int(truth.sperm_id[n]), k) for n in np.flatnonzero(clear)}
-        for field, margin_px in enumerate((0.0, INNER_PX)):
-            counts = clear & _inside(place_px, width, height, margin_px)
-            true[field].extend((k, visit[n], truth.position_um[n]) for n in np.flatnonzero(counts))
-            within = _inside(at_px, width, height, margin_px)
-            for n in shown:
-                apart = np.hypot(*(truth.position_um - tracks.position_um[n]).T)
-                on_none = apart.min(initial=np.inf) >= near_um and within[n]
-                # On a head that does not count, it counts neither way.
-                if apart[counts].min(initial=np.inf) < near_um or on_none:
-                    found[field].append((k, int(tracks.track_id[n]), tracks.position_um[n]))
-    whole, inner = (
-        identity_scores(_points(t), _points(f), reach=2.0 * near_um, gate=near_um)
-        for t, f in zip(true, found, strict=True)
+        near = np.hypot(*away.transpose(2, 0, 1)).min(axis=1, initial=np.inf)
+        detected += int((near < 5.0).sum())
+        visit = np.full(len(clear), -1)
+        for n in np.flatnonzero(clear):
+            visit[n] = _visit(names, int(truth.sperm_id[n]), k)
+        shown.append(Frame(here, truth.position_um, place_px, clear, visit))
+        sure = np.flatnonzero(tracks.state != TrackState.TENTATIVE)
+        told.extend((k, int(tracks.track_id[n]), tracks.position_um[n]) for n in sure)
+    rows = table.finish(online=False).tracks
+    place_um = np.stack([rows["x_um"], rows["y_um"]], axis=1).astype(np.float64)
+    after = list(zip(rows["frame"].tolist(), rows["track_id"].tolist(), place_um, strict=True))
+    whole, inner, off_line = (
+        _score(shown, found, transform, (width, height), margin_px)
+        for found, margin_px in ((told, 0.0), (told, INNER_PX), (after, 0.0))
     )
-    return whole, inner, detected / max(len(true[0]), 1)
+    return Scores(whole, inner, off_line, detected / max(sum(int(f.clear.sum()) for f in shown), 1))
+
+
+def _score(
+    shown: list[Frame],
+    told: list[tuple[int, int, Float64]],
+    transform: ImageToStage,
+    size_px: tuple[int, int],
+    margin_px: float,
+) -> IdentityScores:
+    """Compare rows (frame, name, place) with what there was, ``margin_px`` from the border."""
+    near_um = NEAR_PX * transform.um_per_px
+    counts = [one.clear & _inside(one.place_px, *size_px, margin_px) for one in shown]
+    true = [
+        (k, int(one.visit[n]), one.place_um[n])
+        for k, (one, mine) in enumerate(zip(shown, counts, strict=True))
+        for n in np.flatnonzero(mine)
+    ]
+    found = []
+    for row in told:
+        one, mine, place_um = shown[row[0]], counts[row[0]], row[2]
+        place_px = transform.stage_to_image(place_um[None], one.pose_um)
+        if not _inside(place_px, *size_px)[0]:
+            continue
+        apart = np.hypot(*(one.place_um - place_um).T)
+        within = _inside(place_px, *size_px, margin_px)[0]
+        # On a head that does not count, it counts neither way.
+        if apart[mine].min(initial=np.inf) < near_um or (
+            apart.min(initial=np.inf) >= near_um and within
+        ):
+            found.append(row)
+    return identity_scores(_points(true), _points(found), reach=2.0 * near_um, gate=near_um)
 
 
 def _inside(
@@ -112,7 +162,7 @@ def _visit(names: dict[int, tuple[int, int]], sperm_id: int, frame: int) -> int:
     return name
 
 
-def _points(rows: list[Row]) -> Points:
+def _points(rows: list[tuple[int, int, Float64]]) -> Points:
     return Points(
         np.array([row[0] for row in rows]),
         np.array([row[1] for row in rows]),
@@ -126,6 +176,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[77, 78])
     parser.add_argument("--frames", type=int, default=300)
     parser.add_argument("--speed", type=float, default=100.0, help="of the stage, um/s")
+    parser.add_argument("--progressive", action="store_true", help="a camera without two fields")
     asked = parser.parse_args()
     use_threads(1)
     detector = load_shipped()
@@ -133,15 +184,21 @@ def main() -> None:
     means: dict[float, list[tuple[float, ...]]] = {0.0: [], asked.speed: []}
     for seed in asked.seeds:
         for speed, told in means.items():
-            one, inner, share = watch(detector, seed, asked.frames, speed)
-            told.append((one.hota, one.idf1, one.mota, inner.hota, inner.idf1, inner.mota, share))
-            print(f"seed {seed}, {speed:g} um/s: {one}\n  inner field: {inner}", flush=True)
+            one = watch(detector, seed, asked.frames, speed, progressive=asked.progressive)
+            parts = one.whole, one.inner, one.off_line
+            told.append((*(x for p in parts for x in (p.hota, p.idf1, p.mota)), one.detected))
+            print(
+                f"seed {seed}, {speed:g} um/s: {one.whole}\n  inner field: {one.inner}\n"
+                f"  off line: {one.off_line}",
+                flush=True,
+            )
     for speed, told in means.items():
         hota, idf1, mota, *deep, share = np.mean(told, axis=0)
         print(
             f"{speed:g} um/s: HOTA {hota:.3f}, IDF1 {idf1:.3f}, MOTA {mota:.3f}, "
             f"{share:.1%} of the heads detected; inner field: "
-            f"{deep[0]:.3f}, {deep[1]:.3f}, {deep[2]:.3f}"
+            f"{deep[0]:.3f}, {deep[1]:.3f}, {deep[2]:.3f}; "
+            f"off line: {deep[3]:.3f}, {deep[4]:.3f}, {deep[5]:.3f}"
         )
 
 
