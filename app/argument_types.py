@@ -43,8 +43,8 @@ def frame_rate(text: str) -> float:
     return _within(text, 0.1, 10_000.0, "frames a second are no camera's")
 
 
-def folder(text: str) -> Path:
-    """Read the name of a folder or file.
+def output(text: str) -> Path:
+    """Read the name of a folder or file to write.
 
     Raises
     ------
@@ -52,7 +52,7 @@ def folder(text: str) -> Path:
         It is empty, as of a variable that was never set: the current folder was not meant.
     """
     if not text.strip():
-        raise argparse.ArgumentTypeError("it is empty; name a folder, or . for this one")
+        raise argparse.ArgumentTypeError("it is empty; name what to write, or . for this folder")
     return Path(text)
 
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from app.argument_types import count, folder, frame_rate, inner_share, pixel_size, positive, seed
+from app.argument_types import count, frame_rate, inner_share, output, pixel_size, positive, seed
 from app.edit_verb import add_edit
 
 VARIANTS = ("lite", "r50")
@@ -48,7 +48,7 @@ def _add_live(verbs: argparse._SubParsersAction[_Parser], common: _Parser) -> No
     parser.add_argument("--follow", default="none", help="best, none, or a track's number")
     parser.add_argument("--variant", choices=VARIANTS)
     parser.add_argument("--device", help="cpu or cuda")
-    parser.add_argument("--out", type=folder, help="folder for the session's records")
+    parser.add_argument("--out", type=output, help="folder for the session's records")
     parser.add_argument("--record", action="store_true", help="keep the film, too (lossless)")
     parser.set_defaults(verb="live")
 
@@ -56,7 +56,7 @@ def _add_live(verbs: argparse._SubParsersAction[_Parser], common: _Parser) -> No
     _add_rig(parser)
     parser.add_argument("--variant", choices=VARIANTS)
     parser.add_argument("--device", help="cpu or cuda")
-    parser.add_argument("--out", type=folder, help="folder of the sessions; default: runs")
+    parser.add_argument("--out", type=output, help="folder of the sessions; default: runs")
     parser.set_defaults(verb="doctor")
 
     parser = verbs.add_parser("verify", parents=[common], help="check a session's journal")
@@ -96,7 +96,7 @@ def _add_calibrate(verbs: argparse._SubParsersAction[_Parser], common: _Parser) 
         "--camera-pixel", type=positive, metavar="UM", help="of the picture, times the binning"
     )
     parser.add_argument("--operator", default="", help="who accepts the result; saves it")
-    parser.add_argument("--out", type=folder, help="calibration file, instead of the rig's own")
+    parser.add_argument("--out", type=output, help="calibration file, instead of the rig's own")
     parser.add_argument("--picture", type=Path, help="write what was detected")
     parser.set_defaults(verb="calibrate")
 
@@ -104,7 +104,7 @@ def _add_calibrate(verbs: argparse._SubParsersAction[_Parser], common: _Parser) 
 def _add_analysis(verbs: argparse._SubParsersAction[_Parser], common: _Parser) -> None:
     parser = verbs.add_parser("analyze", parents=[common], help="recordings to tables")
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH")
-    parser.add_argument("--out", type=folder, required=True)
+    parser.add_argument("--out", type=output, required=True)
     _add_scale(parser)
     _add_criteria(parser)
     parser.add_argument("--overlay", action="store_true", help="write an overlay video")
@@ -114,14 +114,14 @@ def _add_analysis(verbs: argparse._SubParsersAction[_Parser], common: _Parser) -
 
     parser = verbs.add_parser("track", parents=[common], help="detections.csv to tracks.csv")
     parser.add_argument("detections", type=Path)
-    parser.add_argument("--out", type=folder, required=True)
+    parser.add_argument("--out", type=output, required=True)
     _add_scale(parser)
     _add_criteria(parser)
     parser.add_argument("--online", action="store_true", help="filtered, not smoothed")
     parser.set_defaults(verb="track")
 
     parser = verbs.add_parser("specimen", parents=[common], help="labelled synthetic recording")
-    parser.add_argument("--out", type=folder, required=True)
+    parser.add_argument("--out", type=output, required=True)
     parser.add_argument("--profile", choices=("exam", "train"), default="exam")
     parser.add_argument("--frames", type=count, default=60)
     parser.add_argument("--seed", type=seed, default=0)
@@ -137,7 +137,7 @@ def _add_network(verbs: argparse._SubParsersAction[_Parser], common: _Parser) ->
     parser = verbs.add_parser("train", parents=[common], help="train the network")
     parser.add_argument("task", choices=("detect", "segment", "joint"))
     parser.add_argument("--data", type=Path, nargs="+", default=[])
-    parser.add_argument("--out", type=folder, required=True)
+    parser.add_argument("--out", type=output, required=True)
     parser.add_argument("--preset", choices=("paper", "lite", "tune"), help="default: lite")
     start = "weights to start from: a file, 'lite' as shipped, or a ResNet50"
     parser.add_argument("--init", type=Path, metavar="WEIGHTS", help=start)
@@ -168,7 +168,7 @@ def _add_network(verbs: argparse._SubParsersAction[_Parser], common: _Parser) ->
 
     parser = verbs.add_parser("convert", parents=[common], help="labels of one kind to another")
     parser.add_argument("--data", type=Path, nargs="+", required=True)
-    parser.add_argument("--out", type=folder, required=True, help="a new or empty folder")
+    parser.add_argument("--out", type=output, required=True, help="a new or empty folder")
     kinds = ("labelme", "coco", "voc", "mot", "specimen")
     parser.add_argument("--to", choices=kinds, required=True)
     parser.add_argument("--hold-out", type=float, default=0.0, metavar="SHARE",
@@ -178,7 +178,7 @@ def _add_network(verbs: argparse._SubParsersAction[_Parser], common: _Parser) ->
 
     parser = verbs.add_parser("export", parents=[common], help="TorchScript archive, manifest")
     parser.add_argument("--weights", type=Path, required=True)
-    parser.add_argument("--out", type=folder, required=True)
+    parser.add_argument("--out", type=output, required=True)
     parser.add_argument("--half", action="store_true", help="weights in half precision")
     chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument("--threshold", type=inner_share, metavar="SCORE",

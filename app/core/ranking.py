@@ -62,7 +62,7 @@ class Ranking:
         first = tracks.track_id == (-1 if self._standing.first is None else self._standing.first)
         staying = _within(track_px, self._width_px, self._height_px, LEAVING_PX)
         usable |= first & staying & (tracks.state != TrackState.TENTATIVE)
-        rows = np.flatnonzero(usable & np.isfinite(score))
+        rows = np.flatnonzero(usable)
         score_sd = np.nan_to_num(measurements.values.get("score_sd", np.zeros(len(tracks))))
         wants = wanting(measurements)
         order = self._standing.update(

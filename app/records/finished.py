@@ -157,11 +157,12 @@ def read_tracks(folder: Path) -> Columns:
         refuse_unknown(path, name, np.asarray(columns[name], np.float64))
     refuse_sparse(path, frame.astype(np.float64))
     known, row, of = np.unique(frame, return_index=True, return_inverse=True)
-    other = np.flatnonzero(time_s != time_s[row][of])
+    first_s = time_s[row][of]
+    other = np.flatnonzero(time_s != first_s)
     if len(other):
         raise DataError(
             f"{path}: line {other[0] + 2}: time_s is {time_s[other[0]]:g}, but "
-            f"{time_s[row][of][other[0]]:g} in another row of frame {frame[other[0]]}; correct it"
+            f"{first_s[other[0]]:g} in another row of frame {frame[other[0]]}; correct it"
         )
     back = np.flatnonzero(np.diff(time_s[row]) <= 0.0)
     if len(back):

@@ -11,7 +11,7 @@ import numpy as np
 from app.records.export import Column
 from models.measure.drift import Drift, find_drift
 from models.measure.motility import COLUMNS as MOTILITY
-from models.measure.motility import OK, Motility, measure_path, vcl_of_jitter
+from models.measure.motility import OK, RATIOS, Motility, measure_path, vcl_of_jitter
 from models.measure.profile import CriteriaProfile
 from models.measure.reasons import reasons, sentence
 from models.measure.shape_record import COLUMNS as SHAPE
@@ -22,7 +22,6 @@ from models.types import Float64
 # Relative standard uncertainty of speeds and ratios over a track, from specimens.
 _SPEED_SD = 0.05
 _RATIO_SD = 0.03
-_RATIOS = ("lin", "wob", "str")
 # Of a path that was measured, ratios are not known only then.
 _AT_REST = "it hardly moves"
 # The angle of the paper's rectangle to the picture, which is no bend of the neck.
@@ -81,8 +80,8 @@ def sperm_table(
     rate_hz = np.array([m.frame_rate_hz for m in motility])
     values["swing"] = np.array([m.swing for m in motility])
     values["vcl_noise_um_s"] = np.array([vcl_of_jitter(rate) for rate in rate_hz])
-    spread = {name: _SPEED_SD * values[name] for name in MOTILITY if name not in _RATIOS}
-    spread |= {name: np.full(len(paths), _RATIO_SD) for name in _RATIOS}
+    spread = {name: _SPEED_SD * values[name] for name in MOTILITY if name not in RATIOS}
+    spread |= {name: np.full(len(paths), _RATIO_SD) for name in RATIOS}
     spread |= {name: np.array([s.uncertainty[k] for s in shape]) for k, name in enumerate(SHAPE)}
     unknown = np.full(len(paths), np.nan)
     values[_IMAGE_ANGLE], spread[_IMAGE_ANGLE] = unknown, unknown
@@ -145,7 +144,7 @@ def _why_not(motility: Motility, shape: Shape) -> dict[str, str]:
     unmeasured = "" if motility.quality == OK else motility.quality
     return {
         **dict.fromkeys(SHAPE, shape.why_not), "tail_length_um": shape.tail_why_not,
-        **dict.fromkeys(MOTILITY, unmeasured), **dict.fromkeys(_RATIOS, unmeasured or _AT_REST),
+        **dict.fromkeys(MOTILITY, unmeasured), **dict.fromkeys(RATIOS, unmeasured or _AT_REST),
     }  # fmt: skip
 
 

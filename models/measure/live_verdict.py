@@ -15,7 +15,7 @@ import numpy as np
 
 from models.measure.grey_head import with_grey_heads
 from models.measure.motility import COLUMNS as MOTILITY
-from models.measure.motility import OK
+from models.measure.motility import OK, RATIOS
 from models.measure.paper_head import with_paper_heads
 from models.measure.profile import CriteriaProfile, named_profile
 from models.measure.reasons import beat_unseen, reasons
@@ -38,7 +38,6 @@ _LEAST_BEAT = 0.85
 # Relative standard uncertainty of a live speed, and of a ratio; from specimens.
 _SPEED_SD = 0.08
 _RATIO_SD = 0.05
-_RATIOS = ("lin", "wob", "str")
 _STEADIED = (*MOTILITY, "swing")
 _MEMORY_S = np.array([_STEADY_S] * len(MOTILITY) + [_BEAT_S])
 _OUT = (*SHAPE, "score", "score_sd", "morphology_normal", "motility_normal", "healthy", "frames")
@@ -264,7 +263,7 @@ def _columns(rows: list[_Known]) -> tuple[dict[str, Float64], dict[str, Float64]
     values = {name: speeds[:, k] for k, name in enumerate(_STEADIED)}
     values["swing"] = np.where([one.beats for one in rows], np.inf, values["swing"])
     spread = {
-        name: np.full(len(rows), _RATIO_SD) if name in _RATIOS else _SPEED_SD * values[name]
+        name: np.full(len(rows), _RATIO_SD) if name in RATIOS else _SPEED_SD * values[name]
         for name in MOTILITY
     }
     values |= {name: shape[:, k] for k, name in enumerate(SHAPE)}

@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from models.measure.settings import MotilitySettings
 from models.types import Float64
 
+RATIOS = ("lin", "wob", "str")
 COLUMNS = (
-    "vsl_um_s", "vcl_um_s", "vap_um_s", "alh_um", "alh_max_um", "mad_deg", "bcf_hz",
-    "lin", "wob", "str",
+    "vsl_um_s", "vcl_um_s", "vap_um_s", "alh_um", "alh_max_um", "mad_deg", "bcf_hz", *RATIOS,
 )  # fmt: skip
 OK = "ok"
 INSUFFICIENT = "insufficient track"

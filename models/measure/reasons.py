@@ -117,10 +117,10 @@ def sentence(
     return "; ".join(parts)
 
 
-def number(measure: str, value: float) -> str:
-    """Write a value with its unit, as the field does."""
-    _, unit, decimals = NAMES[measure]
-    return f"{value:.{decimals}f} {unit}".rstrip()
+def number(measure: str, value: float, decimals: int | None = None) -> str:
+    """Write a value with its unit, as the field does; or with so many decimals."""
+    _, unit, usual = NAMES[measure]
+    return f"{value:.{usual if decimals is None else decimals}f} {unit}".rstrip()
 
 
 def _behind(frames: int, duration_s: float) -> str:
@@ -132,7 +132,7 @@ def _behind(frames: int, duration_s: float) -> str:
 
 
 def _reason(term: Term, value: float, merit: float, sd: float, behind: str, why_not: str) -> Reason:
-    name, unit, decimals = NAMES[term.measure]
+    name, _, decimals = NAMES[term.measure]
     if not math.isfinite(value):
         costs = "no score without it" if term.needed else "the worst is assumed in the score"
         why = f": {why_not}; {costs}" if why_not else f": {costs}"
@@ -145,7 +145,7 @@ def _reason(term: Term, value: float, merit: float, sd: float, behind: str, why_
     if not low <= value <= high:
         side, limit = ("below", low) if value < low else ("above", high)
         if broken:
-            text = f"{name} {value:.{_apart(value, limit, decimals)}f} {unit}".rstrip()
+            text = f"{name} {number(term.measure, value, _apart(value, limit, decimals))}"
         else:
             side = "at the limit of"
         text += f", {side} {limit:.{_digits(limit, decimals)}f}"

@@ -68,9 +68,9 @@ def judge(
     ----------
     values : mapping of str to (N,) float64
         By column of sperm.csv, NaN where unknown (infinite is no better); a column that is missing
-        is unknown. With
-        ``vcl_noise_um_s``, the VCL of a cell at rest, immotile and nonprogressive sperm are told
-        apart; with ``swing`` (see models.measure.motility) swimming and being carried are.
+        is unknown. With ``vcl_noise_um_s``, the VCL of a cell at rest, immotile and nonprogressive
+        sperm are told apart; with ``swing`` (see models.measure.motility) swimming and being
+        carried are.
     profile : CriteriaProfile
     uncertainty : mapping of str to (N,) float64, optional
         Standard uncertainty of ``values``; none where missing or NaN.

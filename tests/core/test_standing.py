@@ -96,13 +96,12 @@ def test_the_heir_of_one_that_has_gone_may_wait_too_and_leads_the_order_meanwhil
     standing = Standing()
     for k in range(60):
         standing.update(k / 30, {1: Candidate(0.9), 2: Candidate(0.4, wanting=True)})
-    for k in range(60, 60 + round(30 * (PATIENCE_S + ABSENT_S)) - 3):
+    given = 60 + round(30 * (ABSENT_S + PATIENCE_S))
+    for k in range(60, given - 3):
         assert standing.update(k / 30, {2: Candidate(0.4, wanting=True)}) == (2,)
         assert standing.changes == 0
-    for k in range(
-        3 + round(30 * (PATIENCE_S + ABSENT_S)), 12 + round(30 * (PATIENCE_S + ABSENT_S))
-    ):
-        standing.update((k + 60) / 30, {2: Candidate(0.4, wanting=True)})
+    for k in range(given - 3, given + 12):
+        standing.update(k / 30, {2: Candidate(0.4, wanting=True)})
     assert standing.first == 2
     assert standing.changes == 1
 

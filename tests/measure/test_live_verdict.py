@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -188,39 +189,44 @@ def test_what_moves_without_beating_is_not_called_progressive() -> None:
     assert found.values["motility_normal"][1] == 1.0
 
 
-def test_a_second_without_a_beat_does_not_undo_what_many_with_one_have_shown() -> None:
-    rng = np.random.default_rng(4)
+def swimming(
+    across_um: Callable[[float], float], seconds: float, seed: int
+) -> Iterator[tuple[float, float, Measurements]]:
+    """Yield time, swing of the last second, and what is known of one sperm, once it is."""
+    rng = np.random.default_rng(seed)
     verdict, motility = LiveVerdict(0.5, 480, 640), LiveMotility()
-    for k in range(round(8 * FPS)):
-        pauses = 5.0 <= k / FPS < 7.0
-        across_um = 0.0 if pauses else 0.5 * np.sin(2 * np.pi * 7.0 * k / FPS)
-        place = np.array([[25.0 * k / FPS, across_um]]) + rng.normal(0.0, 0.1, (1, 2))
-        tracks = as_tracks(k / FPS, np.array([3]), place)
+    for k in range(round(seconds * FPS)):
+        time_s = k / FPS
+        place = np.array([[25.0 * time_s, across_um(time_s)]]) + rng.normal(0.0, 0.1, (1, 2))
+        tracks = as_tracks(time_s, np.array([3]), place)
         live = motility.update(tracks)
         found = shown_by(verdict, tracks, live, None)
-        if 6.1 < k / FPS < 7.0:
-            assert live.values["swing"][0] <= 1.0  # of the last second alone one would say so
-        if k / FPS > 1.5:
-            assert CARRIED not in found.reasons[0], k / FPS
-            assert found.values["motility_normal"][0] == 1.0
+        if time_s > 1.5:
+            yield time_s, float(live.values["swing"][0]), found
+
+
+def test_a_second_without_a_beat_does_not_undo_what_many_with_one_have_shown() -> None:
+    def across_um(time_s: float) -> float:
+        return 0.0 if 5.0 <= time_s < 7.0 else 0.5 * math.sin(2 * math.pi * 7.0 * time_s)
+
+    for time_s, swing, found in swimming(across_um, 8.0, seed=4):
+        if 6.1 < time_s < 7.0:
+            assert swing <= 1.0  # of the last second alone one would say so
+        assert CARRIED not in found.reasons[0], time_s
+        assert found.values["motility_normal"][0] == 1.0
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_beat_that_is_hardly_seen_does_not_come_and_go(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    verdict, motility = LiveVerdict(0.5, 480, 640), LiveMotility()
+    def across_um(time_s: float) -> float:
+        return 0.25 * math.sin(2 * math.pi * 7.3 * time_s)
+
     told: list[bool] = []
-    swing: list[float] = []
-    for k in range(round(20 * FPS)):
-        across_um = 0.25 * np.sin(2 * np.pi * 7.3 * k / FPS)
-        place = np.array([[25.0 * k / FPS, across_um]]) + rng.normal(0.0, 0.1, (1, 2))
-        tracks = as_tracks(k / FPS, np.array([3]), place)
-        live = motility.update(tracks)
-        found = shown_by(verdict, tracks, live, None)
-        if k / FPS > 1.5:
-            told.append(CARRIED in found.reasons[0])
-            swing.append(float(live.values["swing"][0]))
-    assert np.mean(np.array(swing) <= 1.0) > 0.1  # the single seconds do not agree
+    swings: list[float] = []
+    for _, swing, found in swimming(across_um, 20.0, seed):
+        told.append(CARRIED in found.reasons[0])
+        swings.append(swing)
+    assert np.mean(np.array(swings) <= 1.0) > 0.1  # the single seconds do not agree
     assert np.abs(np.diff(np.array(told, float))).sum() <= 1
 
 
